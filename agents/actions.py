@@ -1,0 +1,150 @@
+"""What the sans-IO LMA and MAG ask of the world, as plain values.
+
+An agent's methods return a list of these in the order in which they are to be carried out; the daemon turns each
+into system calls, a simulation into its own events, a test compares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.messages import Message
+
+
+class DropReason(StrEnum):
+    """Why a data packet was given up; the same words stand in events.jsonl."""
+
+    BUFFER_FULL = "buffer full"
+    BUFFER_TIMEOUT = "buffer timeout"
+    BUFFER_OFF = "buffer off"
+    QUERY_FAILED = "query failed"
+    UNREACHABLE = "address unreachable"
+    RATE_LIMITED = "query rate limited"
+    NOT_ATTACHED = "not attached"
+    NOT_HOME = "not a home address"
+    STOPPED = "agent stopped"
+
+
+class IgnoreReason(StrEnum):
+    """Why a signalling message had no effect; the same words stand in events.jsonl."""
+
+    MALFORMED = "malformed"
+    FROM_ACCESS_LINK = "from an access link"
+    UNKNOWN_SENDER = "unknown sender"
+    UNEXPECTED = "unexpected type"
+    UNMATCHED = "no exchange waits for it"
+    STALE = "stale"
+    NOT_OURS = "no binding here"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (SD-PMIP's PBQ)."""
+
+    message: Message
+    destination: IPv6Address
+    tunnelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRoute:
+    """Forward ``prefix`` in the kernel, encapsulated (RFC 2473) to ``care_of``; replaces an earlier one."""
+
+    prefix: IPv6Network
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRoute:
+    """Withdraw the tunnel route of ``prefix``."""
+
+    prefix: IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class InstallAccessRoute:
+    """Deliver ``prefix`` on the access link ``link``."""
+
+    prefix: IPv6Network
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAccessRoute:
+    """Withdraw what InstallAccessRoute installed."""
+
+    prefix: IPv6Network
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallUplink:
+    """Tunnel whatever comes from the access link to the anchor, whatever its destination (RFC 5213, 6.10.5)."""
+
+    link: str
+    anchor: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUplink:
+    """Withdraw what InstallUplink installed."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Send a Router Advertisement (RFC 4861) to the one node on ``link``; ``lifetime`` in s, 0 withdraws."""
+
+    link: str
+    prefixes: tuple[IPv6Network, ...]
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Send packets on, in order: encapsulated to ``care_of``, or, where that is None, back into the routing table."""
+
+    packets: tuple[bytes, ...]
+    care_of: IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Give packets up."""
+
+    packets: tuple[bytes, ...]
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Tell the source of ``packet`` by ICMPv6: destination unreachable, address unreachable (RFC 4443, 3.1)."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """A message was dropped and is counted."""
+
+    reason: IgnoreReason
+    source: IPv6Address
+
+
+Action = (
+    Send
+    | InstallRoute
+    | RemoveRoute
+    | InstallAccessRoute
+    | RemoveAccessRoute
+    | InstallUplink
+    | RemoveUplink
+    | Advertise
+    | Release
+    | Drop
+    | Unreachable
+    | Ignore
+)

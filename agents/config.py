@@ -1,0 +1,99 @@
+"""What an agent is told when it starts: who it is, who its peers are, the policy profiles and the domain's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.schemes import Scheme
+
+
+class FirstPacket(StrEnum):
+    """What SD-PMIP does with packets that wait for an answer (draft 3.3.1): hold them, or send them to the group."""
+
+    BUFFER = "buffer"
+    MULTICAST = "multicast"
+
+
+class QueryFlag(StrEnum):
+    """Which bits carry Q: next after P as the draft reads, or bits that no RFC assigns."""
+
+    DRAFT = "draft"
+    UNASSIGNED = "unassigned"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The protocol's settings; all times in seconds.
+
+    Attributes:
+        binding_lifetime: lifetime a MAG asks for in a PBU; refreshed before it ends.
+        binding_timeout: first retransmission of an unanswered PBU, doubled each time (RFC 6275 INITIAL_BINDACK_TIMEOUT).
+        binding_timeout_max: the most that doubling reaches (RFC 6275 MAX_BINDACK_TIMEOUT).
+        binding_delete_delay: how long an LMA keeps a de-registered binding (RFC 5213 MinDelayBeforeBCEDelete).
+        query_lifetime: how long a PBQ asks its answer to hold.
+        query_margin: how long before the end of an answer a route in use is queried again.
+        query_timeout: first retransmission of an unanswered PBQ, doubled each time.
+        query_tries: how often a PBQ is sent before the query fails.
+        query_failure: how long a failure is remembered.
+        query_rate: queries a second that one access link may cause.
+        buffer_packets: packets held for one home address; 0 turns buffering off.
+        buffer_bytes: bytes held for one home address.
+        buffer_time: how long a packet is held.
+        update_timeout: first retransmission of an unacknowledged Update Notification (RFC 7077).
+        update_tries: how often an Update Notification is sent.
+        first_packet: what happens to packets during a multicast query.
+        query_flag: which bits carry Q.
+    """
+
+    binding_lifetime: float = 300.0
+    binding_timeout: float = 1.0
+    binding_timeout_max: float = 32.0
+    binding_delete_delay: float = 10.0
+    query_lifetime: float = 8.0
+    query_margin: float = 1.0
+    query_timeout: float = 0.2
+    query_tries: int = 5
+    query_failure: float = 1.0
+    query_rate: float = 100.0
+    buffer_packets: int = 1000
+    buffer_bytes: int = 1_000_000
+    buffer_time: float = 5.0
+    update_timeout: float = 1.0
+    update_tries: int = 3
+    first_packet: FirstPacket = FirstPacket.BUFFER
+    query_flag: QueryFlag = QueryFlag.DRAFT
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A mobile node's policy profile (RFC 5213, 6.2), known to every MAG and to the LMA.
+
+    ``routed_prefixes`` maps a MAG's name to the prefix that it advertises to the node under scheme ``none``.
+    """
+
+    mn_id: str
+    home_network_prefixes: tuple[IPv6Network, ...]
+    routed_prefixes: dict[str, IPv6Network] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """One agent: ``address`` is the Proxy-CoA of a MAG or the LMAA of an LMA, on interface ``core``.
+
+    ``mags`` are the addresses of all MAGs of the domain, the only ones that may update or ask; ``home`` covers every
+    home network prefix; ``group`` is SD-PMIP's multicast group.
+    """
+
+    name: str
+    address: IPv6Address
+    core: str
+    scheme: Scheme
+    policy: str
+    lma: IPv6Address | None
+    mags: frozenset[IPv6Address]
+    profiles: tuple[Profile, ...]
+    home: IPv6Network = IPv6Network("2001:db8:100::/40")
+    group: IPv6Address = IPv6Address("ff15::5213")
+    settings: Settings = Settings()

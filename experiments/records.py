@@ -1,0 +1,106 @@
+"""What reading the captures of one run yields: every test packet and every signalling message, with times.
+
+All times are integer nanoseconds since 1970 on the emulation's clock, as the captures have them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One test packet of a flow, by its sequence number.
+
+    Attributes:
+        flow: the flow's number.
+        sequence: counted from 0 by the sender.
+        sent: when the source's capture shows it leaving.
+        received: when the destination's capture first shows it, or None where it never does.
+        copies: how often the destination's capture shows it.
+        seen: node name to the time of the first sight at that node, in order of time.
+        tunnelled: node name to the time when that node first sent it encapsulated.
+        last_seen: the last node whose capture shows it.
+    """
+
+    flow: int
+    sequence: int
+    sent: int
+    received: int | None
+    copies: int
+    seen: dict[str, int] = field(default_factory=dict)
+    tunnelled: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def last_seen(self) -> str:
+        return max(self.seen, key=lambda node: self.seen[node])
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signalling message as one node sent it (Mobility Header or Router Advertisement/Solicitation).
+
+    Attributes:
+        kind: PBU, PBA, PBQ, PQA, UPN, UPA, BE, RS or RA.
+        sent: when it left ``sender``.
+        sender: the node that sent it.
+        arrivals: (node, time) of every node that received it, in order of time.
+        size: bytes of the IPv6 packet as it left, outer header included.
+        source, destination: addresses of the outermost IPv6 header.
+        tunnelled: whether it travelled IP-in-IP.
+        sequence: the message's sequence number, or None where it has none.
+        status: the status of an acknowledgement, or None.
+        lifetime: in s, or None.
+        mn_id, home, care_of: what its options say, as text, or None.
+        malformed: why the message could not be decoded, or None.
+    """
+
+    kind: str
+    sent: int
+    sender: str
+    arrivals: tuple[tuple[str, int], ...]
+    size: int
+    source: str
+    destination: str
+    tunnelled: bool = False
+    sequence: int | None = None
+    status: int | None = None
+    lifetime: float | None = None
+    mn_id: str | None = None
+    home: str | None = None
+    care_of: str | None = None
+    malformed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A radio's association with a MAG, from the Layer 2 Update frame that the MAG's capture shows."""
+
+    node: str
+    mag: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number: its name, value and unit (docs/metrics.md), and what arithmetic expects, or None where nothing is expected."""
+
+    name: str
+    value: float
+    unit: str
+    expected: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything read from the captures of one run.
+
+    ``truncated`` names captures that break off, with the reason; they were read up to there.
+    """
+
+    packets: tuple[Packet, ...]
+    signals: tuple[Signal, ...]
+    associations: tuple[Association, ...]
+    lma_data_packets: int
+    lma_data_bytes: int
+    truncated: tuple[str, ...] = ()

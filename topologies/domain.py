@@ -1,0 +1,91 @@
+"""A domain: its nodes, its links and its prefixes, as frozen data; nothing here touches a kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a link does to packets, the same in both directions.
+
+    Attributes:
+        delay: one-way delay in s.
+        rate: bit/s, or None for no limit.
+        loss: probability that a packet is lost, 0 to 1.
+        jitter: the delay varies by up to this much, in s.
+    """
+
+    delay: float = 0.0
+    rate: float | None = None
+    loss: float = 0.0
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A node that runs an agent: a MAG (``address`` is its Proxy-CoA) or the LMA (its LMAA)."""
+
+    name: str
+    address: IPv6Address
+
+    @property
+    def core(self) -> str:
+        """The name of its interface towards the core."""
+        return f"{self.name}-eth0"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A mobile or correspondent node: a stock host with one radio, attached to the MAG ``mag`` at the start."""
+
+    name: str
+    mag: str
+    mn_id: str
+    mac: str
+    home_network_prefix: IPv6Network
+
+    @property
+    def interface(self) -> str:
+        """The name of the host's own interface."""
+        return f"{self.name}-eth0"
+
+    @property
+    def air(self) -> str:
+        """The name of the radio's end that sits in the MAG's namespace."""
+        return f"{self.name}-air"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A node of the core: a bridge, or a router."""
+
+    name: str
+    routed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A core link between two nodes, ``a`` nearer to an agent or lower in the tree; ``subnet`` numbers it where routed."""
+
+    a: str
+    b: str
+    settings: LinkSettings
+    subnet: IPv6Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The whole network.
+
+    ``links`` are those of the core (MAG-core, LMA-core and between core nodes); every host's access link has the settings ``access``.
+    """
+
+    name: str
+    mags: tuple[Agent, ...]
+    lma: Agent | None
+    hosts: tuple[Host, ...]
+    core: tuple[Core, ...]
+    links: tuple[Link, ...]
+    access: LinkSettings
