@@ -104,3 +104,27 @@ class Trace:
     lma_data_packets: int
     lma_data_bytes: int
     truncated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """One line of summary.csv: a metric over the runs of one case.
+
+    Attributes:
+        n: how many runs have the metric.
+        mean: its mean.
+        sd: its standard deviation, 0 where n is 1.
+        ci95: half the width of the 95 % confidence interval of the mean, 0 where n is 1.
+        expected: what arithmetic expects, or None where nothing is expected.
+    """
+
+    experiment: str
+    scheme: str
+    policy: str
+    metric: str
+    n: int
+    mean: float
+    sd: float
+    ci95: float
+    expected: float | None
+    unit: str

@@ -1,0 +1,102 @@
+"""One experiment with all that was measured in it: what plots, report and terminal are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.records import Metric, SummaryRow, Trace
+from experiments.scenario import Case, Experiment, Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run and what its captures say.
+
+    ``failure`` is None, or why the run failed: the reason on the first line, the console's last lines after it; what the captures still held is in
+    ``trace`` and ``metrics``, possibly nothing. ``folder`` holds the run's captures and events.
+    """
+
+    run: Run
+    trace: Trace
+    metrics: tuple[Metric, ...]
+    failure: str | None
+    folder: Path
+
+    def value(self, metric: str) -> float | None:
+        """The value of a metric, or None where this run has none."""
+        return next((entry.value for entry in self.metrics if entry.name == metric), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A numbered step of the draft's Figure 1 or 2.
+
+    ``evidence`` says what in the captures shows it, or what was looked for in vain. ``time`` is when that left ``node`` in ns since 1970 (for a packet or
+    a message: when it was sent; for an association: when it came about at the MAG), or None where the step is missing.
+    """
+
+    number: int
+    text: str
+    evidence: str
+    time: int | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the draft's Table 1: what the draft says, and what the captures show."""
+
+    column: str
+    draft: str
+    measured: str
+
+    @property
+    def agrees(self) -> bool:
+        return self.draft == self.measured
+
+
+@dataclass(frozen=True, slots=True)
+class Table1Row:
+    """A row of the draft's Table 1; all rows have the same columns."""
+
+    scheme: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """An experiment's results.
+
+    Attributes:
+        experiment: the catalogue entry.
+        results: its runs, failed ones too.
+        manifest: manifest.json as read.
+        summary: a row per case and metric, as in summary.csv.
+        steps: the draft's numbered steps, found in or missing from the first complete run; empty where the experiment has none.
+        table1: the draft's Table 1 beside what was measured; empty where the experiment has none.
+    """
+
+    experiment: Experiment
+    results: tuple[RunResult, ...]
+    manifest: dict[str, Any]
+    summary: tuple[SummaryRow, ...]
+    steps: tuple[Step, ...] = ()
+    table1: tuple[Table1Row, ...] = ()
+
+    @property
+    def failed(self) -> tuple[RunResult, ...]:
+        return tuple(result for result in self.results if result.failure is not None)
+
+    def summary_of(self, case: Case, metric: str) -> SummaryRow | None:
+        """The summary row of a case and a metric, or None where there is none."""
+        wanted = (case.scheme, case.policy, metric)
+        return next((row for row in self.summary if (row.scheme, row.policy, row.metric) == wanted), None)
+
+
+def by_case(experiment: Experiment, results: Iterable[RunResult]) -> tuple[tuple[Case, tuple[RunResult, ...]], ...]:
+    """Pair every case of the experiment, in its order, with its runs in the order of their numbers; a case may have none."""
+    ordered = sorted(results, key=lambda result: result.run.number)
+    return tuple((case, tuple(result for result in ordered if result.run.case == case)) for case in experiment.cases)
