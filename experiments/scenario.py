@@ -48,11 +48,20 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One scheme under one handover policy, with protocol settings of its own by dotted name."""
+    """One scheme under one handover policy, with protocol settings of its own by dotted name.
+
+    ``variant`` names what sets the case apart from another of the same scheme and policy; files call the case by ``label``.
+    """
 
     scheme: str
     policy: str
     settings: dict[str, str] = field(default_factory=dict)
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """The policy, with the variant behind a plus sign where there is one; the ``policy`` column of every table."""
+        return f"{self.policy}+{self.variant}" if self.variant else self.policy
 
 
 @dataclass(frozen=True, slots=True)

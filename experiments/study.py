@@ -15,8 +15,8 @@ from experiments.scenario import Case, Experiment, Run
 class RunResult:
     """One run and what its captures say.
 
-    ``failure`` is None, or why the run failed: the reason on the first line, the console's last lines after it; what the captures still held is in
-    ``trace`` and ``metrics``, possibly nothing. ``folder`` holds the run's captures and events.
+    ``failure`` is None, or why the run failed: the reason on the first line, the console's last lines after it; what the
+    captures still held is in ``trace`` and ``metrics``, possibly nothing. ``folder`` holds the run's captures and events.
     """
 
     run: Run
@@ -34,8 +34,9 @@ class RunResult:
 class Step:
     """A numbered step of the draft's Figure 1 or 2.
 
-    ``evidence`` says what in the captures shows it, or what was looked for in vain. ``time`` is when that left ``node`` in ns since 1970 (for a packet or
-    a message: when it was sent; for an association: when it came about at the MAG), or None where the step is missing.
+    ``evidence`` says what in the captures shows it, or what was looked for in vain. ``time`` is when that left ``node`` in ns
+    since 1970 (for a packet or a message: when it was sent; for an association: when it came about at the MAG), or None where
+    the step is missing.
     """
 
     number: int

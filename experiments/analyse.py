@@ -1,0 +1,70 @@
+"""From a results folder's captures to metrics, figures and report; no kernel, no privileges, as often as one likes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from experiments import declarations, metrics, model, procedures, report, results
+from experiments.pcap import CaptureFileError
+from experiments.records import Metric, Trace
+from experiments.results import Manifest, RunRecord
+from experiments.scenario import Run
+from experiments.study import RunResult, Step, Study, Table1Row
+from experiments.trace import read_trace
+
+_NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
+
+
+def analyse(folder: Path) -> Study:
+    """Read every run of ``folder`` from its captures and write metrics.csv, summary.csv, the figures and index.html there.
+
+    Raises:
+        ResultsError: ``folder`` is not one that a run left.
+    """
+    manifest = results.read_manifest(folder)
+    runs = tuple(_read(folder, record) for record in manifest.runs)
+    study = Study(
+        experiment=manifest.experiment,
+        results=runs,
+        manifest=_plain(manifest),
+        summary=metrics.summarise(runs),
+        steps=_steps(manifest, runs),
+        table1=_table1(manifest, runs),
+    )
+    metrics.write_metrics(folder / "metrics.csv", runs)
+    metrics.write_summary(folder / "summary.csv", study.summary)
+    report.write_report(study, folder)
+    return study
+
+
+def _read(folder: Path, record: RunRecord) -> RunResult:
+    run = declarations.load(folder / record.folder / "run.json", Run)
+    try:
+        trace = read_trace(folder / record.folder, run)
+        expected = model.expect(run)
+        measured = metrics.measure(trace, run) if trace.packets else ()
+        values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
+        return RunResult(run, trace, values, record.failure, folder / record.folder)
+    except CaptureFileError as error:
+        return RunResult(run, _NOTHING, (), record.failure or str(error), folder / record.folder)
+
+
+def _steps(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Step, ...]:
+    procedure = procedures.PROCEDURES.get(manifest.experiment.name)
+    first = next((result for result in runs if result.failure is None), None)
+    return procedures.find(procedure, first.trace, first.run) if procedure and first else ()
+
+
+def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row, ...]:
+    if "table1" not in manifest.experiment.figures:
+        return ()
+    first = {result.run.case.scheme: result for result in reversed(runs) if result.failure is None}
+    return tuple(procedures.table1_row(result.trace, result.run) for result in reversed(first.values()))
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(declarations.to_json(manifest))
+    return plain

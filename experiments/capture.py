@@ -1,0 +1,55 @@
+"""One packet capture a node, on all of its interfaces, by tcpdump."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+
+class CaptureError(RuntimeError):
+    """A capture could not be started; the message is tcpdump's own."""
+
+
+class Captures:
+    """The running captures of a testbed.
+
+    Interfaces that come and go (a radio that moves in) are captured too, and the link type (LINUX_SLL2) keeps each packet's interface and direction.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, nodes: Iterable[tuple[str, Callable[[], AbstractContextManager[object]]]]) -> None:
+        """Start a capture for each (name, a context that enters the node's namespace) and return once all listen."""
+        for name, within in nodes:
+            path = self._folder / f"{name}.pcap"
+            command = ["tcpdump", "-i", "any", "-n", "--time-stamp-precision=nano", "-B", "8192", "-Z", "root", "-w", str(path)]
+            with within():
+                self._running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for name, process in self._running.items():
+            self._await_listening(name, process)
+
+    @staticmethod
+    def _await_listening(name: str, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line.decode(errors="replace").strip())
+            if "listening on" in lines[-1]:
+                return
+        raise CaptureError(f"the capture at {name} did not start: {' '.join(lines)}")
+
+    def stop(self) -> None:
+        """End the captures; what they saw is in their files when this returns."""
+        for process in self._running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+        for process in self._running.values():
+            process.communicate()
+        self._running.clear()

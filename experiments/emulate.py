@@ -1,0 +1,146 @@
+"""One emulation, inside the kernel that an engine provides: build the network, start agents and captures, play the scenario.
+
+``python -m experiments.emulate FOLDER`` reads FOLDER/run.json and leaves captures and events in FOLDER.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from agents import daemon
+from agents.schemes import SCHEMES
+from experiments import declarations, deploy, traffic
+from experiments.capture import Captures
+from experiments.scenario import Run
+from topologies.build import Testbed
+
+_SECOND = 1_000_000_000
+_SETTLE = 3.0
+_DRAIN = 2.0
+_PR_SET_TIMERSLACK = 29
+
+
+def emulate(folder: Path) -> None:
+    """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
+    run = declarations.load(folder / "run.json", Run)
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    _say("building the network")
+    testbed = Testbed(run.domain)
+    captures = Captures(folder)
+    try:
+        testbed.start()
+        captures.start((name, testbed.get(name).within) for name in _captured(run))
+        _say("starting the agents")
+        with _agents(testbed, run, folder), _sinks(testbed, run):
+            _attach(testbed, run)
+            testbed.warm()
+            time.sleep(_SETTLE)
+            run = replace(run, epoch=(time.time_ns() // _SECOND + 2) * _SECOND)
+            (folder / "run.json").write_bytes(declarations.to_json(run))
+            _play(testbed, run)
+            captures.stop()
+    finally:
+        captures.stop()
+        testbed.stop()
+
+
+def _say(stage: str) -> None:
+    print(f"dmmlab: {stage}", flush=True)
+
+
+def _captured(run: Run) -> list[str]:
+    routers = [core.name for core in run.domain.core if core.routed]
+    return [*(agent.name for agent in deploy.agents(run)), *(host.name for host in run.domain.hosts), *routers]
+
+
+@contextlib.contextmanager
+def _agents(testbed: Testbed, run: Run, folder: Path) -> Iterator[None]:
+    """The scheme's agents, each a process in its node's namespace; ready on entry, ended by SIGTERM on exit."""
+    started: list[tuple[str, int, int]] = []
+    for agent in deploy.agents(run):
+        config = deploy.configuration(run, agent)
+        ready, tell = os.pipe()
+
+        def serve(config: daemon.AgentConfig = config, tell: int = tell) -> None:
+            daemon.run(config, folder / "events.jsonl", tell)
+
+        started.append((agent.name, testbed.get(agent.name).spawn(serve), ready))
+        os.close(tell)
+    try:
+        for name, _, ready in started:
+            if not os.read(ready, 1):
+                raise RuntimeError(f"the agent of {name} ended before it was ready")
+            os.close(ready)
+        yield
+        failed = [name for name, pid, _ in started if os.waitpid(pid, os.WNOHANG)[0]]
+        if failed:
+            raise RuntimeError(f"the agent of {', '.join(failed)} ended during the run")
+    finally:
+        _end(pid for _, pid, _ in started)
+
+
+@contextlib.contextmanager
+def _sinks(testbed: Testbed, run: Run) -> Iterator[None]:
+    receivers = dict.fromkeys(flow.destination for flow in run.scenario.flows)
+    pids = [testbed.get(name).spawn(traffic.sink) for name in receivers]
+    try:
+        yield
+    finally:
+        _end(pids)
+
+
+def _end(pids: Iterator[int] | list[int]) -> None:
+    pids = list(pids)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _attach(testbed: Testbed, run: Run) -> None:
+    """Associate every host with its MAG and wait until it has configured the address that the network advertises to it."""
+    _say("attaching the hosts")
+    for host in run.domain.hosts:
+        testbed.attach(host.name, host.mag)
+    routed = not SCHEMES[run.case.scheme].home_prefixes
+    for host in run.domain.hosts:
+        mag = next(mag for mag in run.domain.mags if mag.name == host.mag)
+        prefix = deploy.routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix
+        testbed.wait_for_address(host.name, prefix)
+
+
+def _play(testbed: Testbed, run: Run) -> None:
+    """The scenario: flows in processes of their own, moves from here, each at its time after the epoch."""
+    _say("playing the scenario")
+    senders = []
+    for number, flow in enumerate(run.scenario.flows):
+        destination = str(testbed.addresses(flow.destination)[0])
+
+        def send(number: int = number, flow: traffic.Flow = flow, destination: str = destination) -> None:
+            traffic.send(number, flow, destination, run.epoch)
+
+        senders.append(testbed.get(flow.source).spawn(send))
+    for move in sorted(run.scenario.moves, key=lambda move: move.at):
+        _sleep_until(run.epoch + round(move.at * _SECOND))
+        testbed.handover(move.mn, move.to, l2_gap=move.l2_gap)
+    _sleep_until(run.epoch + round((run.scenario.duration + _DRAIN) * _SECOND))
+    for pid in senders:
+        os.waitpid(pid, 0)
+
+
+def _sleep_until(when: int) -> None:
+    time.sleep(max(0, when - time.time_ns()) / 1e9)
+
+
+if __name__ == "__main__":
+    emulate(Path(sys.argv[1]))

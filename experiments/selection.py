@@ -1,0 +1,77 @@
+"""What a user asked for, made of what the catalogue declares: which cases, on which network, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from agents.schemes import SCHEMES
+from experiments import settings
+from experiments.scenario import Case, Experiment
+from topologies import presets
+
+
+class SelectionError(ValueError):
+    """What was asked for does not exist; one line that says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """An experiment as it will be run, and the agents' settings by dotted name that hold for all of its cases."""
+
+    experiment: Experiment
+    settings: dict[str, str]
+
+
+def select(
+    experiment: Experiment,
+    *,
+    schemes: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    domain: str | None = None,
+    assignments: Iterable[str] = (),
+) -> Selection | None:
+    """The experiment with only the cases of ``schemes`` and ``policies`` (all where empty), on ``domain``, with ``name=value`` settings.
+
+    Returns None where the experiment has no such case.
+
+    Raises:
+        SelectionError: a policy that no scheme of the experiment supports, or a scenario that names nodes that the domain lacks.
+        SettingError, DomainError: a setting or a domain that does not exist.
+    """
+    cases = [case for case in experiment.cases if not schemes or case.scheme in schemes]
+    if policies:
+        cases = _with_policies(cases, policies)
+    if not cases:
+        return None
+    network = presets.named(domain) if domain else experiment.domain
+    network, scenario, agents = settings.apply((settings.parse(text) for text in assignments), network, experiment.scenario)
+    changed = replace(experiment, domain=network, scenario=scenario, cases=tuple(cases))
+    _check_nodes(changed)
+    return Selection(changed, agents)
+
+
+def _with_policies(cases: Iterable[Case], policies: Sequence[str]) -> list[Case]:
+    known = {policy for scheme in SCHEMES.values() for policy in scheme.policies}
+    for policy in policies:
+        if policy != "all" and policy not in known:
+            raise SelectionError(f"no policy is called {policy!r}; expected all or one of {', '.join(sorted(known))}")
+    by_scheme: dict[str, list[Case]] = {}
+    for case in cases:
+        by_scheme.setdefault(case.scheme, []).append(case)
+    chosen = []
+    for scheme, declared in by_scheme.items():
+        for policy in SCHEMES[scheme].policies:
+            if "all" in policies or policy in policies:
+                chosen += [case for case in declared if case.policy == policy] or [Case(scheme, policy)]
+    return chosen
+
+
+def _check_nodes(experiment: Experiment) -> None:
+    hosts = {host.name for host in experiment.domain.hosts}
+    mags = {mag.name for mag in experiment.domain.mags}
+    scenario = experiment.scenario
+    wanted_hosts = [name for flow in scenario.flows for name in (flow.source, flow.destination)] + [move.mn for move in scenario.moves]
+    missing = [name for name in wanted_hosts if name not in hosts] + [move.to for move in scenario.moves if move.to not in mags]
+    if missing:
+        raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")

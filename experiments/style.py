@@ -1,0 +1,121 @@
+"""How schemes, policies and metrics look and are called, the same in every plot, ladder, report and terminal table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agents.schemes import SCHEMES
+from experiments.scenario import Case
+
+SIGNALLING = "#1a1a1a"
+INK = "#1a1a1a"
+MUTED = "#6b6b6b"
+RULE = "#e2e2e2"
+GAP = "#c9c9c9"
+EXPECTED = "#1a1a1a"
+FONT = "DejaVu Sans"
+
+_COLOURS: Mapping[str, str] = MappingProxyType({"none": "#767676", "pmip": "#d55e00", "s-pmip": "#0072b2", "sd-pmip": "#009e73"})
+_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#56b4e9")
+
+
+def colour(scheme: str) -> str:
+    """A scheme's colour, of the palette of Okabe and Ito that colour-blind readers can tell apart."""
+    if scheme in _COLOURS:
+        return _COLOURS[scheme]
+    return _OTHER_COLOURS[sorted(set(SCHEMES) - set(_COLOURS) | {scheme}).index(scheme) % len(_OTHER_COLOURS)]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStyle:
+    """How a handover policy is drawn: the line style and the bar's hatch of matplotlib, and what it does, in a phrase."""
+
+    line: str
+    hatch: str
+    meaning: str
+
+
+_POLICIES: Mapping[str, PolicyStyle] = MappingProxyType(
+    {
+        "none": PolicyStyle("-", "", "the node gets another address"),
+        "anchor": PolicyStyle("-", "", "the LMA re-points its tunnel"),
+        "notify": PolicyStyle("-", "", "whoever asked is told the new care-of address"),
+        "error": PolicyStyle("--", "", "the previous MAG answers a misdirected packet with a Binding Error"),
+        "forward": PolicyStyle("-.", "..", "the previous MAG buffers and forwards"),
+        "expire": PolicyStyle(":", "////", "stale routes last until their lifetime ends: the draft as written"),
+    }
+)
+_OTHER_POLICY = PolicyStyle("-.", "xx", "")
+
+
+def policy_style(policy: str) -> PolicyStyle:
+    """How a handover policy is drawn; policies unknown here share one look."""
+    return _POLICIES.get(policy, _OTHER_POLICY)
+
+
+def title(scheme: str) -> str:
+    """A scheme's name in prose."""
+    return SCHEMES[scheme].title if scheme in SCHEMES else scheme
+
+
+def label(case: Case) -> str:
+    """A case's name: the scheme, its policy where the scheme has more than one, and what settings it has of its own."""
+    several = case.scheme not in SCHEMES or len(SCHEMES[case.scheme].policies) > 1
+    parts = [title(case.scheme), *([case.policy] if several else []), *(f"{key}={value}" for key, value in case.settings.items())]
+    return " · ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricStyle:
+    """A metric's name in prose, what it is in a phrase, and with how many decimals it is written."""
+
+    title: str
+    meaning: str
+    decimals: int = 0
+
+
+METRICS: Mapping[str, MetricStyle] = MappingProxyType(
+    {
+        "one_way_delay_ms": MetricStyle("One-way delay", "median from the source's capture to the destination's, once routes stand", 3),
+        "first_packet_delay_ms": MetricStyle("First packet", "the same for the first packet of the flow", 3),
+        "signalling_delay_ms": MetricStyle("Signalling", "from the first message of an exchange to its answer", 3),
+        "buffer_wait_ms": MetricStyle("Buffer wait", "the longest that a packet waited in a MAG", 3),
+        "handover_interruption_ms": MetricStyle(
+            "Handover interruption", "last packet received before a handover to the first after, less the packet interval", 3
+        ),
+        "l2_gap_ms": MetricStyle("Layer 2 gap", "how long the radio was away", 3),
+        "packets_sent": MetricStyle("Packets sent", "test packets in the source's capture"),
+        "packets_lost": MetricStyle("Packets lost", "sequence numbers that the destination's capture never shows"),
+        "packets_duplicated": MetricStyle("Duplicates", "further copies of a packet at the destination"),
+        "packets_reordered": MetricStyle("Reordered", "packets received after one with a higher sequence number"),
+        "buffered_packets_max": MetricStyle("Most buffered", "the most packets that waited in a MAG at once"),
+        "signalling_messages": MetricStyle("Signalling messages", "Mobility Header messages, as their senders' captures show them"),
+        "signalling_bytes": MetricStyle("Signalling bytes", "their IPv6 packets, outer headers included"),
+        "lma_control_messages": MetricStyle("Messages at the LMA", "signalling messages that the LMA sent or received"),
+        "lma_data_packets": MetricStyle("Data through the LMA", "test packets that the LMA's capture shows"),
+        "path_stretch": MetricStyle("Path stretch", "one-way delay over that of the shortest path", 3),
+    }
+)
+HEADLINE = (
+    "one_way_delay_ms",
+    "first_packet_delay_ms",
+    "handover_interruption_ms",
+    "packets_lost",
+    "signalling_messages",
+    "lma_data_packets",
+)
+
+
+def metric_style(name: str) -> MetricStyle:
+    """How a metric is written; one unknown here is called by its own name."""
+    return METRICS.get(name) or MetricStyle(name.replace("_", " "), "", 3 if name.endswith("_ms") else 2)
+
+
+def number(value: float, name: str) -> str:
+    """A metric's value as text, without its unit; counts that are not whole, such as means, get one decimal."""
+    decimals = metric_style(name).decimals
+    if decimals == 0 and not float(value).is_integer():
+        decimals = 1
+    return f"{value:,.{decimals}f}".replace(",", "\N{THIN SPACE}").replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,45 @@
+"""Test traffic: numbered UDP packets, and the socket that takes them. What happened to them is read from captures."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import struct
+import time
+
+from experiments.scenario import Flow
+
+PORT = 5213
+MAGIC = b"DMM1"
+HEADER = struct.Struct("!4sHI")
+
+
+def payload(flow: int, sequence: int, size: int) -> bytes:
+    """The UDP payload of one test packet: magic, flow number, sequence number, zeros up to ``size`` bytes."""
+    return HEADER.pack(MAGIC, flow, sequence).ljust(size, b"\0")
+
+
+def send(number: int, flow: Flow, destination: str, epoch: int) -> None:
+    """Send the packets of a flow at their times; ``epoch`` is the scenario's zero in ns since 1970.
+
+    A packet that the host itself refuses (no carrier, no address) is passed over: the capture does not show it leaving.
+    """
+    interval = 1e9 / flow.rate
+    first = epoch + round(flow.start * 1e9)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        for sequence in range(flow.packets):
+            time.sleep(max(0, first + round(sequence * interval) - time.time_ns()) / 1e9)
+            with contextlib.suppress(OSError):
+                sock.sendto(payload(number, sequence, flow.size), (destination, PORT))
+
+
+def sink() -> None:
+    """Hold the test port open, so that the host does not answer with ICMPv6 errors; ends on SIGTERM.
+
+    Nothing reads the socket: the kernel drops what its buffer does not hold, after the capture has seen it.
+    """
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        sock.bind(("::", PORT))
+        signal.pause()
