@@ -249,8 +249,6 @@ _BYTE_OPTION = Struct("!BBBB")
 _ADDRESS_OPTION = Struct("!BB16s")
 _TIMESTAMP = Struct("!BBQ")
 _AUTHENTICATION = Struct("!BBBI")
-_SPI = Struct("!I")
-_QUAD = Struct("!Q")
 
 _ALTERNATE_CARE_OF = 3
 _MN_ID = 8
@@ -340,7 +338,7 @@ def _expect(name: str, data: bytes, least: int, most: int) -> None:
         raise MessageError(f"the {name} option has {len(data)} octets of data")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _network(prefix: bytes, length: int) -> IPv6Network:
     return IPv6Network((prefix, length), strict=False)
 
@@ -435,17 +433,17 @@ def _options(data: bytes, at: int, end: int) -> dict[str, Any]:
     return fields
 
 
-# Messages: what lies between the checksum and the options.
+# Messages: what lies between the header's first six octets and the options.
 
-_FIXED = Struct("!BBBBH")
-_UPDATE = Struct("!BBBBHHHH")
-_ACKNOWLEDGEMENT = Struct("!BBBBHBBHH")
-_ERROR = Struct("!BBBBHBB16s")
-_NOTIFICATION = Struct("!BBBBHHHH")
-_NOTIFICATION_ACKNOWLEDGEMENT = Struct("!BBBBHHB3x")
+_HEADER_SIZE = 6
+_UPDATE = Struct("!HHH")
+_ACKNOWLEDGEMENT = Struct("!BBHH")
+_ERROR = Struct("!Bx16s")
+_NOTIFICATION = Struct("!HHH")
+_NOTIFICATION_ACKNOWLEDGEMENT = Struct("!HB3x")
 
 _NO_NEXT_HEADER = 59
-_PBU_FLAGS = 0xC200
+_PBU_FLAGS_AHP = 0xC200
 _PBU_P = 0x0200
 _PBA_P = 0x20
 _UPN_A = 0x8000
@@ -455,35 +453,38 @@ _PBA_Q: Mapping[QueryFlag, int] = MappingProxyType({QueryFlag.DRAFT: 0x10, Query
 
 
 def _encode_update(message: ProxyBindingUpdate, query_flag: QueryFlag) -> bytes:
-    flags = _PBU_FLAGS | (_PBU_Q[query_flag] if message.query else 0)
-    return _UPDATE.pack(_NO_NEXT_HEADER, 0, 5, 0, 0, message.sequence, flags, message.lifetime)
+    flags = _PBU_FLAGS_AHP | (_PBU_Q[query_flag] if message.query else 0)
+    return _UPDATE.pack(message.sequence, flags, message.lifetime)
 
 
 def _encode_acknowledgement(message: ProxyBindingAcknowledgement, query_flag: QueryFlag) -> bytes:
     flags = _PBA_P | (_PBA_Q[query_flag] if message.query else 0)
-    return _ACKNOWLEDGEMENT.pack(_NO_NEXT_HEADER, 0, 6, 0, 0, message.status, flags, message.sequence, message.lifetime)
+    return _ACKNOWLEDGEMENT.pack(message.status, flags, message.sequence, message.lifetime)
 
 
 def _encode_error(message: BindingError, query_flag: QueryFlag) -> bytes:
-    return _ERROR.pack(_NO_NEXT_HEADER, 0, 7, 0, 0, message.status, 0, message.home_address.packed)
+    return _ERROR.pack(message.status, message.home_address.packed)
 
 
 def _encode_notification(message: UpdateNotification, query_flag: QueryFlag) -> bytes:
-    flags = _UPN_A * message.acknowledge | _UPN_D * message.retransmit
-    return _NOTIFICATION.pack(_NO_NEXT_HEADER, 0, 19, 0, 0, message.sequence, message.notification_reason, flags)
+    flags = (_UPN_A if message.acknowledge else 0) | (_UPN_D if message.retransmit else 0)
+    return _NOTIFICATION.pack(message.sequence, message.notification_reason, flags)
 
 
 def _encode_notification_acknowledgement(message: UpdateNotificationAcknowledgement, query_flag: QueryFlag) -> bytes:
-    return _NOTIFICATION_ACKNOWLEDGEMENT.pack(_NO_NEXT_HEADER, 0, 20, 0, 0, message.sequence, message.status)
+    return _NOTIFICATION_ACKNOWLEDGEMENT.pack(message.sequence, message.status)
 
 
-_ENCODERS: Mapping[type[MobilityOptions], Callable[[Any, QueryFlag], bytes]] = MappingProxyType(
+_ENCODERS: Mapping[type[MobilityOptions], tuple[MobilityHeaderType, Callable[[Any, QueryFlag], bytes]]] = MappingProxyType(
     {
-        ProxyBindingUpdate: _encode_update,
-        ProxyBindingAcknowledgement: _encode_acknowledgement,
-        BindingError: _encode_error,
-        UpdateNotification: _encode_notification,
-        UpdateNotificationAcknowledgement: _encode_notification_acknowledgement,
+        ProxyBindingUpdate: (MobilityHeaderType.BINDING_UPDATE, _encode_update),
+        ProxyBindingAcknowledgement: (MobilityHeaderType.BINDING_ACKNOWLEDGEMENT, _encode_acknowledgement),
+        BindingError: (MobilityHeaderType.BINDING_ERROR, _encode_error),
+        UpdateNotification: (MobilityHeaderType.UPDATE_NOTIFICATION, _encode_notification),
+        UpdateNotificationAcknowledgement: (
+            MobilityHeaderType.UPDATE_NOTIFICATION_ACKNOWLEDGEMENT,
+            _encode_notification_acknowledgement,
+        ),
     }
 )
 
@@ -494,8 +495,10 @@ def encode(message: Message, query_flag: QueryFlag = QueryFlag.DRAFT) -> bytes:
     Raises:
         MessageError: a value does not fit its field, or the options do not fit one header.
     """
+    mh_type, encode_data = _ENCODERS[type(message)]
+    out = bytearray((_NO_NEXT_HEADER, 0, mh_type, 0, 0, 0))
     try:
-        out = bytearray(_ENCODERS[type(message)](message, query_flag))
+        out += encode_data(message, query_flag)
         for value, put in zip(_values(message), _PUT, strict=True):
             if value is not None:
                 put(out, value)
@@ -509,51 +512,48 @@ def encode(message: Message, query_flag: QueryFlag = QueryFlag.DRAFT) -> bytes:
     return bytes(out)
 
 
-def _decode_update(data: bytes, end: int, query_flag: QueryFlag) -> Message:
-    _, _, _, _, _, sequence, flags, lifetime = _UPDATE.unpack_from(data)
+def _decode_update(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    sequence, flags, lifetime = _UPDATE.unpack_from(data, _HEADER_SIZE)
     if not flags & _PBU_P:
         raise MessageError("a Binding Update without flag P is no proxy registration")
     query = bool(flags & _PBU_Q[query_flag])
-    return ProxyBindingUpdate(sequence=sequence, lifetime=lifetime, query=query, **_options(data, 12, end))
+    return ProxyBindingUpdate(sequence=sequence, lifetime=lifetime, query=query, **options)
 
 
-def _decode_acknowledgement(data: bytes, end: int, query_flag: QueryFlag) -> Message:
-    _, _, _, _, _, status, flags, sequence, lifetime = _ACKNOWLEDGEMENT.unpack_from(data)
+def _decode_acknowledgement(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    status, flags, sequence, lifetime = _ACKNOWLEDGEMENT.unpack_from(data, _HEADER_SIZE)
     if not flags & _PBA_P:
         raise MessageError("a Binding Acknowledgement without flag P answers no proxy registration")
     query = bool(flags & _PBA_Q[query_flag])
-    options = _options(data, 12, end)
     return ProxyBindingAcknowledgement(status=status, sequence=sequence, lifetime=lifetime, query=query, **options)
 
 
-def _decode_error(data: bytes, end: int, query_flag: QueryFlag) -> Message:
-    _, _, _, _, _, status, _, home_address = _ERROR.unpack_from(data)
-    return BindingError(status=status, home_address=IPv6Address(home_address), **_options(data, 24, end))
+def _decode_error(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    status, home_address = _ERROR.unpack_from(data, _HEADER_SIZE)
+    return BindingError(status=status, home_address=IPv6Address(home_address), **options)
 
 
-def _decode_notification(data: bytes, end: int, query_flag: QueryFlag) -> Message:
-    _, _, _, _, _, sequence, reason, flags = _NOTIFICATION.unpack_from(data)
-    return UpdateNotification(
-        sequence=sequence,
-        notification_reason=reason,
-        acknowledge=bool(flags & _UPN_A),
-        retransmit=bool(flags & _UPN_D),
-        **_options(data, 12, end),
-    )
+def _decode_notification(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    sequence, reason, flags = _NOTIFICATION.unpack_from(data, _HEADER_SIZE)
+    acknowledge, retransmit = bool(flags & _UPN_A), bool(flags & _UPN_D)
+    return UpdateNotification(sequence=sequence, notification_reason=reason, acknowledge=acknowledge, retransmit=retransmit, **options)
 
 
-def _decode_notification_acknowledgement(data: bytes, end: int, query_flag: QueryFlag) -> Message:
-    _, _, _, _, _, sequence, status = _NOTIFICATION_ACKNOWLEDGEMENT.unpack_from(data)
-    return UpdateNotificationAcknowledgement(sequence=sequence, status=status, **_options(data, 12, end))
+def _decode_notification_acknowledgement(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    sequence, status = _NOTIFICATION_ACKNOWLEDGEMENT.unpack_from(data, _HEADER_SIZE)
+    return UpdateNotificationAcknowledgement(sequence=sequence, status=status, **options)
 
 
-_DECODERS: Mapping[int, tuple[int, Callable[[bytes, int, QueryFlag], Message]]] = MappingProxyType(
+_DECODERS: Mapping[int, tuple[Struct, Callable[[bytes, QueryFlag, Mapping[str, Any]], Message]]] = MappingProxyType(
     {
-        MobilityHeaderType.BINDING_UPDATE: (16, _decode_update),
-        MobilityHeaderType.BINDING_ACKNOWLEDGEMENT: (16, _decode_acknowledgement),
-        MobilityHeaderType.BINDING_ERROR: (24, _decode_error),
-        MobilityHeaderType.UPDATE_NOTIFICATION: (16, _decode_notification),
-        MobilityHeaderType.UPDATE_NOTIFICATION_ACKNOWLEDGEMENT: (16, _decode_notification_acknowledgement),
+        MobilityHeaderType.BINDING_UPDATE: (_UPDATE, _decode_update),
+        MobilityHeaderType.BINDING_ACKNOWLEDGEMENT: (_ACKNOWLEDGEMENT, _decode_acknowledgement),
+        MobilityHeaderType.BINDING_ERROR: (_ERROR, _decode_error),
+        MobilityHeaderType.UPDATE_NOTIFICATION: (_NOTIFICATION, _decode_notification),
+        MobilityHeaderType.UPDATE_NOTIFICATION_ACKNOWLEDGEMENT: (
+            _NOTIFICATION_ACKNOWLEDGEMENT,
+            _decode_notification_acknowledgement,
+        ),
     }
 )
 
@@ -578,10 +578,11 @@ def decode(data: bytes, query_flag: QueryFlag = QueryFlag.DRAFT) -> Message:
         raise MessageError(f"payload protocol {data[0]} after a Mobility Header")
     if data[2] not in _DECODERS:
         raise MessageError(f"unknown Mobility Header type {data[2]}")
-    least, decoder = _DECODERS[data[2]]
-    if end < least:
-        raise MessageError(f"a Mobility Header of type {data[2]} has no fewer than {least} octets, not {end}")
-    return decoder(data, end, query_flag)
+    fixed, decode_data = _DECODERS[data[2]]
+    options_start = _HEADER_SIZE + fixed.size
+    if options_start > end:
+        raise MessageError(f"a Mobility Header of type {data[2]} has at least {options_start} octets, not {end}")
+    return decode_data(data, query_flag, _options(data, options_start, end))
 
 
 # IPv6: the checksum and the packet around it.
@@ -599,7 +600,7 @@ def checksum(data: bytes, source: IPv6Address, destination: IPv6Address) -> int:
     """The checksum of the Mobility Header ``data`` in a packet with these addresses, as if its field were zero."""
     if len(data) < 6:
         raise MessageError(f"{len(data)} octets hold no checksum")
-    return 0xFFFF - _sum(data[:4] + b"\0\0" + data[6:], source, destination)
+    return -_sum(data[:4] + b"\0\0" + data[6:], source, destination) % 0xFFFF
 
 
 def with_checksum(data: bytes, source: IPv6Address, destination: IPv6Address) -> bytes:
@@ -632,6 +633,6 @@ def parse_ipv6_mobility(packet: bytes) -> tuple[IPv6Address, IPv6Address, bytes]
     payload = packet[_IPV6.size : _IPV6.size + length]
     data = payload[: _header_end(payload)]
     source, destination = IPv6Address(source_octets), IPv6Address(destination_octets)
-    if int.from_bytes(data[4:6], "big") != checksum(data, source, destination):
+    if _sum(data, source, destination):
         raise MessageError("wrong checksum")
     return source, destination, data
