@@ -91,13 +91,21 @@ class Study:
     def failed(self) -> tuple[RunResult, ...]:
         return tuple(result for result in self.results if result.failure is not None)
 
+    @property
+    def first_runs(self) -> tuple[tuple[Case, RunResult | None], ...]:
+        """Every case with its first run that did not fail, or None where all failed: what plots of single packets show."""
+        pairs = by_case(self.experiment, self.results)
+        return tuple((case, next((result for result in results if result.failure is None), None)) for case, results in pairs)
+
     def summary_of(self, case: Case, metric: str) -> SummaryRow | None:
         """The summary row of a case and a metric, or None where there is none."""
-        wanted = (case.scheme, case.policy, metric)
+        wanted = (case.scheme, case.label, metric)
         return next((row for row in self.summary if (row.scheme, row.policy, row.metric) == wanted), None)
 
 
 def by_case(experiment: Experiment, results: Iterable[RunResult]) -> tuple[tuple[Case, tuple[RunResult, ...]], ...]:
     """Pair every case of the experiment, in its order, with its runs in the order of their numbers; a case may have none."""
-    ordered = sorted(results, key=lambda result: result.run.number)
-    return tuple((case, tuple(result for result in ordered if result.run.case == case)) for case in experiment.cases)
+    runs: dict[tuple[str, str], list[RunResult]] = {(case.scheme, case.label): [] for case in experiment.cases}
+    for result in sorted(results, key=lambda result: result.run.number):
+        runs[result.run.case.scheme, result.run.case.label].append(result)
+    return tuple((case, tuple(runs[case.scheme, case.label])) for case in experiment.cases)

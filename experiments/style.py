@@ -25,7 +25,8 @@ def colour(scheme: str) -> str:
     """A scheme's colour, of the palette of Okabe and Ito that colour-blind readers can tell apart."""
     if scheme in _COLOURS:
         return _COLOURS[scheme]
-    return _OTHER_COLOURS[sorted(set(SCHEMES) - set(_COLOURS) | {scheme}).index(scheme) % len(_OTHER_COLOURS)]
+    others = [name for name in SCHEMES if name not in _COLOURS]
+    return _OTHER_COLOURS[(others.index(scheme) if scheme in others else 0) % len(_OTHER_COLOURS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,9 @@ def title(scheme: str) -> str:
 
 
 def label(case: Case) -> str:
-    """A case's name: the scheme, its policy where the scheme has more than one, and what settings it has of its own."""
-    several = case.scheme not in SCHEMES or len(SCHEMES[case.scheme].policies) > 1
-    parts = [title(case.scheme), *([case.policy] if several else []), *(f"{key}={value}" for key, value in case.settings.items())]
-    return " · ".join(parts)
+    """A case's name: the scheme, and its policy where the scheme has more than one."""
+    several = case.variant or case.scheme not in SCHEMES or len(SCHEMES[case.scheme].policies) > 1
+    return f"{title(case.scheme)} · {case.label}" if several else title(case.scheme)
 
 
 @dataclass(frozen=True, slots=True)
