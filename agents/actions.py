@@ -41,7 +41,7 @@ class IgnoreReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (SD-PMIP's PBQ)."""
+    """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (what goes to SD-PMIP's group)."""
 
     message: Message
     destination: IPv6Address
@@ -112,6 +112,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Multicast:
+    """Send a packet on, encapsulated to ``group``, where the MAG of its destination takes it out (draft, 3.3.1)."""
+
+    packet: bytes
+    group: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Give packets up."""
 
@@ -144,6 +152,7 @@ Action = (
     | RemoveUplink
     | Advertise
     | Release
+    | Multicast
     | Drop
     | Unreachable
     | Ignore

@@ -32,6 +32,7 @@ class Settings:
         binding_timeout: first retransmission of an unanswered PBU, doubled each time (RFC 6275 INITIAL_BINDACK_TIMEOUT).
         binding_timeout_max: the most that doubling reaches (RFC 6275 MAX_BINDACK_TIMEOUT).
         binding_delete_delay: how long an LMA keeps a de-registered binding (RFC 5213 MinDelayBeforeBCEDelete).
+        timestamp_window: how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow).
         query_lifetime: how long a PBQ asks its answer to hold.
         query_margin: how long before the end of an answer a route in use is queried again.
         query_timeout: first retransmission of an unanswered PBQ, doubled each time.
@@ -51,6 +52,7 @@ class Settings:
     binding_timeout: float = 1.0
     binding_timeout_max: float = 32.0
     binding_delete_delay: float = 10.0
+    timestamp_window: float = 0.3
     query_lifetime: float = 8.0
     query_margin: float = 1.0
     query_timeout: float = 0.2
