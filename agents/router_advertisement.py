@@ -1,0 +1,113 @@
+"""The ICMPv6 messages that a MAG exchanges with its mobile nodes, and their octets, checksum zero.
+
+Router Solicitation and Advertisement as RFC 4861 sections 4.1, 4.2 and 4.6 define them, Destination Unreachable as RFC
+4443 section 3.1 does. On a raw ICMPv6 socket the kernel computes the checksums (RFC 3542, 3.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from struct import Struct
+
+ROUTER_SOLICITATION = 133
+ROUTER_ADVERTISEMENT = 134
+HOP_LIMIT = 255
+"""The only hop limit that a neighbour discovery message may arrive with (RFC 4861, 6.1)."""
+ALL_NODES = IPv6Address("ff02::1")
+FIXED_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
+FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
+"""The addresses that every MAG uses on every access link (RFC 6543)."""
+
+_DESTINATION_UNREACHABLE = 1
+_ADDRESS_UNREACHABLE = 3
+_ICMPV6 = 58
+_IPV6_HEADER = 40
+_MINIMUM_MTU = 1280
+
+_ADVERTISEMENT = Struct("!BBHBBHII")
+_SOLICITATION_SIZE = 8
+_UNREACHABLE = Struct("!BBHI")
+_SOURCE_LINK_LAYER = Struct("!BB6s")
+_PREFIX = Struct("!BBBBIII16s")
+_MTU = Struct("!BBHI")
+_SOURCE_LINK_LAYER_OPTION = 1
+_PREFIX_OPTION = 3
+_MTU_OPTION = 5
+_ON_LINK_AND_AUTONOMOUS = 0xC0
+_CURRENT_HOP_LIMIT = 64
+_MAXIMUM_ROUTER_LIFETIME = 9000
+_MAXIMUM_PREFIX_LIFETIME = 0xFFFFFFFF
+
+
+class NeighbourDiscoveryError(ValueError):
+    """A neighbour discovery message that RFC 4861 says to discard."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSolicitation:
+    """What a Router Solicitation says: the sender's link-layer address, or None (RFC 4861, 4.1)."""
+
+    link_layer: bytes | None
+
+
+def encode_advertisement(prefixes: tuple[IPv6Network, ...], lifetime: int, mtu: int | None = None) -> bytes:
+    """A Router Advertisement for ``prefixes``, on-link and autonomous, from the fixed link-layer address.
+
+    Args:
+        prefixes: one Prefix Information option each.
+        lifetime: in s, of the prefixes, and of the router as far as RFC 4861, 6.2.1 lets it; 0 withdraws both.
+        mtu: the link's MTU in octets, or None to leave it to the link.
+    """
+    router_lifetime = min(lifetime, _MAXIMUM_ROUTER_LIFETIME)
+    prefix_lifetime = min(lifetime, _MAXIMUM_PREFIX_LIFETIME)
+    out = bytearray(_ADVERTISEMENT.pack(ROUTER_ADVERTISEMENT, 0, 0, _CURRENT_HOP_LIMIT, 0, router_lifetime, 0, 0))
+    out += _SOURCE_LINK_LAYER.pack(_SOURCE_LINK_LAYER_OPTION, 1, FIXED_LINK_LAYER)
+    if mtu is not None:
+        out += _MTU.pack(_MTU_OPTION, 1, 0, mtu)
+    for prefix in prefixes:
+        lifetimes = prefix_lifetime, prefix_lifetime
+        address = prefix.network_address.packed
+        out += _PREFIX.pack(_PREFIX_OPTION, 4, prefix.prefixlen, _ON_LINK_AND_AUTONOMOUS, *lifetimes, 0, address)
+    return bytes(out)
+
+
+def decode_solicitation(data: bytes, source: IPv6Address, hop_limit: int) -> RouterSolicitation:
+    """A received Router Solicitation, its checksum already verified.
+
+    Raises:
+        NeighbourDiscoveryError: one of the checks of RFC 4861, 6.1.1 fails.
+    """
+    if hop_limit != HOP_LIMIT:
+        raise NeighbourDiscoveryError(f"hop limit {hop_limit}")
+    if len(data) < _SOLICITATION_SIZE:
+        raise NeighbourDiscoveryError(f"{len(data)} octets")
+    if data[0] != ROUTER_SOLICITATION or data[1]:
+        raise NeighbourDiscoveryError(f"type {data[0]}, code {data[1]}")
+    link_layer = None
+    at = _SOLICITATION_SIZE
+    while at < len(data):
+        size = data[at + 1] * 8 if at + 1 < len(data) else 0
+        if not size or at + size > len(data):
+            raise NeighbourDiscoveryError("an option of no length, or longer than the message")
+        if data[at] == _SOURCE_LINK_LAYER_OPTION:
+            link_layer = data[at + 2 : at + size]
+        at += size
+    if link_layer is not None and source.is_unspecified:
+        raise NeighbourDiscoveryError("a source link-layer address without a source address")
+    return RouterSolicitation(link_layer)
+
+
+def may_report(packet: bytes) -> bool:
+    """Whether an ICMPv6 error may answer ``packet`` (RFC 4443, 2.4 e): no error, no group, an identifiable sender."""
+    if len(packet) < _IPV6_HEADER:
+        return False
+    source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+    is_error = packet[6] == _ICMPV6 and (len(packet) == _IPV6_HEADER or packet[_IPV6_HEADER] < 128)
+    return not (is_error or destination.is_multicast or source.is_multicast or source.is_unspecified)
+
+
+def encode_unreachable(packet: bytes) -> bytes:
+    """Destination Unreachable, address unreachable, with as much of ``packet`` as the minimum MTU holds (RFC 4443, 3.1)."""
+    quoted = packet[: _MINIMUM_MTU - _IPV6_HEADER - _UNREACHABLE.size]
+    return _UNREACHABLE.pack(_DESTINATION_UNREACHABLE, _ADDRESS_UNREACHABLE, 0, 0) + quoted

@@ -1,0 +1,82 @@
+"""Classic BPF for the raw protocol-41 socket: which tunnelled packets wake the agent.
+
+The kernel runs the filter on what the socket would receive, the inner IPv6 packet; the outer header is not part of it.
+A load beyond the end of the packet drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Network
+from struct import Struct
+
+INSTRUCTION = Struct("=HBBI")
+"""struct sock_filter: code, jt, jf, k."""
+MAXIMUM_INSTRUCTIONS = 4096
+
+_LOAD_WORD = 0x20
+_LOAD_BYTE = 0x30
+_AND = 0x54
+_JUMP = 0x05
+_JUMP_IF_EQUAL = 0x15
+_RETURN = 0x06
+_PASS = 0xFFFFFFFF
+_DROP = 0
+_DESTINATION = 24
+_END_OF_HEADER = 40
+_VERSION_MASK = 0xF0
+_VERSION = 0x60
+
+Instruction = tuple[int, int, int, int]
+
+
+def _comparisons(prefix: IPv6Network) -> Iterator[tuple[int, int, int]]:
+    """Offset, mask and value of each 32-bit word of the destination that ``prefix`` fixes."""
+    mask, value = prefix.netmask.packed, prefix.network_address.packed
+    for word in range(0, 16, 4):
+        bits = int.from_bytes(mask[word : word + 4], "big")
+        if bits:
+            yield _DESTINATION + word, bits, int.from_bytes(value[word : word + 4], "big")
+
+
+def _match(prefix: IPv6Network) -> list[Instruction]:
+    """Go on behind the block where the destination lies in ``prefix``, else one instruction further."""
+    words: list[list[Instruction]] = []
+    for offset, mask, value in _comparisons(prefix):
+        masking = [] if mask == 0xFFFFFFFF else [(_AND, 0, 0, mask)]
+        words.append([(_LOAD_WORD, 0, 0, offset), *masking, (_JUMP_IF_EQUAL, 0, 0, value)])
+    size = sum(map(len, words))
+    block: list[Instruction] = []
+    for *load, (jump, _, _, value) in words:
+        block += load
+        block.append((jump, 0, size - len(block), value))
+    return block
+
+
+def stray_packets(home: IPv6Network, attached: Iterable[IPv6Network]) -> tuple[Instruction, ...]:
+    """A program that passes IPv6 packets to destinations in ``home`` that lie in none of the ``attached`` prefixes.
+
+    Raises:
+        ValueError: there are more attached prefixes than a program has room for (about 800).
+    """
+    program: list[Instruction] = [
+        (_LOAD_WORD, 0, 0, _END_OF_HEADER - 4),
+        (_LOAD_BYTE, 0, 0, 0),
+        (_AND, 0, 0, _VERSION_MASK),
+        (_JUMP_IF_EQUAL, 1, 0, _VERSION),
+        (_RETURN, 0, 0, _DROP),
+        *_match(home),
+        (_JUMP, 0, 0, 1),
+        (_RETURN, 0, 0, _DROP),
+    ]
+    for prefix in attached:
+        program += [*_match(prefix), (_RETURN, 0, 0, _DROP)]
+    program.append((_RETURN, 0, 0, _PASS))
+    if len(program) > MAXIMUM_INSTRUCTIONS:
+        raise ValueError(f"a socket filter of {len(program)} instructions; the kernel takes {MAXIMUM_INSTRUCTIONS}")
+    return tuple(program)
+
+
+def assemble(program: Iterable[Instruction]) -> bytes:
+    """The octets of a program, an array of struct sock_filter."""
+    return b"".join(INSTRUCTION.pack(*instruction) for instruction in program)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6ND_RA,
+    ICMPv6ND_RS,
+    ICMPv6NDOptMTU,
+    ICMPv6NDOptPrefixInfo,
+    ICMPv6NDOptSrcLLAddr,
+    ICMPv6TimeExceeded,
+    IPv6,
+)
+
+from agents.router_advertisement import (
+    NeighbourDiscoveryError,
+    decode_solicitation,
+    encode_advertisement,
+    encode_unreachable,
+    may_report,
+)
+
+PREFIXES = (IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:100:2::/64"))
+HOST = IPv6Address("fe80::1")
+UNSPECIFIED = IPv6Address("::")
+
+
+def test_advertisement_reads_as_scapy_reads_it() -> None:
+    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600, mtu=1460))
+    assert (advertisement.type, advertisement.code, advertisement.chlim, advertisement.routerlifetime) == (134, 0, 64, 3600)
+    assert (advertisement.M, advertisement.O) == (0, 0)
+    assert advertisement[ICMPv6NDOptSrcLLAddr].lladdr == "00:00:5e:00:52:13"
+    assert advertisement[ICMPv6NDOptMTU].mtu == 1460
+    for number, prefix in enumerate(PREFIXES, 1):
+        option = advertisement.getlayer(ICMPv6NDOptPrefixInfo, number)
+        assert (option.prefix, option.prefixlen) == (str(prefix.network_address), 64)
+        assert (option.L, option.A, option.validlifetime, option.preferredlifetime) == (1, 1, 3600, 3600)
+
+
+def test_advertisement_without_mtu_has_no_mtu_option() -> None:
+    assert ICMPv6NDOptMTU not in ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600))
+
+
+@pytest.mark.parametrize(("lifetime", "router", "prefix"), [(0, 0, 0), (9001, 9000, 9001), (2**40, 9000, 2**32 - 1)])
+def test_lifetimes_stay_within_their_fields(lifetime: int, router: int, prefix: int) -> None:
+    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], lifetime))
+    assert advertisement.routerlifetime == router
+    assert advertisement[ICMPv6NDOptPrefixInfo].validlifetime == prefix
+
+
+def test_solicitation_gives_the_link_layer_address() -> None:
+    data = bytes(ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr="02:00:00:00:00:01"))
+    assert decode_solicitation(data, HOST, 255).link_layer == bytes.fromhex("020000000001")
+    assert decode_solicitation(bytes(ICMPv6ND_RS()), UNSPECIFIED, 255).link_layer is None
+
+
+@pytest.mark.parametrize(
+    ("data", "source", "hop_limit"),
+    [
+        (bytes(ICMPv6ND_RS()), HOST, 254),
+        (bytes(ICMPv6ND_RS())[:7], HOST, 255),
+        (b"", HOST, 255),
+        (b"\x85\x01" + bytes(6), HOST, 255),
+        (b"\x86" + bytes(7), HOST, 255),
+        (bytes(ICMPv6ND_RS()) + b"\x01\x00" + bytes(6), HOST, 255),
+        (bytes(ICMPv6ND_RS()) + b"\x01\x02" + bytes(6), HOST, 255),
+        (bytes(ICMPv6ND_RS()) + b"\x01", HOST, 255),
+        (bytes(ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr()), UNSPECIFIED, 255),
+    ],
+)
+def test_solicitations_to_discard(data: bytes, source: IPv6Address, hop_limit: int) -> None:
+    with pytest.raises(NeighbourDiscoveryError):
+        decode_solicitation(data, source, hop_limit)
+
+
+def test_unreachable_quotes_the_packet_up_to_the_minimum_mtu() -> None:
+    packet = bytes(IPv6(src="2001:db8:100:1::1", dst="2001:db8:100:2::2") / ICMPv6EchoRequest(data=bytes(1400)))
+    report = encode_unreachable(packet)
+    assert len(report) + 40 == 1280
+    assert report[8:] == packet[: len(report) - 8]
+    dissected = ICMPv6DestUnreach(encode_unreachable(packet[:60]))
+    assert (dissected.type, dissected.code) == (1, 3)
+    assert bytes(dissected.payload) == packet[:60]
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6EchoRequest(), True),
+        (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17) / b"datagram", True),
+        (IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6TimeExceeded(), False),
+        (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=58), False),
+        (IPv6(src="2001:db8::1", dst="ff0e::1", nh=17), False),
+        (IPv6(src="::", dst="2001:db8::2", nh=17), False),
+        (IPv6(src="ff02::1", dst="2001:db8::2", nh=17), False),
+    ],
+)
+def test_what_an_error_may_answer(packet: IPv6, expected: bool) -> None:
+    assert may_report(bytes(packet)) is expected
+    assert not may_report(bytes(packet)[:39])

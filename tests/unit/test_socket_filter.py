@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.socket_filter import INSTRUCTION, Instruction, assemble, stray_packets
+
+HOME = IPv6Network("2001:db8:100::/40")
+MN1 = IPv6Network("2001:db8:100:1::/64")
+MN2 = IPv6Network("2001:db8:100:2::/64")
+
+
+def run(program: tuple[Instruction, ...], data: bytes) -> int:
+    """What the kernel's interpreter would return, for the instructions used here; a load beyond the packet returns 0."""
+    accumulator = at = 0
+    while True:
+        code, true, false, k = program[at]
+        at += 1
+        if code in (0x20, 0x30):
+            size = 4 if code == 0x20 else 1
+            if k + size > len(data):
+                return 0
+            accumulator = int.from_bytes(data[k : k + size], "big")
+        elif code == 0x54:
+            accumulator &= k
+        elif code == 0x15:
+            at += true if accumulator == k else false
+        elif code == 0x05:
+            at += k
+        elif code == 0x06:
+            return k
+        else:
+            raise AssertionError(f"unexpected instruction {code:#x}")
+
+
+def packet(destination: str | IPv6Address) -> bytes:
+    return b"\x60" + bytes(23) + IPv6Address(destination).packed + b"data"
+
+
+@pytest.mark.parametrize(
+    ("destination", "attached", "passes"),
+    [
+        ("2001:db8:100:1::5", [], True),
+        ("2001:db8:100:1::5", [MN1], False),
+        ("2001:db8:100:1::5", [MN2], True),
+        ("2001:db8:100:2::5", [MN1, MN2], False),
+        ("2001:db8:100:3::5", [MN1, MN2], True),
+        ("2001:db8:1ff:ffff::1", [MN1], True),
+        ("2001:db8:200::1", [], False),
+        ("2001:db8:0:1::1", [], False),
+        ("ff15::5213", [], False),
+        ("2001:db9:100:1::5", [], False),
+    ],
+)
+def test_passes_home_addresses_that_are_not_attached(destination: str, attached: list[IPv6Network], passes: bool) -> None:
+    assert bool(run(stray_packets(HOME, attached), packet(destination))) is passes
+
+
+def test_drops_what_is_no_ipv6_packet() -> None:
+    program = stray_packets(HOME, [])
+    assert run(program, b"") == 0
+    assert run(program, packet("2001:db8:100:1::5")[:39]) == 0
+    assert run(program, b"\x45" + packet("2001:db8:100:1::5")[1:]) == 0
+
+
+prefixes = st.builds(
+    lambda address, length: IPv6Network((address, length), strict=False),
+    st.integers(int(HOME.network_address), int(HOME.broadcast_address)),
+    st.integers(40, 128),
+)
+
+
+@given(
+    attached=st.lists(prefixes, max_size=5),
+    destination=st.one_of(
+        st.integers(int(HOME.network_address), int(HOME.broadcast_address)),
+        st.integers(0, 2**128 - 1),
+    ).map(IPv6Address),
+)
+def test_agrees_with_ipaddress(attached: list[IPv6Network], destination: IPv6Address) -> None:
+    expected = destination in HOME and not any(destination in prefix for prefix in attached)
+    assert bool(run(stray_packets(HOME, attached), packet(destination))) is expected
+    for prefix in attached:
+        assert run(stray_packets(HOME, attached), packet(prefix[0])) == 0
+
+
+def test_octets_are_the_kernels_structure() -> None:
+    program = stray_packets(HOME, [MN1])
+    octets = assemble(program)
+    assert len(octets) == 8 * len(program)
+    assert tuple(INSTRUCTION.iter_unpack(octets)) == program
+
+
+def test_too_many_attached_prefixes_are_refused() -> None:
+    with pytest.raises(ValueError, match="4096"):
+        stray_packets(HOME, HOME.subnets(new_prefix=56))
