@@ -9,11 +9,10 @@ from types import MappingProxyType
 from agents.schemes import SCHEMES
 from experiments.scenario import Case
 
-SIGNALLING = "#1a1a1a"
 INK = "#1a1a1a"
 MUTED = "#6b6b6b"
 RULE = "#e2e2e2"
-GAP = "#c9c9c9"
+GAP = "#dcdcdc"
 EXPECTED = "#1a1a1a"
 FONT = "DejaVu Sans"
 

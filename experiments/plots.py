@@ -1,0 +1,301 @@
+"""Plots of a study: the delay of every packet, what happens around each handover, and the metrics as bars.
+
+Each function returns a matplotlib figure; ``save`` writes it as PNG and SVG, the same bytes for the same study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import matplotlib
+import matplotlib.lines
+import matplotlib.patches
+import matplotlib.ticker
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import style
+from experiments.scenario import Case, Move
+from experiments.study import RunResult, Study
+
+WIDTH = 10.0
+RESOLUTION = 160
+DENSE = 5000
+_LOG_FROM = 8.0
+_MS = 1e6
+_DASHES = (0, (6, 3))
+_RC = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dmmlab",
+    "font.family": style.FONT,
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.edgecolor": style.MUTED,
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": style.INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": style.MUTED,
+    "ytick.color": style.MUTED,
+    "xtick.labelcolor": style.INK,
+    "ytick.labelcolor": style.INK,
+    "text.color": style.INK,
+    "figure.facecolor": "white",
+    "path.simplify": False,
+}
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The packets of a run as arrays: when each was sent, in s of scenario time, and its delay in ms, NaN where it was lost."""
+
+    sent: Floats
+    delay: Floats
+
+    @property
+    def lost(self) -> Floats:
+        return self.sent[np.isnan(self.delay)]
+
+
+def _series(result: RunResult) -> _Series:
+    packets = result.trace.packets
+    sent = np.array([packet.sent - result.run.epoch for packet in packets], dtype=np.float64) / 1e9
+    delay = np.array([np.nan if packet.received is None else (packet.received - packet.sent) / _MS for packet in packets], dtype=np.float64)
+    return _Series(sent, delay)
+
+
+def _away(move: Move, result: RunResult) -> tuple[float, float]:
+    """When the node was without a link, in s of scenario time; the end is what the captures show, where they do."""
+    associated = (
+        (entry.time - result.run.epoch) / 1e9 for entry in result.trace.associations if entry.node == move.mn and entry.mag == move.to
+    )
+    return move.at, next((time for time in associated if time >= move.at), move.at + move.l2_gap)
+
+
+def _grid(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with axes in reading order, all of one size; margins in inches, so that they do not grow with the figure."""
+    rows = -(-panels // columns)
+    total = rows * height + 0.85
+    figure = Figure(figsize=(WIDTH, total))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(left=0.62 / WIDTH, right=1 - 0.15 / WIDTH, top=1 - 0.3 / total, bottom=0.5 / total, wspace=0.05, hspace=0.42)
+    cells = [cell for row in axes for cell in row]
+    for spare in cells[panels:]:
+        spare.set_visible(False)
+    for index, axis in enumerate(cells[:panels]):
+        if index + columns >= panels:
+            axis.tick_params(labelbottom=True)
+    return figure, cells[:panels]
+
+
+def _scale(axis: Axes, delays: Floats) -> None:
+    """Linear from zero, or logarithmic where the largest delay dwarfs the usual one."""
+    known = delays[np.isfinite(delays)]
+    if known.size == 0:
+        axis.set_ylim(0, 1)
+    elif known.max() > _LOG_FROM * max(np.median(known), 1e-3) and known.min() > 0:
+        axis.set_yscale("log")
+        axis.set_ylim(known.min() / 3, known.max() * 1.8)
+        axis.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+        axis.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    else:
+        axis.set_ylim(-0.14 * known.max(), known.max() * 1.15)
+
+
+def _lost_ticks(axis: Axes, times: Floats) -> None:
+    """A tick along the bottom for every time, all in one path."""
+    feet = np.repeat(times, 3)
+    heights = np.tile([0.015, 0.085, np.nan], times.size)
+    axis.plot(feet, heights, transform=axis.get_xaxis_transform(), color=style.INK, linewidth=0.8, solid_capstyle="butt")
+
+
+def _nothing(axis: Axes) -> None:
+    axis.text(0.5, 0.5, "no complete run", transform=axis.transAxes, ha="center", va="center", color=style.MUTED)
+
+
+def _expected(axis: Axes, study: Study, case: Case) -> None:
+    row = study.summary_of(case, "one_way_delay_ms")
+    if row is not None and row.expected is not None:
+        axis.axhline(row.expected, color=style.EXPECTED, linewidth=0.7, linestyle=_DASHES, zorder=1)
+
+
+def _dots(axis: Axes, series: _Series, case: Case, *, factor: float, zero: float, size: float, rasterized: bool) -> None:
+    axis.plot(
+        (series.sent - zero) * factor,
+        series.delay,
+        linestyle="none",
+        marker="o",
+        markersize=size,
+        markeredgewidth=0,
+        color=style.colour(case.scheme),
+        rasterized=rasterized,
+        zorder=3,
+    )
+
+
+def _counted(series: _Series) -> str:
+    lost = int(series.lost.size)
+    return f"{lost} of {series.sent.size} lost" if lost else f"none of {series.sent.size} lost"
+
+
+def delays(study: Study) -> Figure:
+    """The one-way delay of every packet over the time it was sent, a panel per case."""
+    cases = study.first_runs
+    series = {index: _series(result) for index, (_, result) in enumerate(cases) if result is not None}
+    dense = sum(entry.sent.size for entry in series.values()) > DENSE
+    figure, axes = _grid(len(cases), 2 if len(cases) > 1 else 1, 1.62 if len(cases) > 2 else 2.4)
+    for index, (axis, (case, result)) in enumerate(zip(axes, cases, strict=True)):
+        axis.set_title(style.label(case), color=style.colour(case.scheme))
+        if result is None:
+            _nothing(axis)
+            continue
+        for move in study.experiment.scenario.moves:
+            left, back = _away(move, result)
+            axis.axvspan(left, back, color=style.GAP, linewidth=0, zorder=0)
+            axis.axvline(left, color=style.MUTED, linewidth=0.8, zorder=1)
+            axis.text(left, 1.0, f" to {move.to}", transform=axis.get_xaxis_transform(), va="top", fontsize=7.5, color=style.MUTED)
+        _expected(axis, study, case)
+        _dots(axis, series[index], case, factor=1.0, zero=0.0, size=2.4 if dense else 3.2, rasterized=dense)
+        _lost_ticks(axis, series[index].lost)
+        axis.set_title(_counted(series[index]), loc="right", fontsize=8, fontweight="normal", color=style.INK)
+    _scale(axes[0], _joined(series))
+    axes[0].margins(x=0.01)
+    _annotate(figure, "time sent (s)", moves=bool(study.experiment.scenario.moves))
+    return figure
+
+
+def _annotate(figure: Figure, below: str, *, moves: bool) -> None:
+    """Name the axes and say what the marks mean."""
+    marks = [
+        matplotlib.lines.Line2D([], [], color=style.EXPECTED, linewidth=0.8, linestyle=_DASHES, label="expected"),
+        matplotlib.lines.Line2D([], [], color=style.INK, linestyle="none", marker="|", markersize=7, label="lost"),
+    ]
+    if moves:
+        marks.append(matplotlib.patches.Patch(color=style.GAP, label="no link"))
+    height = figure.get_figheight()
+    figure.legend(handles=marks, loc="lower right", ncols=len(marks), frameon=False, fontsize=8, bbox_to_anchor=(1.0, -0.02 / height))
+    figure.supxlabel(below, fontsize=9, y=0.08 / height)
+    figure.supylabel("one-way delay (ms)", fontsize=9, x=0.1 / WIDTH)
+
+
+def _joined(series: Mapping[int, _Series]) -> Floats:
+    return np.concatenate([entry.delay for entry in series.values()]) if series else np.array([], dtype=np.float64)
+
+
+def _outage(series: _Series, left: float) -> float:
+    """From ``left`` to when the first packet arrives that was sent after it, in s; infinite where none ever does."""
+    after = series.sent >= left
+    arrivals = (series.sent + series.delay / 1e3)[after]
+    arrivals = arrivals[np.isfinite(arrivals)]
+    return float(arrivals.min() - left) if arrivals.size else float("inf")
+
+
+def handovers(study: Study) -> Figure:
+    """The moments around each handover: a row per case, a column per move, in ms since the node lost its link.
+
+    The window is wide enough for all cases that recover within a second; slower ones run out of it.
+    """
+    moves = study.experiment.scenario.moves
+    if not moves:
+        raise ValueError(f"{study.experiment.name} has no handover to draw")
+    cases = study.first_runs
+    series = {index: _series(result) for index, (_, result) in enumerate(cases) if result is not None}
+    outages = [_outage(entry, move.at) for entry in series.values() for move in moves]
+    window = 1.6 * max([outage for outage in outages if outage < 1.0], default=0.5) * 1e3
+    before = -0.35 * window
+    figure, axes = _grid(len(cases) * len(moves), len(moves), 1.1)
+    shown = []
+    for index, (case, result) in enumerate(cases):
+        for column, move in enumerate(moves):
+            axis = axes[index * len(moves) + column]
+            axis.set_title(style.label(case) if column == 0 else "", color=style.colour(case.scheme))
+            if result is None:
+                _nothing(axis)
+                continue
+            left, back = _away(move, result)
+            entry = series[index]
+            near = ((entry.sent - left) * 1e3 >= before) & ((entry.sent - left) * 1e3 <= window)
+            entry = _Series(entry.sent[near], entry.delay[near])
+            shown.append(entry.delay)
+            axis.axvspan(0, (back - left) * 1e3, color=style.GAP, linewidth=0, zorder=0)
+            axis.axvline(0, color=style.MUTED, linewidth=0.8, zorder=1)
+            _expected(axis, study, case)
+            _dots(axis, entry, case, factor=1e3, zero=left, size=3.6, rasterized=False)
+            _lost_ticks(axis, (entry.lost - left) * 1e3)
+            axis.set_title(f"to {move.to}: {_counted(entry)}", loc="right", fontsize=8, fontweight="normal", color=style.INK)
+    axes[0].set_xlim(before, window)
+    _scale(axes[0], np.concatenate(shown) if shown else np.array([], dtype=np.float64))
+    _annotate(figure, "time sent, since the node lost its link (ms)", moves=True)
+    return figure
+
+
+def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
+    """A panel per metric that the study has: a bar per case, its 95 % interval where runs were repeated, and the expected value."""
+    cases = study.experiment.cases
+    present = [name for name in metrics if any(row.metric == name for row in study.summary)]
+    columns = min(3, max(1, len(present)))
+    rows = max(1, -(-len(present) // columns))
+    total = rows * (0.55 + 0.24 * len(cases)) + 0.35
+    figure = Figure(figsize=(WIDTH, total))
+    axes = [cell for row in figure.subplots(rows, columns, sharey=True, squeeze=False) for cell in row]
+    figure.subplots_adjust(left=1.45 / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.55 / total, wspace=0.32, hspace=0.62)
+    for axis, name in zip(axes, present, strict=False):
+        _bar_panel(axis, study, cases, name)
+    for spare in axes[len(present) :]:
+        spare.set_visible(False)
+    axes[0].set_yticks(range(len(cases)), [style.label(case) for case in cases])
+    axes[0].set_ylim(len(cases) - 0.4, -0.6)
+    mark = matplotlib.lines.Line2D([], [], **_MARK)
+    figure.legend([mark], ["expected by arithmetic"], loc="lower right", frameon=False, fontsize=8, bbox_to_anchor=(1 - 0.1 / WIDTH, 0.0))
+    return figure
+
+
+_MARK = {"linestyle": "none", "marker": "D", "markersize": 5.5, "markerfacecolor": "white", "markeredgecolor": style.EXPECTED, "zorder": 5}
+
+
+def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> None:
+    rows = [study.summary_of(case, name) for case in cases]
+    finite = [value for row in rows if row is not None for value in (row.mean + row.ci95, row.expected or 0.0) if np.isfinite(value)]
+    top = max([*finite, 1e-9])
+    for index, (case, row) in enumerate(zip(cases, rows, strict=True)):
+        if row is None or not np.isfinite(row.mean):
+            axis.text(0.01 * top, index, "none" if row is None else "never", va="center", fontsize=8, color=style.MUTED)
+            continue
+        look = style.policy_style(case.policy)
+        axis.barh(index, row.mean, height=0.66, color=style.colour(case.scheme), hatch=look.hatch, edgecolor="white", linewidth=0)
+        if row.n > 1:
+            axis.errorbar(row.mean, index, xerr=row.ci95, color=style.INK, capsize=2.5, linewidth=1, zorder=4)
+        if row.expected is not None and np.isfinite(row.expected):
+            axis.plot([row.expected], [index], **_MARK)
+        end = max(row.mean + (row.ci95 if row.n > 1 else 0), row.expected or 0.0)
+        axis.text(end + 0.045 * top, index, style.number(row.mean, name), va="center", fontsize=8)
+    axis.set_xlim(0, top * 1.12)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color=style.RULE, linewidth=0.7)
+    axis.set_axisbelow(True)
+    unit = next(row.unit for row in study.summary if row.metric == name)
+    heading = style.metric_style(name).title
+    axis.set_title(f"{heading} ({unit})" if unit == "ms" else heading)
+
+
+PLOTS: Mapping[str, Callable[[Study], Figure]] = MappingProxyType({"delays": delays, "handovers": handovers, "bars": bars})
+
+
+def save(name: str, study: Study, folder: Path) -> tuple[Path, Path]:
+    """Draw the plot ``name`` of PLOTS into ``folder`` as ``name``.png and ``name``.svg; returns both paths."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    with matplotlib.rc_context(_RC):
+        figure = PLOTS[name](study)
+        figure.savefig(png, dpi=RESOLUTION, metadata={"Software": None})
+        figure.savefig(svg, dpi=RESOLUTION, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return png, svg
