@@ -74,11 +74,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A radio's association with a MAG, from the Layer 2 Update frame that the MAG's capture shows."""
+    """A radio's association with a MAG, from the Layer 2 Update frame that the MAG's capture shows.
+
+    ``last_frame`` is when a test packet was last seen on the node's previous access link, at its MAG, or None where there was none.
+    """
 
     node: str
     mag: str
     time: int
+    last_frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

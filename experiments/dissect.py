@@ -1,0 +1,172 @@
+"""What a node's capture holds, as columns: test packets, and which records are signalling or Layer 2 Update frames.
+
+A capture has link type LINUX_SLL2: a header of 20 bytes with the interface, its kind, the packet's direction and the
+frame's source address, then the IPv6 packet, possibly inside one more IPv6 header (RFC 2473).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.pcap import Capture, CaptureFileError, Integers, Mask
+from experiments.traffic import HEADER, MAGIC, PORT
+
+LINK_TYPE = 276
+"""LINKTYPE_LINUX_SLL2."""
+
+MAG_MAC = "00:00:5e:00:52:13"
+"""The link-layer address of every MAG on every access link (RFC 6543)."""
+
+_SLL2 = 20
+_IPV6 = 40
+_ETHERNET = 1
+_OTHER_HOST = 3
+_OUTGOING = 4
+_ETH_P_802_2 = 4
+_ETH_P_IPV6 = 0x86DD
+_UDP = 17
+_IPV6_IN_IPV6 = 41
+_FRAGMENT = 44
+_ICMPV6 = 58
+_MOBILITY = 135
+_SKIPPED = (0, 43, _FRAGMENT, 60)
+_MOST_EXTENSION_HEADERS = 4
+_ROUTER_SOLICITATION, _ROUTER_ADVERTISEMENT = 133, 134
+
+
+@dataclass(frozen=True, slots=True)
+class TestPackets:
+    """Every sight of a test packet in one capture, in order of time; row i of each array is one sight.
+
+    Attributes:
+        times: ns since 1970.
+        flows, sequences: which packet it is.
+        sizes: bytes of the IPv6 packet, outer header included.
+        wire: on a link, not on a device of the node itself (a tunnel, a TUN).
+        outgoing: the node sends it; otherwise the node takes it in.
+        encapsulated: inside an outer IPv6 header.
+        access: on an access link.
+    """
+
+    times: Integers
+    flows: Integers
+    sequences: Integers
+    sizes: Integers
+    wire: Mask
+    outgoing: Mask
+    encapsulated: Mask
+    access: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """One signalling packet on a link: where in the capture's data its IPv6 packet and its message are, and where the captured bytes end.
+
+    ``mobility`` tells a Mobility Header from ICMPv6.
+    """
+
+    time: int
+    outgoing: bool
+    tunnelled: bool
+    mobility: bool
+    at: int
+    message_at: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A Layer 2 Update frame that the node took in: its source is the link-layer address of the host that associated."""
+
+    time: int
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dissected:
+    """What matters in one capture."""
+
+    packets: TestPackets
+    signals: tuple[SignalRecord, ...]
+    updates: tuple[Update, ...]
+
+
+def mac_number(mac: str) -> int:
+    """A link-layer address as a number."""
+    return int(mac.replace(":", ""), 16)
+
+
+def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
+    """Dissect a capture; ``host_macs`` are the link-layer addresses of the domain's hosts.
+
+    Raises:
+        CaptureFileError: the capture's link type is not LINUX_SLL2.
+    """
+    if capture.link_type != LINK_TYPE:
+        raise CaptureFileError(f"link type {capture.link_type}, expected {LINK_TYPE} (LINUX_SLL2)")
+    whole = capture.lengths >= _SLL2
+    starts, times, ends = capture.starts[whole], capture.times[whole], (capture.starts + capture.lengths)[whole]
+    protocol = capture.integers(starts, 2)
+    wire = capture.integers(starts + 8, 2) == _ETHERNET
+    packet_type = capture.integers(starts + 10, 1)
+    source = capture.integers(starts + 12, 6)
+    ours = packet_type != _OTHER_HOST
+    updates = np.flatnonzero((protocol == _ETH_P_802_2) & wire & ours & (packet_type != _OUTGOING))
+
+    at = starts + _SLL2
+    ipv6 = np.flatnonzero((protocol == _ETH_P_IPV6) & ours & (ends - at >= _IPV6) & (capture.integers(at, 1) >> 4 == 6))
+    at, times, ends, wire, outgoing, source = at[ipv6], times[ipv6], ends[ipv6], wire[ipv6], packet_type[ipv6] == _OUTGOING, source[ipv6]
+    following, payload = _upper_layer(capture, at, ends)
+    encapsulated = following == _IPV6_IN_IPV6
+    inside = np.flatnonzero(encapsulated & (ends - payload >= _IPV6))
+    following[inside], payload[inside] = _upper_layer(capture, payload[inside], ends[inside])
+
+    access = np.isin(source, np.array([mac_number(mac) for mac in (MAG_MAC, *host_macs)], dtype=np.int64)) & wire
+    rows = np.flatnonzero((following == _UDP) & (ends - payload >= 8 + HEADER.size))
+    rows = rows[capture.integers(payload[rows] + 2, 2) == PORT]
+    rows = rows[capture.integers(payload[rows] + 8, len(MAGIC)) == int.from_bytes(MAGIC, "big")]
+    rows = rows[np.argsort(times[rows], kind="stable")]
+    packets = TestPackets(
+        times=times[rows],
+        flows=capture.integers(payload[rows] + 12, 2),
+        sequences=capture.integers(payload[rows] + 14, 4),
+        sizes=capture.integers(at[rows] + 4, 2) + _IPV6,
+        wire=wire[rows],
+        outgoing=outgoing[rows],
+        encapsulated=encapsulated[rows],
+        access=access[rows],
+    )
+
+    mobility = following == _MOBILITY
+    icmp = (following == _ICMPV6) & ~encapsulated
+    kind = capture.integers(payload[icmp], 1)
+    icmp[icmp] = (kind == _ROUTER_SOLICITATION) | (kind == _ROUTER_ADVERTISEMENT)
+    signals = np.flatnonzero((mobility | icmp) & wire)
+    signals = signals[np.argsort(times[signals], kind="stable")]
+    columns = (times, outgoing, encapsulated, mobility, at, payload, ends)
+    return Dissected(
+        packets=packets,
+        signals=tuple(SignalRecord(*row) for row in zip(*(column[signals].tolist() for column in columns), strict=True)),
+        updates=tuple(
+            Update(int(capture.times[whole][row]), bytes(capture.data[starts[row] + 12 : starts[row] + 18]).hex(":")) for row in updates
+        ),
+    )
+
+
+def _upper_layer(capture: Capture, at: Integers, ends: Integers) -> tuple[Integers, Integers]:
+    """What the IPv6 packets at ``at`` carry behind their extension headers, and where; later fragments carry nothing (59)."""
+    following = capture.integers(at + 6, 1)
+    payload = at + _IPV6
+    for _ in range(_MOST_EXTENSION_HEADERS):
+        rows = np.flatnonzero(np.isin(following, _SKIPPED) & (ends - payload >= 8))
+        if not len(rows):
+            break
+        where = payload[rows]
+        fragment = following[rows] == _FRAGMENT
+        later = fragment & (capture.integers(where + 2, 2) >> 3 != 0)
+        following[rows] = np.where(later, 59, capture.integers(where, 1))
+        payload[rows] = where + np.where(fragment, 8, (capture.integers(where + 1, 1) + 1) * 8)
+    return following, payload

@@ -1,0 +1,316 @@
+"""From the captures of one run to what happened in it: every test packet, signalling message and association."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents import messages
+from agents.config import QueryFlag
+from agents.schemes import SCHEMES
+from experiments.dissect import Dissected, SignalRecord, TestPackets, dissect
+from experiments.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
+from experiments.records import Association, Packet, Signal, Trace
+from experiments.scenario import Run
+from experiments.settings import agent_settings
+
+_BURST = 100_000_000
+"""Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
+
+_NEVER = np.iinfo(np.int64).max
+_MOBILITY_NAMES = {5: "PBU", 6: "PBA", 7: "BE", 19: "UPN", 20: "UPA"}
+_DISCOVERY_NAMES = {133: "RS", 134: "RA"}
+_ROUTER_ADVERTISEMENT = 134
+_PREFIX_INFORMATION = 3
+
+
+def read_trace(folder: Path, run: Run) -> Trace:
+    """Read ``<node>.pcap`` of every node of the run.
+
+    A capture that breaks off is read up to there, one that is missing or is no capture counts as empty; ``truncated`` names both.
+
+    Raises:
+        CaptureFileError: not one capture can be read.
+    """
+    captures: dict[str, Dissected] = {}
+    data: dict[str, Bytes] = {}
+    truncated: list[str] = []
+    macs = [host.mac for host in run.domain.hosts]
+    for node in captured_nodes(run):
+        path = folder / f"{node}.pcap"
+        try:
+            capture = read_capture(path)
+            captures[node] = dissect(capture, macs)
+        except CaptureFileError as error:
+            truncated.append(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}")
+            continue
+        data[node] = capture.data
+        if capture.truncated:
+            truncated.append(f"{path.name}: {capture.truncated}")
+    if not captures:
+        raise CaptureFileError("; ".join(truncated))
+    lma = _lma_load(run, captures)
+    return Trace(
+        packets=_packets(run, captures),
+        signals=_signals(run, captures, data),
+        associations=_associations(run, captures),
+        lma_data_packets=len(lma),
+        lma_data_bytes=int(lma.sum()),
+        truncated=tuple(truncated),
+    )
+
+
+def captured_nodes(run: Run) -> tuple[str, ...]:
+    """The nodes that a run's captures are taken at: agents of the scheme, hosts and routers."""
+    lma = (run.domain.lma.name,) if run.domain.lma and "LMA" in SCHEMES[run.case.scheme].agents else ()
+    mags = (mag.name for mag in run.domain.mags)
+    return (*lma, *mags, *(host.name for host in run.domain.hosts), *(core.name for core in run.domain.core if core.routed))
+
+
+# Test packets
+
+
+def _keys(packets: TestPackets, rows: Mask) -> Integers:
+    return (packets.flows[rows] << 32) | packets.sequences[rows]
+
+
+def _first_times(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
+    """For each of the sorted ``keys`` the first time among ``rows``, or _NEVER."""
+    times = np.full(len(keys), _NEVER, dtype=np.int64)
+    found, first = np.unique(_keys(packets, rows), return_index=True)
+    place = np.searchsorted(keys, found)
+    known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
+    times[place[known]] = packets.times[rows][first[known]]
+    return times
+
+
+def _of_flows(packets: TestPackets, flows: Iterable[int]) -> Mask:
+    return np.isin(packets.flows, np.array(list(flows), dtype=np.int64))
+
+
+def _flows_by(run: Run, end: str) -> Mapping[str, list[int]]:
+    flows: dict[str, list[int]] = defaultdict(list)
+    for number, flow in enumerate(run.scenario.flows):
+        flows[getattr(flow, end)].append(number)
+    return flows
+
+
+def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
+    tables = {node: dissected.packets for node, dissected in captures.items()}
+    sendings: dict[int, int] = {}
+    for source, flows in _flows_by(run, "source").items():
+        if source in tables:
+            table = tables[source]
+            rows = _of_flows(table, flows) & table.wire & table.outgoing
+            for key, time in zip(_keys(table, rows).tolist(), table.times[rows].tolist(), strict=True):
+                sendings.setdefault(key, time)
+    keys = np.array(sorted(sendings), dtype=np.int64)
+    if not len(keys):
+        return ()
+    received = np.full(len(keys), _NEVER, dtype=np.int64)
+    copies = np.zeros(len(keys), dtype=np.int64)
+    for destination, flows in _flows_by(run, "destination").items():
+        if destination in tables:
+            table = tables[destination]
+            rows = _of_flows(table, flows) & table.wire & ~table.outgoing
+            received = np.minimum(received, _first_times(table, rows, keys))
+            found, counts = np.unique(_keys(table, rows), return_counts=True)
+            place = np.searchsorted(keys, found)
+            known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
+            copies[place[known]] += counts[known]
+    agents = [mag.name for mag in run.domain.mags] + ([run.domain.lma.name] if run.domain.lma else [])
+    seen = _sights(tables, {node: np.ones(len(table.times), dtype=np.bool_) for node, table in tables.items()}, keys)
+    tunnelled = _sights(
+        tables,
+        {node: table.wire & table.outgoing & table.encapsulated for node, table in tables.items() if node in agents},
+        keys,
+    )
+    arrivals = [None if time == _NEVER else time for time in received.tolist()]
+    return tuple(
+        Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left)
+        for key, arrival, count, at, left in zip(keys.tolist(), arrivals, copies.tolist(), seen, tunnelled, strict=True)
+    )
+
+
+def _sights(tables: Mapping[str, TestPackets], rows: Mapping[str, Mask], keys: Integers) -> list[dict[str, int]]:
+    """For each key, which nodes saw it among their ``rows`` and when first, in order of time."""
+    nodes = list(rows)
+    if not nodes:
+        return [{} for _ in keys]
+    times = np.stack([_first_times(tables[node], rows[node], keys) for node in nodes], axis=1)
+    order = np.argsort(times, axis=1, kind="stable")
+    counts = (times != _NEVER).sum(axis=1).tolist()
+    ordered = np.take_along_axis(times, order, axis=1).tolist()
+    names = [[nodes[node] for node in row[:count]] for row, count in zip(order.tolist(), counts, strict=True)]
+    return [dict(zip(row, moments, strict=False)) for row, moments in zip(names, ordered, strict=True)]
+
+
+def _lma_load(run: Run, captures: Mapping[str, Dissected]) -> Integers:
+    """The sizes of the test packets that the LMA took in."""
+    if run.domain.lma is None or run.domain.lma.name not in captures:
+        return np.zeros(0, dtype=np.int64)
+    table = captures[run.domain.lma.name].packets
+    return table.sizes[table.wire & ~table.outgoing]
+
+
+# Associations
+
+
+def _associations(run: Run, captures: Mapping[str, Dissected]) -> tuple[Association, ...]:
+    hosts = {host.mac.lower(): host for host in run.domain.hosts}
+    updates = sorted(
+        (update.time, hosts[update.mac].name, mag.name)
+        for mag in run.domain.mags
+        if mag.name in captures
+        for update in captures[mag.name].updates
+        if update.mac in hosts
+    )
+    last_frame = partial(_last_frame, captures, _flows_by(run, "destination"), _flows_by(run, "source"))
+    at = {host.name: host.mag for host in run.domain.hosts}
+    associations = []
+    for time, node, mag in updates:
+        associations.append(Association(node, mag, time, last_frame(at[node], node, time) if at[node] != mag else None))
+        at[node] = mag
+    return tuple(associations)
+
+
+def _last_frame(
+    captures: Mapping[str, Dissected],
+    towards: Mapping[str, list[int]],
+    away: Mapping[str, list[int]],
+    mag: str,
+    node: str,
+    before: int,
+) -> int | None:
+    """When the MAG last saw a test packet on its access link to the node, before that time."""
+    if mag not in captures:
+        return None
+    table = captures[mag].packets
+    down = _of_flows(table, towards.get(node, ())) & table.outgoing
+    up = _of_flows(table, away.get(node, ())) & ~table.outgoing
+    times = table.times[(down | up) & table.access & ~table.encapsulated & (table.times < before)]
+    return int(times[-1]) if len(times) else None
+
+
+# Signalling
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    node: str
+    record: SignalRecord
+    source: bytes
+    destination: bytes
+    message: bytes
+    size: int
+
+    @property
+    def identity(self) -> tuple[bytes, bytes, bool, bytes]:
+        return self.source, self.destination, self.record.tunnelled, self.message
+
+
+def _sight(node: str, record: SignalRecord, data: Bytes) -> _Sight:
+    header = data[record.at : record.at + 40].tobytes()
+    message = data[record.message_at : record.end].tobytes()
+    return _Sight(node, record, header[8:24], header[24:40], message, int.from_bytes(header[4:6], "big") + 40)
+
+
+def _signals(run: Run, captures: Mapping[str, Dissected], data: Mapping[str, Bytes]) -> tuple[Signal, ...]:
+    query_flag = agent_settings({**run.settings, **run.case.settings}).query_flag
+    originators = {agent.address.packed: agent.name for agent in (*run.domain.mags, *((run.domain.lma,) if run.domain.lma else ()))}
+    hosts = {host.name for host in run.domain.hosts}
+    mags = {mag.name for mag in run.domain.mags}
+    sendings: list[_Sight] = []
+    sights: dict[tuple[bytes, bytes, bool, bytes], list[_Sight]] = defaultdict(list)
+    for node, dissected in captures.items():
+        for record in dissected.signals:
+            sight = _sight(node, record, data[node])
+            if not record.outgoing:
+                sights[sight.identity].append(sight)
+            elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
+                sendings.append(sight)
+    sendings.sort(key=lambda sight: sight.record.time)
+    alike: dict[tuple[bytes, bytes, bool, bytes], list[int]] = defaultdict(list)
+    for number, sending in enumerate(sendings):
+        alike[sending.identity].append(number)
+    arrivals: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for identity, numbers in alike.items():
+        for number, node, time in _match([(number, sendings[number]) for number in numbers], sights.get(identity, [])):
+            arrivals[number].append((node, time))
+    return tuple(
+        _signal(sending, tuple(sorted(arrivals[number], key=lambda arrival: arrival[1])), query_flag)
+        for number, sending in enumerate(sendings)
+    )
+
+
+def _match(sendings: list[tuple[int, _Sight]], arrivals: list[_Sight]) -> Iterable[tuple[int, str, int]]:
+    """Pair identical messages: each arrival with a sending before it, of the latest burst, and in a burst first to first."""
+    taken: set[tuple[int, str]] = set()
+    for arrival in sorted(arrivals, key=lambda sight: sight.record.time):
+        candidates = [
+            ((arrival.record.time - sight.record.time) // _BURST, (number, arrival.node) in taken, sight.record.time, number)
+            for number, sight in sendings
+            if sight.record.time <= arrival.record.time and sight.node != arrival.node
+        ]
+        if candidates:
+            number = min(candidates)[-1]
+            taken.add((number, arrival.node))
+            yield number, arrival.node, arrival.record.time
+
+
+def _signal(sending: _Sight, arrivals: tuple[tuple[str, int], ...], query_flag: QueryFlag) -> Signal:
+    describe = partial(_describe_mobility, query_flag=query_flag) if sending.record.mobility else _describe_discovery
+    return Signal(
+        sent=sending.record.time,
+        sender=sending.node,
+        arrivals=arrivals,
+        size=sending.size,
+        source=str(IPv6Address(sending.source)),
+        destination=str(IPv6Address(sending.destination)),
+        tunnelled=sending.record.tunnelled,
+        **describe(sending.message),
+    )
+
+
+def _describe_mobility(message: bytes, query_flag: QueryFlag) -> dict[str, Any]:
+    try:
+        decoded = messages.decode(message, query_flag)
+    except messages.MessageError as error:
+        number = message[2] if len(message) > 2 else None
+        return {"kind": _MOBILITY_NAMES.get(number or 0, f"MH {number}"), "malformed": str(error)}
+    home: IPv6Network | IPv6Address | None = next(iter(decoded.home_network_prefixes), getattr(decoded, "home_address", None))
+    lifetime = getattr(decoded, "lifetime", None)
+    return {
+        "kind": messages.kind(decoded),
+        "sequence": getattr(decoded, "sequence", None),
+        "status": getattr(decoded, "status", None),
+        "lifetime": None if lifetime is None else float(messages.lifetime_seconds(lifetime)),
+        "mn_id": decoded.mn_id,
+        "home": None if home is None else str(home),
+        "care_of": None if decoded.alternate_care_of is None else str(decoded.alternate_care_of),
+    }
+
+
+def _describe_discovery(message: bytes) -> dict[str, Any]:
+    kind = _DISCOVERY_NAMES[message[0]]
+    if message[0] != _ROUTER_ADVERTISEMENT:
+        return {"kind": kind}
+    if len(message) < 16:
+        return {"kind": kind, "malformed": f"{len(message)} octets are no Router Advertisement"}
+    return {"kind": kind, "lifetime": float(int.from_bytes(message[6:8], "big")), "home": _advertised_prefix(message[16:])}
+
+
+def _advertised_prefix(options: bytes) -> str | None:
+    """The first prefix of a Router Advertisement's options (RFC 4861, 4.6.2)."""
+    while len(options) >= 8 and options[1]:
+        if options[0] == _PREFIX_INFORMATION and len(options) >= 32:
+            return str(IPv6Network((options[16:32], options[2]), strict=False))
+        options = options[8 * options[1] :]
+    return None
