@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib
 import matplotlib.lines
@@ -16,6 +17,7 @@ import matplotlib.patches
 import matplotlib.ticker
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -176,7 +178,7 @@ def delays(study: Study) -> Figure:
 
 def _annotate(figure: Figure, below: str, *, moves: bool) -> None:
     """Name the axes and say what the marks mean."""
-    marks = [
+    marks: list[Artist] = [
         matplotlib.lines.Line2D([], [], color=style.EXPECTED, linewidth=0.8, linestyle=_DASHES, label="expected"),
         matplotlib.lines.Line2D([], [], color=style.INK, linestyle="none", marker="|", markersize=7, label="lost"),
     ]
@@ -260,7 +262,7 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     return figure
 
 
-_MARK = {"linestyle": "none", "marker": "D", "markersize": 5.5, "markerfacecolor": "white", "markeredgecolor": style.EXPECTED, "zorder": 5}
+_MARK: dict[str, Any] = {"linestyle": "none", "marker": "D", "markersize": 5.5, "markerfacecolor": "white", "markeredgecolor": style.EXPECTED, "zorder": 5}
 
 
 def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> None:

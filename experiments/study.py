@@ -88,6 +88,11 @@ class Study:
     table1: tuple[Table1Row, ...] = ()
 
     @property
+    def folder(self) -> Path:
+        """The experiment's results folder: that of each run lies ``<scheme>/<policy>/<run>`` below it."""
+        return self.results[0].folder.parents[2]
+
+    @property
     def failed(self) -> tuple[RunResult, ...]:
         return tuple(result for result in self.results if result.failure is not None)
 
@@ -101,6 +106,24 @@ class Study:
         """The summary row of a case and a metric, or None where there is none."""
         wanted = (case.scheme, case.label, metric)
         return next((row for row in self.summary if (row.scheme, row.policy, row.metric) == wanted), None)
+
+
+def agrees(row: SummaryRow, engine: str) -> bool | None:
+    """Whether a measurement is what arithmetic expects, within the engine's noise; None where nothing is expected.
+
+    Times may be off by a few clock readings under time travel (50 µs), by 2 ms where a scheduler has its say. Counts must be exact under
+    time travel and within 2 % elsewhere. Means of several runs may be off by their 95 % interval as well.
+    """
+    if row.expected is None:
+        return None
+    virtual = engine == "virtual"
+    if row.unit == "ms":
+        noise = 0.05 if virtual else 2.0
+    elif row.metric == "path_stretch":
+        noise = 0.01 if virtual else 0.2
+    else:
+        noise = 0.0 if virtual else 0.02 * abs(row.expected)
+    return row.mean == row.expected or abs(row.mean - row.expected) <= noise + row.ci95
 
 
 def by_case(experiment: Experiment, results: Iterable[RunResult]) -> tuple[tuple[Case, tuple[RunResult, ...]], ...]:

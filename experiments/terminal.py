@@ -1,0 +1,170 @@
+"""What the command line shows: progress while runs go on, and a study's numbers beside what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich import box
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from experiments import style
+from experiments.records import SummaryRow
+from experiments.study import Study, agrees
+
+_GOOD, _BAD = "green", "bold red"
+_CONSOLE_LINES = 5
+
+
+class Progress:
+    """How many of ``total`` runs are done and which are going on: a bar on a terminal, a line a run elsewhere."""
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._total = total
+        self._done = 0
+        self._running: dict[str, None] = {}
+        self._bar = Bar(
+            SpinnerColumn(),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def started(self, name: str) -> None:
+        """The run ``name`` began."""
+        self._running[name] = None
+        self._show()
+
+    def finished(self, name: str, failure: str | None) -> None:
+        """The run ``name`` is over; ``failure`` is why it failed, or None or empty where it did not."""
+        self._running.pop(name, None)
+        self._done += 1
+        if failure:
+            self._console.print(Text(f"{name}: failed: {failure.partition(chr(10))[0]}", style=_BAD), soft_wrap=True)
+        elif not self._console.is_terminal:
+            self._console.print(Text(f"[{self._done}/{self._total}] {name}"), soft_wrap=True)
+        self._bar.advance(self._task)
+        self._show()
+
+    def _show(self) -> None:
+        self._bar.update(self._task, description=escape(", ".join(self._running)))
+
+
+def show(study: Study, console: Console | None = None) -> None:
+    """Print a study: a row a case, the draft's steps and Table 1 where it has them, what failed and what was cut short."""
+    console = console or Console()
+    console.print(Text(study.experiment.title, style="bold"))
+    console.print(Group(*_parts(study)))
+
+
+def _parts(study: Study) -> Iterable[Table | Text]:
+    yield summary_table(study)
+    if study.steps:
+        yield steps_table(study)
+    if study.table1:
+        yield table1_table(study)
+    for result in study.failed:
+        reason, *console = (result.failure or "").splitlines()
+        where = f"{style.label(result.run.case)}, run {result.run.number}"
+        yield Text(f"{where} failed: {reason}", style=_BAD)
+        yield Text("\n".join(f"  {line}" for line in console[-_CONSOLE_LINES:]))
+    for result in study.results:
+        for capture in result.trace.truncated:
+            yield Text(f"{style.label(result.run.case)}, run {result.run.number}: {capture}", style="yellow")
+
+
+def summary_table(study: Study) -> Table:
+    """A row a case, a column a headline metric; what disagrees with its expected value shows both."""
+    present = [name for name in style.HEADLINE if any(row.metric == name for row in study.summary)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("scheme")
+    table.add_column("policy")
+    for name in present:
+        unit = next(row.unit for row in study.summary if row.metric == name)
+        table.add_column(style.metric_style(name).title + (" (ms)" if unit == "ms" else ""), justify="right")
+    for case in study.experiment.cases:
+        rows = (study.summary_of(case, name) for name in present)
+        table.add_row(
+            Text(style.title(case.scheme), style=style.colour(case.scheme)),
+            case.label,
+            *(_measured(row, str(study.manifest.get("engine", ""))) for row in rows),
+        )
+    judged = [agreed for row in study.summary if (agreed := agrees(row, str(study.manifest.get("engine", "")))) is not None]
+    good = sum(judged)
+    table.caption = f"{good} of {len(judged)} values are what arithmetic expects" if judged else "nothing is expected by arithmetic"
+    table.caption_justify = "left"
+    table.caption_style = _GOOD if good == len(judged) else _BAD
+    return table
+
+
+def _measured(row: SummaryRow | None, engine: str) -> Text:
+    if row is None:
+        return Text("\N{EN DASH}", style="dim")
+    value = style.number(row.mean, row.metric)
+    spread = f" ± {style.number(row.ci95, row.metric)}" if row.n > 1 and row.ci95 else ""
+    match agrees(row, engine):
+        case None:
+            return Text(value + spread)
+        case True:
+            return Text(value + spread, style=_GOOD)
+    return Text(f"{value}{spread} ≠ {style.number(row.expected or 0.0, row.metric)}", style=_BAD)
+
+
+def steps_table(study: Study) -> Table:
+    """The draft's numbered steps, each with what shows it, in ms of scenario time."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("step", "", "the draft says", "time (ms)", "the captures show"):
+        table.add_column(heading, justify="right" if heading in ("step", "time (ms)") else "left")
+    epoch = study.results[0].run.epoch
+    for step in study.steps:
+        found = step.time is not None
+        time = "" if step.time is None else f"{(step.time - epoch) / 1e6:.3f}"
+        table.add_row(str(step.number), _mark(found), Text(step.text), time, Text(step.evidence, style="" if found else _BAD))
+    return table
+
+
+def table1_table(study: Study) -> Table:
+    """The draft's Table 1; a cell that the captures contradict shows both."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("scheme")
+    for cell in study.table1[0].cells:
+        table.add_column(cell.column)
+    for row in study.table1:
+        cells = (
+            _mark(cell.agrees).append(f" {cell.measured}" if cell.agrees else f" {cell.measured}; the draft: {cell.draft}")
+            for cell in row.cells
+        )
+        table.add_row(style.title(row.scheme), *cells)
+    return table
+
+
+def show_bench(rows: Iterable[tuple[str, str, str, bool]], console: Console | None = None) -> None:
+    """Print what a benchmark measured: what, the measured value, the goal, and whether it was met."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("what", "measured", "goal", ""):
+        table.add_column(heading, justify="right" if heading == "measured" else "left")
+    for what, measured, goal, met in rows:
+        table.add_row(what, measured, goal, _mark(met))
+    (console or Console()).print(table)
+
+
+def _mark(good: bool) -> Text:
+    return Text("✓", style=_GOOD) if good else Text("✗", style=_BAD)
