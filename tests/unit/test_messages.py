@@ -1,0 +1,460 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agents.config import QueryFlag
+from agents.messages import (
+    Authentication,
+    BindingError,
+    BindingErrorStatus,
+    Message,
+    MessageError,
+    NotificationReason,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    Status,
+    UpdateNotification,
+    UpdateNotificationAcknowledgement,
+    checksum,
+    decode,
+    encode,
+    ipv6_packet,
+    kind,
+    lifetime_seconds,
+    lifetime_units,
+    parse_ipv6_mobility,
+    seconds_from_timestamp,
+    timestamp_from_seconds,
+    with_checksum,
+)
+
+MAG = IPv6Address("2001:db8::11")
+LMA = IPv6Address("2001:db8::1")
+GROUP = IPv6Address("ff15::5213")
+HNP = IPv6Network("2001:db8:100::/64")
+HOA = IPv6Network("2001:db8:100::1/128")
+
+octet = st.integers(0, 0xFF)
+word = st.integers(0, 0xFFFF)
+addresses = st.integers(0, (1 << 128) - 1).map(IPv6Address)
+prefixes = st.builds(lambda address, length: IPv6Network((address, length), strict=False), addresses, st.integers(0, 128))
+query_flags = st.sampled_from(QueryFlag)
+options = {
+    "mn_id": st.none() | st.just("mn1@dmm.example") | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60),
+    "home_network_prefixes": st.lists(prefixes, max_size=4).map(tuple),
+    "handoff_indicator": st.none() | octet,
+    "access_technology": st.none() | octet,
+    "link_layer_identifier": st.none() | st.binary(min_size=1, max_size=20) | st.binary(min_size=253, max_size=253),
+    "link_local_address": st.none() | addresses,
+    "timestamp": st.none() | st.integers(0, (1 << 64) - 1),
+    "alternate_care_of": st.none() | addresses,
+    "authentication": st.none()
+    | st.builds(
+        Authentication,
+        subtype=octet,
+        spi=st.integers(0, (1 << 32) - 1),
+        data=st.binary(max_size=20) | st.binary(min_size=250, max_size=250),
+    ),
+}
+messages: st.SearchStrategy[Message] = st.one_of(
+    st.builds(ProxyBindingUpdate, sequence=word, lifetime=word, query=st.booleans(), **options),
+    st.builds(ProxyBindingAcknowledgement, status=octet, sequence=word, lifetime=word, query=st.booleans(), **options),
+    st.builds(BindingError, status=octet, home_address=addresses, **options),
+    st.builds(UpdateNotification, sequence=word, notification_reason=word, acknowledge=st.booleans(), retransmit=st.booleans(), **options),
+    st.builds(UpdateNotificationAcknowledgement, sequence=word, status=octet, **options),
+)
+thorough = settings(deadline=None, max_examples=150)
+
+
+def walk(header: bytes, start: int) -> list[tuple[int, int, bytes]]:
+    """Offset, type and data of each option, padding included."""
+    found, at = [], start
+    while at < len(header):
+        size = 1 if header[at] == 0 else 2 + header[at + 1]
+        found.append((at, header[at], header[at + 2 : at + size]))
+        at += size
+    assert at == len(header)
+    return found
+
+
+def options_start(message: Message) -> int:
+    return 24 if isinstance(message, BindingError) else 12
+
+
+@thorough
+@given(messages, query_flags)
+def test_what_is_encoded_is_decoded(message: Message, query_flag: QueryFlag) -> None:
+    assert decode(encode(message, query_flag), query_flag) == message
+
+
+@thorough
+@given(messages)
+def test_every_option_lies_where_its_rfc_wants_it(message: Message) -> None:
+    alignments = {3: (8, 6), 9: (4, 1), 22: (8, 4), 26: (8, 6), 27: (8, 2)}
+    header = encode(message)
+    assert len(header) % 8 == 0
+    assert header[:2] == bytes((59, len(header) // 8 - 1))
+    assert header[3:6] == bytes(3)
+    for at, option, data in walk(header, options_start(message)):
+        multiple, offset = alignments.get(option, (1, 0))
+        assert at % multiple == offset
+        if option == 25:
+            size = len(data) - 2
+            boundary = next(width for width in (8, 4, 2, 1) if size % width == 0)
+            assert (at + 4) % boundary == 0
+
+
+@thorough
+@given(messages)
+def test_padding_is_one_option_of_zeros_that_ends_on_a_boundary(message: Message) -> None:
+    header = encode(message)
+    found = walk(header, options_start(message))
+    for (_, option, data), (_, following, _) in zip(found, [*found, (0, 255, b"")][1:], strict=True):
+        if option in (0, 1):
+            assert following not in (0, 1)
+            assert len(data) <= 5
+            assert not any(data)
+
+
+@thorough
+@given(messages)
+def test_authentication_comes_last_and_the_mn_id_first(message: Message) -> None:
+    kinds = [option for _, option, _ in walk(encode(message), options_start(message)) if option > 1]
+    if message.authentication:
+        assert kinds[-1] == 9
+    if message.mn_id:
+        assert kinds[0] == 8
+
+
+@pytest.mark.parametrize(
+    ("message", "octets"),
+    [
+        (
+            ProxyBindingUpdate(sequence=0x0102, lifetime=75, mn_id="mn1@dmm.example", home_network_prefixes=(HNP,)),
+            "3b060500 0000 0102 c200 004b0810016d6e3140646d6d2e6578616d706c65 01040000000016120040 20010db8010000000000000000000000",
+        ),
+        (
+            ProxyBindingUpdate(sequence=7, lifetime=2, query=True, home_network_prefixes=(HOA,), timestamp=1704067200 << 16),
+            "3b050500 0000 0007 c300 0002 16120080 20010db8010000000000000000000001 0100 1b08 0000659200800000 01020000",
+        ),
+        (
+            ProxyBindingAcknowledgement(
+                status=Status.ACCEPTED, sequence=7, lifetime=2, query=True, home_network_prefixes=(HNP,), alternate_care_of=MAG
+            ),
+            "3b060600 0000 0030 0007 0002 16120040 20010db8010000000000000000000000010400000000 0310 20010db8000000000000000000000011",
+        ),
+        (
+            ProxyBindingAcknowledgement(status=Status.NOT_LMA_FOR_THIS_MOBILE_NODE, sequence=7, lifetime=0),
+            "3b010600 0000 9920 0007 0000 01020000",
+        ),
+        (
+            BindingError(status=BindingErrorStatus.UNKNOWN_BINDING, home_address=HOA.network_address),
+            "3b020700 0000 0100 20010db8010000000000000000000001",
+        ),
+        (
+            UpdateNotification(
+                sequence=9, notification_reason=NotificationReason.UPDATE_SESSION_PARAMETERS, acknowledge=True, alternate_care_of=MAG
+            ),
+            "3b031300 0000 0009 0002 8000 0100 0310 20010db8000000000000000000000011",
+        ),
+        (
+            UpdateNotification(sequence=9, notification_reason=1, retransmit=True),
+            "3b011300 0000 0009 0001 4000 01020000",
+        ),
+        (UpdateNotificationAcknowledgement(sequence=9, status=128), "3b011400 0000 0009 80 000000 01020000"),
+        (
+            ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=3, access_technology=4, link_layer_identifier=bytes(range(6))),
+            "3b030500 0000 0001 c200 0001 17020003 18020004 19080000 000102030405 0100",
+        ),
+        (
+            ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 0x100, b"\xaa" * 4)),
+            "3b020500 0000 0001 c200 0001 00 0909 01 00000100 aaaaaaaa",
+        ),
+    ],
+    ids=lambda value: kind(value) if not isinstance(value, str) else "",
+)
+def test_octets_written_by_hand_from_the_figures_of_the_rfcs(message: Message, octets: str) -> None:
+    assert encode(message).hex() == octets.replace(" ", "")
+    assert decode(bytes.fromhex(octets)) == message
+
+
+def test_the_query_flag_is_where_the_setting_puts_it() -> None:
+    pbq = ProxyBindingUpdate(sequence=1, lifetime=1, query=True)
+    pqa = ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=1, query=True)
+    assert encode(pbq, QueryFlag.DRAFT)[8:10] == b"\xc3\x00"
+    assert encode(pbq, QueryFlag.UNASSIGNED)[8:10] == b"\xc2\x08"
+    assert encode(pqa, QueryFlag.DRAFT)[7] == 0x30
+    assert encode(pqa, QueryFlag.UNASSIGNED)[7] == 0x21
+    for query in (pbq, pqa):
+        assert not decode(encode(query, QueryFlag.DRAFT), QueryFlag.UNASSIGNED).query  # type: ignore[union-attr]
+        assert not decode(encode(query, QueryFlag.UNASSIGNED), QueryFlag.DRAFT).query  # type: ignore[union-attr]
+
+
+def test_kinds() -> None:
+    assert [
+        kind(message)
+        for message in (
+            ProxyBindingUpdate(sequence=1, lifetime=1),
+            ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=1),
+            ProxyBindingUpdate(sequence=1, lifetime=1, query=True),
+            ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=1, query=True),
+            BindingError(status=1, home_address=MAG),
+            UpdateNotification(sequence=1, notification_reason=1),
+            UpdateNotificationAcknowledgement(sequence=1, status=0),
+        )
+    ] == ["PBU", "PBA", "PBQ", "PQA", "BE", "UPN", "UPA"]
+
+
+def pbu(options: str) -> bytes:
+    body = bytes.fromhex("0001 c200 0001" + options)
+    assert (len(body) + 6) % 8 == 0
+    return bytes((59, (len(body) + 6) // 8 - 1, 5, 0, 0, 0)) + body
+
+
+def test_unknown_options_are_skipped() -> None:
+    assert decode(pbu("c8 03 010203 00 1702 0001 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=1)
+
+
+def test_an_mn_id_that_is_no_nai_is_skipped() -> None:
+    assert decode(pbu("0802 0241 0802 0142 0000 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="B")
+
+
+def test_of_duplicates_the_first_counts() -> None:
+    assert decode(pbu("1702 0001 1702 0002 0000 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=1)
+
+
+def test_reserved_bits_and_unused_flags_are_ignored() -> None:
+    header = bytearray(encode(ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,))))
+    header[3], header[8], header[9], header[14] = 0xFF, 0xFE, 0xFF, 0xFF
+    assert decode(bytes(header)) == ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,))
+
+
+def test_bits_beyond_the_prefix_length_are_ignored() -> None:
+    header = bytearray(encode(ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,))))
+    header[31] = 1
+    assert decode(bytes(header)).home_network_prefixes == (HNP,)
+
+
+def test_octets_after_the_header_are_ignored() -> None:
+    message = ProxyBindingUpdate(sequence=1, lifetime=1)
+    assert decode(encode(message) + b"\xff\xff") == message
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "",
+        "3b010500 0000 00",
+        "3b000500 0000 0001",
+        "3b010700 0000 0100 20010db801000000",
+        "3b020500 0000 0001 c200 0001 00000000",
+        "3a010500 0000 0001 c200 0001 00000000",
+        "3b010000 0000 0001 c200 0001 00000000",
+        "3b01ff00 0000 0001 c200 0001 00000000",
+        "3b010500 0000 0001 c000 0001 00000000",
+        "3b010600 0000 0000 0001 0001 00000000",
+        "3b010500 0000 0001 c200 0001 00000017",
+        "3b010500 0000 0001 c200 0001 01030000",
+        "3b010500 0000 0001 c200 0001 17010000",
+        "3b010500 0000 0001 c200 0001 08010100",
+        "3b010500 0000 0001 c200 0001 080201ff",
+        "3b010500 0000 0001 c200 0001 19020000",
+        "3b010500 0000 0001 c200 0001 09020100",
+        "3b030500 0000 0001 c200 0001 16120081 20010db8010000000000000000000000",
+        "3b020500 0000 0001 c200 0001 1702 0001 1801 00 00 0000 0000",
+    ],
+    ids=[
+        "nothing",
+        "seven octets",
+        "no room for the fixed part",
+        "no room for the home address",
+        "longer than what is here",
+        "payload protocol",
+        "Binding Refresh Request",
+        "type 255",
+        "update without P",
+        "acknowledgement without P",
+        "no option length",
+        "padding beyond the end",
+        "handoff indicator of one octet",
+        "empty NAI",
+        "NAI not UTF-8",
+        "empty link-layer identifier",
+        "short authentication",
+        "prefix length 129",
+        "access technology of one octet",
+    ],
+)
+def test_malformed_headers(octets: str) -> None:
+    with pytest.raises(MessageError):
+        decode(bytes.fromhex(octets))
+
+
+def survives(data: bytes, query_flag: QueryFlag) -> None:
+    """Any octets decode to a message that says itself again, or raise MessageError, nothing else."""
+    try:
+        message = decode(data, query_flag)
+    except MessageError:
+        return
+    assert decode(encode(message, query_flag), query_flag) == message
+
+
+@thorough
+@given(st.binary(max_size=200), query_flags)
+def test_any_octets(data: bytes, query_flag: QueryFlag) -> None:
+    survives(data, query_flag)
+
+
+@thorough
+@given(
+    st.sampled_from([5, 6, 7, 19, 20]),
+    st.binary(min_size=18, max_size=18),
+    st.lists(st.tuples(st.sampled_from([1, 3, 8, 9, 22, 23, 24, 25, 26, 27]) | octet, st.binary(max_size=20)), max_size=6),
+    query_flags,
+)
+def test_any_options(mh_type: int, fixed: bytes, tlvs: list[tuple[int, bytes]], query_flag: QueryFlag) -> None:
+    body = fixed + b"".join(bytes((option, len(data))) + data for option, data in tlvs)
+    body += bytes(-(len(body) + 6) % 8)
+    survives(bytes((59, (len(body) + 6) // 8 - 1, mh_type, 0, 0, 0)) + body, query_flag)
+
+
+@thorough
+@given(messages, st.lists(st.tuples(st.integers(0, 2047), octet), min_size=1, max_size=4), st.integers(0, 2048), query_flags)
+def test_mutated_messages(message: Message, changes: list[tuple[int, int]], cut: int, query_flag: QueryFlag) -> None:
+    data = bytearray(encode(message, query_flag))
+    for at, value in changes:
+        data[at % len(data)] = value
+    survives(bytes(data), query_flag)
+    survives(bytes(data[: cut % len(data)]), query_flag)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ProxyBindingUpdate(sequence=0x10000, lifetime=1),
+        ProxyBindingUpdate(sequence=-1, lifetime=1),
+        ProxyBindingUpdate(sequence=1, lifetime=0x10000),
+        ProxyBindingAcknowledgement(status=256, sequence=1, lifetime=1),
+        BindingError(status=-1, home_address=MAG),
+        UpdateNotification(sequence=1, notification_reason=0x10000),
+        UpdateNotificationAcknowledgement(sequence=1, status=256),
+        ProxyBindingUpdate(sequence=1, lifetime=1, mn_id=""),
+        ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="m" * 255),
+        ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="\ud800"),
+        ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=256),
+        ProxyBindingUpdate(sequence=1, lifetime=1, access_technology=-1),
+        ProxyBindingUpdate(sequence=1, lifetime=1, link_layer_identifier=b""),
+        ProxyBindingUpdate(sequence=1, lifetime=1, link_layer_identifier=bytes(254)),
+        ProxyBindingUpdate(sequence=1, lifetime=1, timestamp=1 << 64),
+        ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(256, 1, b"")),
+        ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 1 << 32, b"")),
+        ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 1, bytes(251))),
+        ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,) * 86),
+    ],
+)
+def test_values_that_no_message_can_carry(message: Message) -> None:
+    with pytest.raises(MessageError):
+        encode(message)
+
+
+def test_the_longest_header() -> None:
+    message = ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,) * 84)
+    assert len(encode(message)) == 12 + 84 * 24 - 4
+    assert decode(encode(message)) == message
+
+
+def plain_checksum(data: bytes, source: IPv6Address, destination: IPv6Address) -> int:
+    """RFC 1071 word by word, over the pseudo-header of RFC 8200, 8.1."""
+    octets = source.packed + destination.packed + len(data).to_bytes(4, "big") + bytes((0, 0, 0, 135)) + data
+    total = 0
+    for at in range(0, len(octets), 2):
+        total += int.from_bytes(octets[at : at + 2], "big")
+        total = (total & 0xFFFF) + (total >> 16)
+    return 0xFFFF - total
+
+
+@thorough
+@given(messages, addresses, addresses)
+def test_checksum(message: Message, source: IPv6Address, destination: IPv6Address) -> None:
+    header = encode(message)
+    filled = with_checksum(header, source, destination)
+    assert checksum(header, source, destination) == plain_checksum(header, source, destination)
+    assert checksum(filled, source, destination) == checksum(header, source, destination)
+    assert plain_checksum(filled, source, destination) == 0
+    assert decode(filled) == decode(header)
+
+
+def test_a_checksum_of_zero_stays_zero() -> None:
+    message = ProxyBindingUpdate(sequence=0, lifetime=1)
+    sequence = checksum(encode(message), MAG, LMA)
+    header = encode(ProxyBindingUpdate(sequence=sequence, lifetime=1))
+    assert checksum(header, MAG, LMA) == 0
+    assert parse_ipv6_mobility(ipv6_packet(header, MAG, LMA)) == (MAG, LMA, header)
+
+
+@thorough
+@given(messages, addresses, addresses, octet)
+def test_packets_are_parsed_again(message: Message, source: IPv6Address, destination: IPv6Address, hop_limit: int) -> None:
+    packet = ipv6_packet(encode(message), source, destination, hop_limit)
+    assert packet[7] == hop_limit
+    found_source, found_destination, header = parse_ipv6_mobility(packet + b"link-layer padding")
+    assert (found_source, found_destination, decode(header)) == (source, destination, message)
+
+
+@thorough
+@given(messages, st.integers(0, 1 << 20))
+def test_a_flipped_bit_is_noticed(message: Message, at: int) -> None:
+    packet = bytearray(ipv6_packet(encode(message), MAG, GROUP))
+    bit = 64 + at % (8 * (len(packet) - 8))
+    assume(bit // 8 != 41)  # the header's length: what it cuts off might add up to nothing
+    packet[bit // 8] ^= 0x80 >> bit % 8
+    with pytest.raises(MessageError):
+        parse_ipv6_mobility(bytes(packet))
+
+
+@thorough
+@given(st.binary(max_size=100) | st.binary(max_size=100).map(lambda data: b"\x60\0\0\0\0\x20\x87\x40" + data))
+def test_any_packet(packet: bytes) -> None:
+    with suppress(MessageError):
+        parse_ipv6_mobility(packet)
+
+
+def test_packets_that_are_no_whole_mobility_packet() -> None:
+    packet = ipv6_packet(encode(ProxyBindingUpdate(sequence=1, lifetime=1)), MAG, LMA)
+    for broken in (
+        packet[:39],
+        packet[:-1],
+        b"\x40" + packet[1:],
+        packet[:6] + b"\x3a" + packet[7:],
+        packet[:4] + b"\0\x07" + packet[6:],
+    ):
+        with pytest.raises(MessageError):
+            parse_ipv6_mobility(broken)
+    with pytest.raises(MessageError):
+        ipv6_packet(bytes(8), MAG, LMA, hop_limit=256)
+    with pytest.raises(MessageError):
+        checksum(bytes(5), MAG, LMA)
+
+
+def test_lifetimes() -> None:
+    assert [lifetime_units(seconds) for seconds in (0, 0.001, 4, 4.5, 8, 300, 262140, 262141, float("inf"))] == [
+        *(0, 1, 1, 2, 2, 75, 0xFFFF, 0xFFFF, 0xFFFF)
+    ]
+    assert lifetime_seconds(75) == 300
+    for seconds in (-1, float("nan")):
+        with pytest.raises(MessageError):
+            lifetime_units(seconds)
+
+
+def test_timestamps() -> None:
+    assert timestamp_from_seconds(1704067200.5) == 1704067200 << 16 | 0x8000
+    assert seconds_from_timestamp(1704067200 << 16 | 0x4000) == 1704067200.25
+    assert timestamp_from_seconds((1 << 48) - 1) == ((1 << 48) - 1) << 16
+    for seconds in (-1, 1 << 48, float("nan"), float("inf")):
+        with pytest.raises(MessageError):
+            timestamp_from_seconds(seconds)
