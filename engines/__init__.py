@@ -1,1 +1,6 @@
-"""Which kernel the emulation runs on, building that kernel, and probing what a kernel can do."""
+"""Which kernel a run uses: virtual, uml or native; building it and probing what this machine can do."""
+
+from engines.base import Engine, EngineError, Job, Outcome
+from engines.choose import choose
+
+__all__ = ["Engine", "EngineError", "Job", "Outcome", "choose"]

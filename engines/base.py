@@ -1,0 +1,74 @@
+"""What an engine is asked to do and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class EngineError(Exception):
+    """An engine cannot be had or cannot start; its text is one line that names what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command to run on an engine.
+
+    Attributes:
+        command: the argument vector, run with the repository as its working folder.
+        results: the one folder that it may write to, seen at the same absolute path inside.
+        seed: what all randomness of a virtual run follows from.
+        wall_limit: s of wall time after which the command counts as hung and is killed.
+        log: where the console's output goes; a file inside ``results``.
+        radios: 802.11 radios that the kernel simulates.
+    """
+
+    command: tuple[str, ...]
+    results: Path
+    seed: int
+    wall_limit: float
+    log: Path
+    radios: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        ok: whether the command ran to its end with exit status 0.
+        reason: one line that says what went wrong; empty when ``ok``.
+        console: the last lines of the console.
+        wall: s of wall time that it took.
+    """
+
+    ok: bool
+    reason: str
+    console: tuple[str, ...]
+    wall: float
+
+
+class Engine(Protocol):
+    """A kernel to run jobs on.
+
+    Attributes:
+        name: ``virtual``, ``uml`` or ``native``.
+        kernel: the kernel's version, for a manifest.
+        virtual: whether its time is virtual, and so its runs deterministic.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kernel(self) -> str: ...
+
+    @property
+    def virtual(self) -> bool: ...
+
+    async def run(self, job: Job) -> Outcome:
+        """Run ``job`` to its end; cancelled, it kills what it started. Raises EngineError where it cannot start."""
+        ...

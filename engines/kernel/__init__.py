@@ -1,0 +1,1 @@
+"""The User-Mode Linux kernel: its source, our patches and configuration, building it once."""

@@ -1,0 +1,108 @@
+"""User-Mode Linux: a guest for each job, in real time or in virtual time, without privileges."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.base import REPOSITORY, EngineError, Job, Outcome
+from engines.folders import covered, needed
+from engines.kernel.build import Kernel
+from engines.process import console, outcome, supervise, why
+
+MEMORY = Path("/dev/shm")
+GUEST_MEMORY = 1 << 30
+COMMAND_LINE = 4096
+VIRTUAL_TIME = ("time-travel=inf-cpu", "time-travel-start=1704067200000000000")
+_INIT = REPOSITORY / "engines" / "guest-init"
+_NEVER_RETURNED = 199
+_PANIC = "Kernel panic - not syncing: "
+
+
+def memory_problem() -> str:
+    """Why no guest can have its memory in a file of /dev/shm, with the remedy; empty where one can."""
+    remedy = f"mount -o remount,exec,size=4G {MEMORY}"
+    try:
+        state = os.statvfs(MEMORY)
+    except OSError:
+        return f"there is no {MEMORY} for a guest's memory: mount -t tmpfs -o mode=1777,size=4G tmpfs {MEMORY}"
+    if state.f_flag & os.ST_NOEXEC:
+        return f"{MEMORY} is mounted noexec and a guest's memory must be executable: {remedy}"
+    if not os.access(MEMORY, os.W_OK | os.X_OK):
+        return f"{MEMORY} cannot be written: chmod 1777 {MEMORY}"
+    free = state.f_bavail * state.f_frsize
+    if free < GUEST_MEMORY:
+        return f"{MEMORY} has {free >> 20} MB free and a guest needs {GUEST_MEMORY >> 20} MB: {remedy}"
+    return ""
+
+
+def _job_script(job: Job) -> str:
+    keep = "".join(f"    show {shlex.quote(str(folder))} ro\n" for folder in needed() if covered(folder))
+    return f"keep() {{\n{keep}    :\n}}\nrun() {{\n    cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}\n}}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class UserModeLinux:
+    """The engines ``virtual`` (time travel: deterministic for one seed) and ``uml`` (real time) on one built kernel."""
+
+    name: str
+    virtual: bool
+    built: Kernel
+
+    @property
+    def kernel(self) -> str:
+        return f"{self.built.release} (User-Mode Linux, {self.built.key})"
+
+    async def run(self, job: Job) -> Outcome:
+        if problem := memory_problem():
+            raise EngineError(problem)
+        results = job.results.absolute()
+        arguments = self._arguments(job, results)
+        private = results / ".guest"
+        try:
+            private.mkdir(parents=True, exist_ok=True)
+            (private / "job").write_text(_job_script(job), encoding="utf-8")
+        except OSError as error:
+            raise EngineError(f"cannot write {results}: {error.strerror}; name a results folder that can be written") from error
+        environment = {"TMPDIR": str(MEMORY), "UML_RANDOM_SEED": str(job.seed % 2**64)}
+        try:
+            ended = await supervise((str(self.built.binary), *arguments), job, environment, cwd=results)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+        lines = console(job.log)
+        panic = next((line.partition(_PANIC)[2] for line in lines if _PANIC in line), "")
+        reason = why(ended, job.wall_limit, "the guest")
+        if panic:
+            reason = f"kernel panic: {panic}"
+        elif ended.status == _NEVER_RETURNED:
+            reason = "the guest stopped before its command ended"
+        return outcome(ended, reason, lines)
+
+    def _arguments(self, job: Job, results: Path) -> tuple[str, ...]:
+        """The kernel's command line. Its working folder is ``results``, so that the folder of its pid file has a short name."""
+        for path in (results, _INIT):
+            if set(str(path)) & set('",\n\\'):
+                raise EngineError(f"{path}: a guest takes no quotation mark, comma, backslash or line feed in a path; name another folder")
+        arguments = (
+            "quiet",
+            "panic=-1",
+            "oops=panic",
+            f"mem={GUEST_MEMORY >> 20}M",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            f'init="{_INIT}"',
+            "con=null",
+            "con0=fd:0,fd:1",
+            "uml_dir=.guest",
+            f"mac80211_hwsim.radios={job.radios}",
+            *(VIRTUAL_TIME if self.virtual else ()),
+            *self.built.boot_arguments,
+            f'DMMLAB_RESULTS="{results}"',
+        )
+        if len(" ".join(arguments).encode()) > COMMAND_LINE - 64:
+            raise EngineError(f"{results}: too long a path for a guest's command line; name a shorter one")
+        return arguments
