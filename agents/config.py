@@ -8,6 +8,12 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.schemes import Scheme
 
+HOME_NETWORK = IPv6Network("2001:db8:100::/40")
+"""Holds every home network prefix, unless a domain says otherwise."""
+
+MAG_GROUP = IPv6Address("ff15::5213")
+"""The group of all MAGs (transient, site-local scope), unless a domain says otherwise."""
+
 
 class FirstPacket(StrEnum):
     """What SD-PMIP does with packets that wait for an answer (draft 3.3.1): hold them, or send them to the group."""
@@ -96,6 +102,21 @@ class AgentConfig:
     lma: IPv6Address | None
     mags: frozenset[IPv6Address]
     profiles: tuple[Profile, ...]
-    home: IPv6Network = IPv6Network("2001:db8:100::/40")
-    group: IPv6Address = IPv6Address("ff15::5213")
+    home: IPv6Network = HOME_NETWORK
+    group: IPv6Address = MAG_GROUP
     settings: Settings = Settings()
+
+
+class _Profiles:
+    """The profiles last indexed; thousands of agents in one process are told the same tuple and share its index."""
+
+    last: tuple[tuple[Profile, ...], dict[str, Profile]] = ((), {})
+
+
+def profiles_by_mn_id(profiles: tuple[Profile, ...]) -> dict[str, Profile]:
+    """The policy profiles by MN-ID; not to be changed."""
+    known, index = _Profiles.last
+    if known is not profiles:
+        index = {profile.mn_id: profile for profile in profiles}
+        _Profiles.last = (profiles, index)
+    return index

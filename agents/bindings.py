@@ -1,0 +1,226 @@
+"""The tables of Proxy Mobile IPv6: an LMA's Binding Cache, a MAG's Binding Update List, its access links and its learnt answers.
+
+Every look-up, by prefix, by home address or by MN-ID, costs the same however many entries there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Generic, TypeVar
+
+from agents.messages import ProxyBindingUpdate
+
+V = TypeVar("V")
+
+_BITS = 128
+
+
+class PrefixTable(Generic[V]):
+    """Values by prefix, found by longest match."""
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, dict[int, tuple[IPv6Network, V]]] = {}
+        self._lengths: tuple[int, ...] = ()
+
+    def __setitem__(self, prefix: IPv6Network, value: V) -> None:
+        length = prefix.prefixlen
+        if length not in self._by_length:
+            self._by_length[length] = {}
+            self._lengths = tuple(sorted(self._by_length, reverse=True))
+        self._by_length[length][int(prefix.network_address) >> _BITS - length] = (prefix, value)
+
+    def get(self, prefix: IPv6Network) -> V | None:
+        """The value of exactly this prefix."""
+        found = self._by_length.get(prefix.prefixlen, {}).get(int(prefix.network_address) >> _BITS - prefix.prefixlen)
+        return None if found is None else found[1]
+
+    def pop(self, prefix: IPv6Network) -> V | None:
+        """Take the value of exactly this prefix out."""
+        found = self._by_length.get(prefix.prefixlen, {}).pop(int(prefix.network_address) >> _BITS - prefix.prefixlen, None)
+        return None if found is None else found[1]
+
+    def match(self, address: IPv6Address) -> tuple[IPv6Network, V] | None:
+        """The longest prefix that holds ``address``, and its value."""
+        number = int(address)
+        for length in self._lengths:
+            if (found := self._by_length[length].get(number >> _BITS - length)) is not None:
+                return found
+        return None
+
+    def lookup(self, address: IPv6Address) -> V | None:
+        """The value of the longest prefix that holds ``address``."""
+        found = self.match(address)
+        return None if found is None else found[1]
+
+    def values(self) -> Iterator[V]:
+        """All values; those of one prefix length in the order in which they came."""
+        for table in self._by_length.values():
+            for _, value in table.values():
+                yield value
+
+
+class AddressIndex:
+    """Addresses, found by a prefix that holds them; at once for prefixes of 64 bits and more."""
+
+    def __init__(self) -> None:
+        self._subnets: dict[int, dict[IPv6Address, None]] = {}
+
+    def add(self, address: IPv6Address) -> None:
+        """Put ``address`` in."""
+        self._subnets.setdefault(int(address) >> 64, {})[address] = None
+
+    def discard(self, address: IPv6Address) -> None:
+        """Take ``address`` out, if it is in."""
+        subnet = self._subnets.get(int(address) >> 64, {})
+        subnet.pop(address, None)
+        if not subnet:
+            self._subnets.pop(int(address) >> 64, None)
+
+    def within(self, prefix: IPv6Network) -> tuple[IPv6Address, ...]:
+        """The addresses that ``prefix`` holds, in the order in which they came."""
+        if prefix.prefixlen >= 64:
+            candidates = self._subnets.get(int(prefix.network_address) >> 64, {})
+            return tuple(address for address in candidates if address in prefix)
+        return tuple(address for subnet in self._subnets.values() for address in subnet if address in prefix)
+
+
+@dataclass(slots=True)
+class Binding:
+    """A Binding Cache entry, one mobility session (RFC 5213, 5.1).
+
+    ``expires`` is when it is deleted; ``leaving`` tells that it was de-registered and waits for that. ``sequence`` and
+    ``timestamp`` are those of the last PBU accepted.
+    """
+
+    mn_id: str
+    prefixes: tuple[IPv6Network, ...]
+    care_of: IPv6Address
+    access_technology: int
+    link_layer_identifier: bytes | None
+    link_local_address: IPv6Address | None
+    sequence: int
+    timestamp: int | None
+    expires: float
+    leaving: bool = False
+
+
+class BindingCache:
+    """The LMA's bindings."""
+
+    def __init__(self) -> None:
+        self._by_prefix: PrefixTable[Binding] = PrefixTable()
+        self._by_mn_id: dict[str, list[Binding]] = {}
+
+    def add(self, binding: Binding) -> None:
+        """Put in a binding whose prefixes no other has."""
+        for prefix in binding.prefixes:
+            self._by_prefix[prefix] = binding
+        self._by_mn_id.setdefault(binding.mn_id, []).append(binding)
+
+    def remove(self, binding: Binding) -> None:
+        """Take a binding out."""
+        for prefix in binding.prefixes:
+            self._by_prefix.pop(prefix)
+        sessions = self._by_mn_id[binding.mn_id]
+        sessions.remove(binding)
+        if not sessions:
+            del self._by_mn_id[binding.mn_id]
+
+    def of_prefix(self, prefix: IPv6Network) -> Binding | None:
+        """The binding that has exactly this prefix."""
+        return self._by_prefix.get(prefix)
+
+    def of_mn_id(self, mn_id: str) -> tuple[Binding, ...]:
+        """The sessions of a mobile node, one for each of its interfaces."""
+        return tuple(self._by_mn_id.get(mn_id, ()))
+
+    def match(self, hoa: IPv6Address) -> tuple[IPv6Network, Binding] | None:
+        """The binding of a home address, and which of its prefixes matched."""
+        return self._by_prefix.match(hoa)
+
+    def __iter__(self) -> Iterator[Binding]:
+        for sessions in self._by_mn_id.values():
+            yield from sessions
+
+
+@dataclass(slots=True)
+class BindingUpdate:
+    """A Binding Update List entry (RFC 5213, 6.1): what the MAG has told the LMA of a mobile node.
+
+    ``request`` is the last PBU sent, ``first_sequence`` the sequence number with which its exchange began.
+    """
+
+    mn_id: str
+    link_layer_identifier: bytes
+    prefixes: tuple[IPv6Network, ...]
+    request: ProxyBindingUpdate
+    first_sequence: int
+
+
+@dataclass(slots=True)
+class Attachment:
+    """A mobile node on an access link; ``served`` once its prefixes are routed and advertised there."""
+
+    link: str
+    mn_id: str
+    link_layer_identifier: bytes
+    prefixes: tuple[IPv6Network, ...]
+    served: bool = False
+
+
+class AccessLinks:
+    """The mobile nodes attached to one MAG, one to a link."""
+
+    def __init__(self) -> None:
+        self._by_link: dict[str, Attachment] = {}
+        self._by_mn_id: dict[str, Attachment] = {}
+        self._by_prefix: PrefixTable[Attachment] = PrefixTable()
+
+    def add(self, attachment: Attachment) -> None:
+        """Put in a node that is on no other link, on a link that has no other."""
+        self._by_link[attachment.link] = attachment
+        self._by_mn_id[attachment.mn_id] = attachment
+        for prefix in attachment.prefixes:
+            self._by_prefix[prefix] = attachment
+
+    def remove(self, attachment: Attachment) -> None:
+        """Take a node out."""
+        del self._by_link[attachment.link]
+        del self._by_mn_id[attachment.mn_id]
+        for prefix in attachment.prefixes:
+            self._by_prefix.pop(prefix)
+
+    def on(self, link: str) -> Attachment | None:
+        """Who is on this link."""
+        return self._by_link.get(link)
+
+    def of_mn_id(self, mn_id: str) -> Attachment | None:
+        """Where this node is."""
+        return self._by_mn_id.get(mn_id)
+
+    def match(self, address: IPv6Address) -> tuple[IPv6Network, Attachment] | None:
+        """Who has this address, and by which prefix."""
+        return self._by_prefix.match(address)
+
+    def __iter__(self) -> Iterator[Attachment]:
+        return iter(self._by_link.values())
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a MAG has learnt of a remote prefix.
+
+    Attributes:
+        prefix, care_of: where packets for ``prefix`` go.
+        expires: until when the answer holds.
+        timestamp: when it was true, as a Timestamp option has it; older news do not change it.
+        routed: whether the kernel forwards on its own.
+    """
+
+    prefix: IPv6Network
+    care_of: IPv6Address
+    expires: float
+    timestamp: int
+    routed: bool = False

@@ -1,0 +1,82 @@
+"""What keeps one agent's messages in order, and what it remembers for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from agents.messages import timestamp_from_seconds
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Ordering:
+    """The sequence numbers and timestamps that one agent puts into its messages (RFC 5213, 5.5 and 6.9.1.1).
+
+    Both only ever grow, sequence numbers modulo 65536: two messages never carry the same timestamp, however close in time.
+    """
+
+    def __init__(self, sequence: int = 0) -> None:
+        self._sequence = sequence
+        self._timestamp = 0
+
+    def sequence(self) -> int:
+        """The next sequence number; the first is the one given at the start."""
+        sequence = self._sequence
+        self._sequence = (sequence + 1) & 0xFFFF
+        return sequence
+
+    def timestamp(self, now: float) -> int:
+        """The time as the Timestamp option carries it, later than the one before."""
+        self._timestamp = max(timestamp_from_seconds(now), self._timestamp + 1)
+        return self._timestamp
+
+
+class Recent(Generic[K]):
+    """Keys that were noted less than ``duration`` s ago."""
+
+    def __init__(self, duration: float) -> None:
+        self._duration = duration
+        self._noted: dict[K, float] = {}
+
+    def note(self, key: K, now: float) -> None:
+        """Remember ``key`` from now on."""
+        self._forget(now)
+        self._noted.pop(key, None)
+        self._noted[key] = now
+
+    def forget(self, key: K) -> None:
+        """Remember ``key`` no longer."""
+        self._noted.pop(key, None)
+
+    def knows(self, key: K, now: float) -> bool:
+        """Whether ``key`` was noted so recently."""
+        self._forget(now)
+        return key in self._noted
+
+    def _forget(self, now: float) -> None:
+        while self._noted:
+            oldest = next(iter(self._noted))
+            if now - self._noted[oldest] < self._duration:
+                return
+            del self._noted[oldest]
+
+
+class TokenBuckets(Generic[K]):
+    """A rate limit for each key: ``rate`` a second, and no more than one second's worth (at least one) at once."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._depth = max(1.0, rate)
+        self._buckets: dict[K, tuple[float, float]] = {}
+
+    def take(self, key: K, now: float) -> bool:
+        """Take a token, if there is one."""
+        tokens, at = self._buckets.get(key, (self._depth, now))
+        tokens = min(self._depth, tokens + (now - at) * self._rate)
+        self._buckets[key] = (tokens - 1, now) if tokens >= 1 else (tokens, now)
+        return tokens >= 1
+
+    def forget(self, key: K) -> None:
+        """Begin anew with ``key``, should it come back."""
+        self._buckets.pop(key, None)

@@ -1,0 +1,273 @@
+"""Finding the MAG of a mobile node: queries, the packets that wait for them, and the routes that answers give.
+
+This is the querying side of S-PMIP and SD-PMIP (draft, 3.2.3 and 3.3.2); whom it asks is the scheme's "Binding Query" column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from agents.actions import (
+    Action,
+    Drop,
+    DropReason,
+    Ignore,
+    IgnoreReason,
+    InstallRoute,
+    Multicast,
+    Release,
+    RemoveRoute,
+    Send,
+    Unreachable,
+)
+from agents.bindings import AddressIndex, Answer, PrefixTable
+from agents.buffering import Buffers
+from agents.config import AgentConfig, FirstPacket
+from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, lifetime_seconds, lifetime_units
+from agents.ordering import Ordering, Recent, TokenBuckets
+from agents.schemes import Query
+from agents.timers import Exchanges, Timers, earliest
+
+_MOST_OPEN = 1 << 15
+"""Queries under way at one time; half of the sequence numbers there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A query that waits for its answer; ``began`` is when it was first sent, ``timestamp`` the same as an option has it."""
+
+    sequence: int
+    began: float
+    timestamp: int
+
+
+class Resolver:
+    """The queries, buffers and learnt routes of one MAG."""
+
+    def __init__(self, config: AgentConfig, ordering: Ordering) -> None:
+        settings = config.settings
+        self._config = config
+        self._settings = settings
+        self._ordering = ordering
+        self._multicast = config.scheme.query is Query.MULTICAST
+        self._buffers = Buffers(settings)
+        self._answers: PrefixTable[Answer] = PrefixTable()
+        self._lapses: Timers[IPv6Network] = Timers()
+        self._open: dict[IPv6Address, _Open] = {}
+        self._by_sequence: dict[int, IPv6Address] = {}
+        self._index = AddressIndex()
+        self._exchanges: Exchanges[IPv6Address] = Exchanges(settings.query_timeout, tries=settings.query_tries)
+        self._failures: Recent[IPv6Address] = Recent(settings.query_failure)
+        self._buckets: TokenBuckets[str | None] = TokenBuckets(settings.query_rate)
+
+    def packet_for(self, hoa: IPv6Address, packet: bytes, link: str | None, now: float) -> list[Action]:
+        """Route a packet from the access link ``link`` that the kernel had no route for, or let it wait for one."""
+        actions = self._lapse(now)
+        answer = self._answers.lookup(hoa)
+        if answer is not None:
+            return [*actions, Release((packet,), answer.care_of), *self._renew(hoa, answer, link, now)]
+        if hoa in self._open:
+            return [*actions, *self._wait(hoa, packet, now)]
+        if self._failures.knows(hoa, now):
+            return [*actions, Drop((packet,), DropReason.UNREACHABLE), Unreachable(packet)]
+        if not self._may_ask(link, now):
+            return [*actions, Drop((packet,), DropReason.RATE_LIMITED)]
+        return [*actions, self._ask(hoa, now), *self._wait(hoa, packet, now)]
+
+    def hold(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
+        """Let a packet wait for a node that is attached here but not yet served."""
+        return self._buffers.add(hoa, packet, now)
+
+    def answered(self, message: ProxyBindingAcknowledgement, source: IPv6Address, now: float) -> list[Action]:
+        """Take in a PQA: failure gives the waiting packets up; success releases them first and then sets up the route."""
+        hoa = self._by_sequence.get(message.sequence)
+        if hoa is None:
+            return [Ignore(IgnoreReason.UNMATCHED, source)]
+        if not self._multicast and source != self._config.lma:
+            return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
+        if message.status >= Status.REASON_UNSPECIFIED:
+            return [Ignore(IgnoreReason.NOT_OURS, source)] if self._multicast else self._fail(hoa, now)
+        prefix = next((prefix for prefix in message.home_network_prefixes if hoa in prefix), None)
+        care_of = message.alternate_care_of or (source if self._multicast else None)
+        if prefix is None or care_of is None:
+            return [Ignore(IgnoreReason.MALFORMED, source)]
+        if care_of not in self._config.mags:
+            return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
+        if care_of == self._config.address:
+            return [Ignore(IgnoreReason.STALE, source)]
+        query = self._open[hoa]
+        known = self._answers.get(prefix)
+        if known is not None and known.timestamp > query.timestamp and known.care_of != care_of:
+            self._close(hoa)
+            return [Ignore(IgnoreReason.STALE, source)]
+        timestamp = max(query.timestamp, known.timestamp if known else 0)
+        lifetime = min(lifetime_seconds(message.lifetime), self._settings.query_lifetime)
+        return self._learn(Answer(prefix, care_of, query.began + lifetime, timestamp), lifetime, now)
+
+    def mistaken(self, hoa: IPv6Address, care_of: IPv6Address, now: float) -> list[Action] | None:
+        """``care_of`` has no binding for ``hoa``: give the route up and ask again; None where nothing points there."""
+        answer = self._answers.lookup(hoa)
+        if answer is None or answer.care_of != care_of:
+            return None
+        actions = self._forget(answer)
+        if hoa not in self._open and len(self._open) < _MOST_OPEN:
+            actions.append(self._ask(hoa, now))
+        return actions
+
+    def moved(self, prefix: IPv6Network, care_of: IPv6Address, timestamp: int, now: float) -> list[Action] | None:
+        """``prefix`` is at ``care_of`` since ``timestamp``: re-point its route, or take it for the answer that is waited for.
+
+        News do not say how long they hold: a route keeps its answer's lifetime, a new one is asked for again within
+        ``query_margin``. None where a later answer is known, or where the news name no other MAG.
+        """
+        answer = self._answers.get(prefix)
+        if care_of == self._config.address or care_of not in self._config.mags:
+            return None
+        if answer is not None:
+            if timestamp < answer.timestamp:
+                return None
+            changed = answer.care_of != care_of
+            answer.care_of, answer.timestamp = care_of, timestamp
+            return [InstallRoute(prefix, care_of)] if changed and answer.routed else []
+        if not self._index.within(prefix):
+            return []
+        lifetime = min(self._settings.query_margin, self._settings.query_lifetime)
+        return self._learn(Answer(prefix, care_of, now + lifetime, timestamp), lifetime, now)
+
+    def at_home(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
+        """These prefixes are attached here now: forget what was learnt of them and ask no more; packets still wait."""
+        actions: list[Action] = []
+        for prefix in prefixes:
+            if (answer := self._answers.get(prefix)) is not None:
+                actions += self._forget(answer)
+            for hoa in self._index.within(prefix):
+                self._close(hoa)
+                self._failures.forget(hoa)
+        return actions
+
+    def deliver(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
+        """These prefixes have an access route now: what waits for them goes there."""
+        held = (self._buffers.take(hoa) for prefix in prefixes for hoa in self._buffers.within(prefix))
+        return [Release(packets, None) for packets in held]
+
+    def link_gone(self, link: str) -> None:
+        """Forget the rate limit of an access link."""
+        self._buckets.forget(link)
+
+    @property
+    def next_timeout(self) -> float | None:
+        """When ``timeout`` is to be called."""
+        return earliest(self._lapses.next, self._exchanges.next, self._buffers.next_timeout)
+
+    def timeout(self, now: float) -> list[Action]:
+        """Withdraw answers that lapse, repeat queries or give them up, drop packets held for too long."""
+        actions = self._lapse(now)
+        for hoa, again in self._exchanges.due(now):
+            if again:
+                actions.append(self._query(hoa, self._open[hoa].sequence, now))
+            else:
+                actions += self._fail(hoa, now)
+        return actions + self._buffers.timeout(now)
+
+    def stop(self) -> list[Action]:
+        """Withdraw every route and give every waiting packet up."""
+        actions: list[Action] = [action for answer in tuple(self._answers.values()) for action in self._forget(answer)]
+        for hoa in tuple(self._open):
+            self._close(hoa)
+        if packets := self._buffers.drain():
+            actions.append(Drop(packets, DropReason.STOPPED))
+        return actions
+
+    def _may_ask(self, link: str | None, now: float) -> bool:
+        return len(self._open) < _MOST_OPEN and self._buckets.take(link, now)
+
+    def _wait(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
+        if self._multicast and self._settings.first_packet is FirstPacket.MULTICAST:
+            return [Multicast(packet, self._config.group)]
+        return self._buffers.add(hoa, packet, now)
+
+    def _ask(self, hoa: IPv6Address, now: float) -> Action:
+        while (sequence := self._ordering.sequence()) in self._by_sequence:
+            pass
+        query = self._query(hoa, sequence, now)
+        self._open[hoa] = _Open(sequence, now, query.message.timestamp or 0)
+        self._by_sequence[sequence] = hoa
+        self._index.add(hoa)
+        self._exchanges.begin(hoa, now)
+        return query
+
+    def _query(self, hoa: IPv6Address, sequence: int, now: float) -> Send:
+        message = ProxyBindingUpdate(
+            sequence=sequence,
+            lifetime=lifetime_units(self._settings.query_lifetime),
+            query=True,
+            home_network_prefixes=(IPv6Network(hoa),),
+            timestamp=self._ordering.timestamp(now),
+        )
+        if self._multicast:
+            return Send(message, self._config.group, tunnelled=True)
+        assert self._config.lma is not None, "a scheme of unicast queries has an LMA"
+        return Send(message, self._config.lma)
+
+    def _close(self, hoa: IPv6Address) -> None:
+        query = self._open.pop(hoa, None)
+        if query is not None:
+            del self._by_sequence[query.sequence]
+            self._index.discard(hoa)
+            self._exchanges.end(hoa)
+
+    def _learn(self, answer: Answer, lifetime: float, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for hoa in self._index.within(answer.prefix):
+            self._close(hoa)
+            if packets := self._buffers.take(hoa):
+                actions.append(Release(packets, answer.care_of))
+        known = self._answers.get(answer.prefix)
+        if answer.expires <= now:
+            return actions + (self._forget(known) if known else [])
+        if known is None or not known.routed or known.care_of != answer.care_of:
+            actions.append(InstallRoute(answer.prefix, answer.care_of))
+        answer.routed = True
+        self._answers[answer.prefix] = answer
+        self._lapses.set(answer.prefix, answer.expires - min(self._settings.query_margin, lifetime / 2))
+        return actions
+
+    def _renew(self, hoa: IPv6Address, answer: Answer, link: str | None, now: float) -> list[Action]:
+        if answer.routed or not self._may_ask(link, now):
+            return []
+        answer.routed = True
+        actions: list[Action] = [InstallRoute(answer.prefix, answer.care_of)]
+        if hoa not in self._open:
+            actions.append(self._ask(hoa, now))
+        return actions
+
+    def _lapse(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for prefix in self._lapses.due(now):
+            answer = self._answers.get(prefix)
+            assert answer is not None, "every timer has its answer"
+            if now >= answer.expires:
+                actions += self._forget(answer)
+            else:
+                answer.routed = False
+                actions.append(RemoveRoute(prefix))
+                self._lapses.set(prefix, answer.expires)
+        return actions
+
+    def _forget(self, answer: Answer) -> list[Action]:
+        self._answers.pop(answer.prefix)
+        self._lapses.cancel(answer.prefix)
+        return [RemoveRoute(answer.prefix)] if answer.routed else []
+
+    def _fail(self, hoa: IPv6Address, now: float) -> list[Action]:
+        self._close(hoa)
+        self._failures.note(hoa, now)
+        answer = self._answers.lookup(hoa)
+        actions = self._forget(answer) if answer else []
+        packets = self._buffers.take(hoa)
+        if packets:
+            actions.append(Drop(packets, DropReason.QUERY_FAILED))
+        first_of_source = {packet[8:24]: packet for packet in reversed(packets)}
+        return actions + [Unreachable(first_of_source[source]) for source in dict.fromkeys(packet[8:24] for packet in packets)]
