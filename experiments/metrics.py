@@ -199,22 +199,26 @@ def _signalling(trace: Trace, run: Run) -> list[Signal]:
 
 
 def _exchanges(signals: Iterable[Signal]) -> list[int]:
-    """How long each answered request took, in ns, from its first sending to the arrival of the answer; retransmissions belong to it."""
-    first: dict[tuple[str, str, str | None], int] = {}
-    requests: dict[tuple[str, str, int | None], tuple[str, str, str | None]] = {}
-    durations = []
+    """How long each answered request took, in ns, from its first sending to the arrival of the answer; retransmissions belong to it.
+
+    A repeated PBQ keeps its sequence number, a repeated PBU (RFC 6275, 11.8) does not. De-registrations open no path and do not count.
+    """
     events = sorted(
-        [(signal.sent, 0, signal.sender, signal) for signal in signals if signal.kind in _ANSWERS]
+        [(signal.sent, 0, signal.sender, signal) for signal in signals if signal.kind in _ANSWERS and signal.lifetime != 0]
         + [(time, 1, node, signal) for signal in signals for node, time in signal.arrivals if signal.kind in _ANSWERS.values()],
         key=lambda event: event[:3],
     )
+    waiting: dict[tuple[str, str, str | int | None], int] = {}
+    requests: dict[tuple[str, str, int | None], tuple[str, str, str | int | None]] = {}
+    durations = []
     for time, answer, node, signal in events:
         if not answer:
-            request = node, _ANSWERS[signal.kind], signal.home or signal.mn_id
-            first.setdefault(request, time)
-            requests[node, _ANSWERS[signal.kind], signal.sequence] = request
-        elif (known := requests.get((node, signal.kind, signal.sequence))) in first and known is not None:
-            durations.append(time - first.pop(known))
+            kind = _ANSWERS[signal.kind]
+            request = node, kind, signal.mn_id or signal.sequence
+            waiting.setdefault(request, time)
+            requests[node, kind, signal.sequence] = request
+        elif (known := requests.pop((node, signal.kind, signal.sequence), None)) in waiting and known is not None:
+            durations.append(time - waiting.pop(known))
     return durations
 
 
