@@ -1,0 +1,292 @@
+"""Runs an agent: gives the sans-IO Mag or Lma its node's sockets, links, timers and clock, and carries out what it asks.
+
+``run`` is called inside the node's network namespace; ``python -m agents.daemon --config FILE.json`` does the same from a shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agents.actions import Action
+from agents.config import AgentConfig
+from agents.effects import Effects, describe, is_gateway
+from agents.journal import Journal
+from agents.links import Attached, LinkEvent, LinkMonitor
+from agents.lma import Lma
+from agents.mag import Mag
+from agents.messages import MessageError, decode
+from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
+from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+
+_NANOSECOND = 1e-9
+_BURST = 64
+_IPV6_HEADER = 40
+
+
+class Clock:
+    """Time since 1970 that never steps: the wall clock read once, and what has passed since on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def now(self) -> int:
+        """ns since 1970."""
+        return time.monotonic_ns() + self._offset
+
+    def monotonic(self, when: float) -> float:
+        """The monotonic clock's seconds at ``when``, in s since 1970."""
+        return when - self._offset * _NANOSECOND
+
+
+class Daemon:
+    """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
+
+    def __init__(self, config: AgentConfig, journal: Journal) -> None:
+        self._config = config
+        self._journal = journal
+        self._clock = Clock()
+        self._gateway = is_gateway(config)
+        now = self._clock.now() * _NANOSECOND
+        self._agent: Any = Mag(config, now) if self._gateway else Lma(config, now)
+        self._effects = Effects(config, journal, self._read_trigger)
+        self._access_links: dict[int, str] = {}
+        self._links: LinkMonitor | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed: float | None = None
+        self._error: Exception | None = None
+        self._stopping = asyncio.Event()
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Run until told to end, then withdraw everything; ``ready`` is called once all is installed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        try:
+            self._open()
+            if self._error is None:
+                ready()
+            await self._stopping.wait()
+        finally:
+            self._close()
+        if self._error is not None:
+            raise self._error
+
+    def _open(self) -> None:
+        effects = self._effects
+        self._journal.record(self._clock.now(), "started", scheme=self._config.scheme.name, policy=self._config.policy)
+        self._watch(effects.mobility, self._on_signalling)
+        self._watch(effects.tunnel, self._on_stray)
+        self._watch(effects.neighbours, self._on_solicitation)
+        self._watch(effects.trigger, lambda _: self._read_trigger())
+        if self._gateway:
+            self._links = LinkMonitor()
+            self._watch(self._links, self._on_links)
+            self._guard(self._on_links, self._links)
+        self._journal.flush()
+
+    def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
+        if port is not None:
+            asyncio.get_running_loop().add_reader(port.fileno(), partial(self._guard, handler, port))
+
+    def _guard(self, handler: Callable[..., None], *arguments: Any) -> None:
+        """Run a handler; an error in it, after which the agent's state may be wrong, ends the agent."""
+        try:
+            handler(*arguments)
+        except Exception as error:
+            self._error = self._error or error
+            self._journal.record(self._clock.now(), "error", traceback=traceback.format_exc())
+            self._stopping.set()
+        self._journal.flush()
+
+    def _close(self) -> None:
+        loop = asyncio.get_running_loop()
+        effects = self._effects
+        ports = (effects.mobility, effects.tunnel, effects.neighbours, effects.trigger, self._links)
+        for port in ports:
+            if port is not None:
+                loop.remove_reader(port.fileno())
+        if self._error is None:
+            self._guard(self._input, "stopping", self._agent.stop)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._links is not None:
+            self._links.close()
+        self._guard(effects.close)
+        self._journal.record(self._clock.now(), "stopped")
+
+    def _input(self, event: str | None, call: Callable[[float], Sequence[Action]], **details: Any) -> None:
+        """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something."""
+        now = self._clock.now()
+        if event is not None:
+            self._journal.record(now, event, **details)
+        self._effects.carry_out(call(now * _NANOSECOND), now)
+        self._arm()
+
+    def _arm(self) -> None:
+        when = self._agent.next_timeout
+        if when == self._armed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = when
+        loop = asyncio.get_running_loop()
+        self._timer = None if when is None else loop.call_at(self._clock.monotonic(when), self._guard, self._on_timeout, when)
+
+    def _on_timeout(self, when: float) -> None:
+        self._armed = self._timer = None
+        self._input(None, lambda now: self._agent.timeout(max(now, when)))
+
+    def _on_links(self, monitor: LinkMonitor) -> None:
+        for event in monitor.read():
+            self._on_link(event)
+
+    def _on_link(self, event: LinkEvent) -> None:
+        association = event.association
+        link = association.link
+        if isinstance(event, Attached):
+            self._access_links[association.index] = link
+            self._effects.admit(link, association.index)
+            details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
+            self._input("attached", lambda now: self._agent.attached(link, association.mn_id, association.link_layer, now), **details)
+        else:
+            self._effects.dismiss(link)
+            self._input("detached", lambda now: self._agent.detached(link, now), link=link)
+            del self._access_links[association.index]
+
+    def _burst(self, port: RawSocket, handler: Callable[[Received], None]) -> None:
+        for _ in range(_BURST):
+            received = port.receive()
+            if received is None:
+                return
+            handler(received)
+
+    def _on_signalling(self, port: MobilitySocket) -> None:
+        self._burst(port, self._signalled)
+
+    def _signalled(self, received: Received) -> None:
+        source = received.source
+        arrival: dict[str, str] = {}
+        if received.interface not in self._effects.trusted:
+            arrival["link"] = self._access_links.get(received.interface, f"#{received.interface}")
+        try:
+            message = decode(received.data, self._config.settings.query_flag)
+        except MessageError as error:
+            self._input("malformed", lambda now: self._agent.malformed(source, now), source=source, error=str(error), **arrival)
+            return
+        details = {**arrival, **describe(message)}
+        self._input("received", lambda now: self._agent.receive(message, source, now, **arrival), source=source, **details)
+
+    def _on_stray(self, port: TunnelSocket) -> None:
+        self._burst(port, self._strayed)
+
+    def _strayed(self, received: Received) -> None:
+        packet, source = received.data, received.source
+        multicast = received.destination.is_multicast
+        details = {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet), "multicast": multicast}
+        self._input("tunnelled packet", lambda now: self._agent.tunnelled(packet, source, now, multicast=multicast), **details)
+
+    def _on_solicitation(self, port: NeighbourSocket) -> None:
+        self._burst(port, self._solicited)
+
+    def _solicited(self, received: Received) -> None:
+        link = self._access_links.get(received.interface)
+        if link is None:
+            return
+        try:
+            decode_solicitation(received.data, received.source, received.hop_limit)
+        except NeighbourDiscoveryError as error:
+            self._journal.record(self._clock.now(), "malformed solicitation", link=link, error=str(error))
+            return
+        self._input("solicited", lambda now: self._agent.solicited(link, now), link=link)
+
+    def _read_trigger(self) -> None:
+        """Hand the agent the packets that were routed to it."""
+        trigger = self._effects.trigger
+        for _ in range(_BURST):
+            packet = trigger.read() if trigger is not None else None
+            if packet is None:
+                return
+            if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6:
+                self._routed_here(packet)
+
+    def _routed_here(self, packet: bytes) -> None:
+        hoa = IPv6Address(packet[24:40])
+        details = {"source": IPv6Address(packet[8:24]), "destination": hoa, "bytes": len(packet)}
+        self._input("packet", lambda now: self._agent.packet_for(hoa, packet, now), **details)
+
+
+def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) -> None:
+    """Run the agent that ``config`` describes in this network namespace until SIGTERM or SIGINT.
+
+    Args:
+        config: the agent.
+        journal_path: its events are appended there.
+        ready_fd: one line is written to this file descriptor, which is then closed, once everything is installed.
+
+    Raises:
+        OSError: the kernel refused something that the agent cannot do without.
+        Exception: whatever a handler raised; the journal has the traceback, and the kernel's state was withdrawn.
+    """
+    journal = Journal(journal_path, config.name)
+    try:
+        asyncio.run(_serve(config, journal, ready_fd))
+    finally:
+        journal.close()
+
+
+async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None) -> None:
+    def ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"\n")
+            os.close(ready_fd)
+
+    await Daemon(config, journal).serve(ready)
+
+
+_ADDRESSES = {IPv6Address: IPv6Address, IPv6Network: IPv6Network}
+
+
+def load(path: Path) -> AgentConfig:
+    """The configuration in a JSON file whose members are the fields of AgentConfig; OSError or ValueError where it is none."""
+
+    def convert(kind: type, value: Any) -> Any:
+        return _ADDRESSES[kind](value)
+
+    return msgspec.json.decode(path.read_bytes(), type=AgentConfig, dec_hook=convert)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one agent from the command line; exit status 1 where it fails, 2 where its configuration is wrong."""
+    description = "Run one MAG or LMA in this network namespace until SIGTERM."
+    parser = argparse.ArgumentParser(prog="python -m agents.daemon", description=description)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE.json", help="the fields of agents.config.AgentConfig")
+    parser.add_argument("--journal", type=Path, default=Path("events.jsonl"), metavar="FILE", help="append events here (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+    except (OSError, ValueError) as error:
+        print(f"{parser.prog}: {options.config}: {error}", file=sys.stderr)
+        return 2
+    try:
+        run(config, options.journal)
+    except OSError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

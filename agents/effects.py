@@ -1,0 +1,260 @@
+"""What an agent's actions do: each becomes system calls, and a line in the journal."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+from agents.actions import (
+    Action,
+    Advertise,
+    Drop,
+    Ignore,
+    InstallAccessRoute,
+    InstallRoute,
+    InstallUplink,
+    Multicast,
+    Release,
+    RemoveAccessRoute,
+    RemoveRoute,
+    RemoveUplink,
+    Send,
+    Unreachable,
+)
+from agents.config import AgentConfig
+from agents.journal import Journal
+from agents.kernel import TRIGGER, TUNNEL_MTU, DataPlane
+from agents.messages import Message, encode, ipv6_packet, kind
+from agents.router_advertisement import (
+    ALL_NODES,
+    FIXED_LINK_LOCAL,
+    HOP_LIMIT,
+    encode_advertisement,
+    encode_unreachable,
+    may_report,
+)
+from agents.schemes import Query
+from agents.socket_filter import stray_packets
+from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket
+from agents.tun import Tun
+
+_ERROR_HOP_LIMIT = 64
+_NETWORK_FAULTS = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENOBUFS,
+        errno.EAGAIN,
+        errno.EMSGSIZE,
+        errno.EADDRNOTAVAIL,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EPERM,
+        errno.EACCES,
+        errno.EINVAL,
+        errno.EIO,
+    }
+)
+
+
+def is_gateway(config: AgentConfig) -> bool:
+    """Whether the agent is a MAG; otherwise it is the LMA."""
+    return config.address != config.lma
+
+
+def describe(message: Message) -> dict[str, Any]:
+    """What a message says, for the journal: its kind and every field that it has."""
+    values = ((field.name, getattr(message, field.name)) for field in fields(message) if field.name != "query")
+    said = {name: value.hex(":") if isinstance(value, bytes) else value for name, value in values if value not in (None, (), False)}
+    return {"message": kind(message), **said}
+
+
+class Effects:
+    """The node that an agent runs on: its kernel state and its sockets.
+
+    ``mobility``, ``tunnel``, ``neighbours`` and ``trigger`` are None where the agent needs no such thing.
+    """
+
+    def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
+        """Open and install what stands as long as the agent runs; OSError where the kernel cannot.
+
+        ``before_route`` is called before a tunnel route is installed: packets that already wait for the agent must go first.
+        """
+        self._config = config
+        self._journal = journal
+        self._before_route = before_route
+        self._now = 0
+        self._attached: dict[IPv6Network, None] = {}
+        core = socket.if_nametoindex(config.core)
+        gateway = is_gateway(config)
+        queries = gateway and config.scheme.query is not Query.NONE
+        signals = config.scheme.home_prefixes
+        self.mobility = MobilitySocket(config.address, core) if signals else None
+        self.tunnel = TunnelSocket(config.address, core, stray_packets(config.home, ())) if queries else None
+        self.neighbours = NeighbourSocket() if gateway else None
+        self.trigger = Tun(TRIGGER) if queries else None
+        self._plane = DataPlane(config, gateway=gateway, trigger=queries)
+        try:
+            self._plane.start()
+            if self.mobility and config.scheme.query is Query.MULTICAST:
+                self.mobility.join(config.group, (core, self._plane.tunnel))
+        except OSError:
+            self.close()
+            raise
+        self.trusted = frozenset({core, self._plane.tunnel})
+        self._methods: Mapping[type, Callable[[Any], None]] = {
+            Send: self._send,
+            InstallRoute: self._install_route,
+            RemoveRoute: self._remove_route,
+            InstallAccessRoute: self._install_access_route,
+            RemoveAccessRoute: self._remove_access_route,
+            InstallUplink: self._install_uplink,
+            RemoveUplink: self._remove_uplink,
+            Advertise: self._advertise,
+            Release: self._release,
+            Multicast: self._multicast,
+            Drop: self._drop,
+            Unreachable: self._unreachable,
+            Ignore: self._ignore,
+        }
+
+    def carry_out(self, actions: Iterable[Action], now: int) -> None:
+        """Do what ``actions`` say, in order; ``now`` in ns since 1970.
+
+        What the network does not take (no route, a link that left) is noted in the journal; OSError for all else.
+        """
+        self._now = now
+        for action in actions:
+            self._methods[type(action)](action)
+        self._plane.commit()
+
+    def admit(self, link: str, index: int) -> None:
+        """An access link came."""
+        self._plane.admit(link, index)
+
+    def dismiss(self, link: str) -> None:
+        """An access link left."""
+        self._plane.dismiss(link)
+
+    def close(self) -> None:
+        """Withdraw everything from the kernel."""
+        try:
+            self._plane.withdraw()
+        finally:
+            for port in (self.mobility, self.tunnel, self.neighbours, self.trigger):
+                if port is not None:
+                    port.close()
+
+    def _note(self, event: str, **details: Any) -> None:
+        self._journal.record(self._now, event, **details)
+
+    def _attempt(self, what: str, operation: Callable[..., None], *arguments: Any) -> bool:
+        try:
+            operation(*arguments)
+        except OSError as error:
+            if error.errno not in _NETWORK_FAULTS:
+                raise
+            self._note(f"{what} failed", error=error.strerror)
+            return False
+        return True
+
+    def _send(self, action: Send) -> None:
+        self._plane.commit()
+        data = encode(action.message, self._config.settings.query_flag)
+        destination = action.destination
+        if action.tunnelled:
+            packet = ipv6_packet(data, self._config.address, destination)
+            sent = self._attempt("send", self._port(self.tunnel).send, packet, destination)
+        else:
+            sent = self._attempt("send", self._port(self.mobility).send, data, destination)
+        if sent:
+            tunnelled = {"tunnelled": True} if action.tunnelled else {}
+            self._note("sent", destination=destination, **tunnelled, **describe(action.message))
+
+    def _install_route(self, action: InstallRoute) -> None:
+        self._before_route()
+        self._plane.install_route(action.prefix, action.care_of)
+        self._note("route installed", prefix=action.prefix, care_of=action.care_of)
+
+    def _remove_route(self, action: RemoveRoute) -> None:
+        self._plane.remove_route(action.prefix)
+        self._note("route removed", prefix=action.prefix)
+
+    def _install_access_route(self, action: InstallAccessRoute) -> None:
+        if self._plane.install_access_route(action.prefix, action.link):
+            self._attached[action.prefix] = None
+            self._update_filter()
+            self._note("access route installed", prefix=action.prefix, link=action.link)
+        else:
+            self._note("access route not installed", prefix=action.prefix, link=action.link, error="the link has left")
+
+    def _remove_access_route(self, action: RemoveAccessRoute) -> None:
+        self._plane.remove_access_route(action.prefix, action.link)
+        self._attached.pop(action.prefix, None)
+        self._update_filter()
+        self._note("access route removed", prefix=action.prefix, link=action.link)
+
+    def _update_filter(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.attach(stray_packets(self._config.home, self._attached))
+
+    def _install_uplink(self, action: InstallUplink) -> None:
+        self._plane.install_uplink(action.link, action.anchor)
+        self._note("uplink installed", link=action.link, anchor=action.anchor)
+
+    def _remove_uplink(self, action: RemoveUplink) -> None:
+        self._plane.remove_uplink(action.link)
+        self._note("uplink removed", link=action.link)
+
+    def _advertise(self, action: Advertise) -> None:
+        self._plane.commit()
+        mtu = TUNNEL_MTU if self._config.scheme.home_prefixes else None
+        data = encode_advertisement(action.prefixes, action.lifetime, mtu)
+        if self._attempt("advertisement", self._to_all_nodes, action.link, data):
+            self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime)
+
+    def _to_all_nodes(self, link: str, data: bytes) -> None:
+        index = socket.if_nametoindex(link)
+        self._port(self.neighbours).send_from(FIXED_LINK_LOCAL, index, HOP_LIMIT, data, ALL_NODES)
+
+    def _release(self, action: Release) -> None:
+        self._plane.commit()
+        sent = sum(self._attempt("release", self._forward, packet, action.care_of) for packet in action.packets)
+        self._note("released", packets=sent, care_of=action.care_of)
+
+    def _forward(self, packet: bytes, care_of: IPv6Address | None) -> None:
+        if care_of is None:
+            self._port(self.trigger).write(packet)
+        else:
+            self._port(self.tunnel).send(packet, care_of)
+
+    def _multicast(self, action: Multicast) -> None:
+        self._plane.commit()
+        if self._attempt("multicast", self._port(self.tunnel).send, action.packet, action.group):
+            self._note("multicast", packets=1, group=action.group)
+
+    def _drop(self, action: Drop) -> None:
+        self._note("dropped", packets=len(action.packets), reason=action.reason)
+
+    def _unreachable(self, action: Unreachable) -> None:
+        self._plane.commit()
+        if not may_report(action.packet):
+            return
+        source, destination = IPv6Address(action.packet[8:24]), IPv6Address(action.packet[24:40])
+        arguments = self._config.address, 0, _ERROR_HOP_LIMIT, encode_unreachable(action.packet), source
+        if self._attempt("unreachable", self._port(self.neighbours).send_from, *arguments):
+            self._note("reported unreachable", source=source, destination=destination)
+
+    def _ignore(self, action: Ignore) -> None:
+        self._note("ignored", reason=action.reason, source=action.source)
+
+    @staticmethod
+    def _port(port: Any) -> Any:
+        if port is None:
+            raise TypeError("an action needs a socket that the agent's scheme has no use for")
+        return port

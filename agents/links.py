@@ -1,0 +1,129 @@
+"""Which mobile nodes are associated, from what the kernel tells of the access links.
+
+An access link's name ends in ``-air``; its alias, ``<MN-ID> <link-layer address>``, says who is associated, as an access point would.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+from agents.netlink import HEADER, NLM_F_DUMP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
+
+_SUFFIX = "-air"
+_RTMGRP_LINK = 1
+_IFF_UP = 0x1
+_IFF_LOWER_UP = 0x10000
+_RECEIVE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID and its link-layer address."""
+
+    link: str
+    index: int
+    mn_id: str
+    link_layer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A mobile node came."""
+
+    association: Association
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A mobile node left: its link lost its carrier, or is gone."""
+
+    association: Association
+
+
+LinkEvent = Attached | Detached
+
+
+def association(index: int, flags: int, name: str, alias: str) -> Association | None:
+    """Who is associated on an interface with these flags, or None: it is no access link, not up, or says nobody."""
+    mn_id, _, address = alias.partition(" ")
+    up = flags & _IFF_UP and flags & _IFF_LOWER_UP
+    if not (name.endswith(_SUFFIX) and up and mn_id):
+        return None
+    try:
+        link_layer = bytes.fromhex(address.replace(":", ""))
+    except ValueError:
+        return None
+    return Association(name, index, mn_id, link_layer) if link_layer else None
+
+
+class Associations:
+    """Turns RTM_NEWLINK and RTM_DELLINK messages into events."""
+
+    def __init__(self) -> None:
+        self._present: dict[int, Association] = {}
+
+    def update(self, index: int, now: Association | None) -> Iterator[LinkEvent]:
+        """The interface ``index`` is now in this state."""
+        before = self._present.get(index)
+        if before == now:
+            return
+        if before is not None:
+            del self._present[index]
+            yield Detached(before)
+        if now is not None:
+            self._present[index] = now
+            yield Attached(now)
+
+
+class LinkMonitor:
+    """A netlink socket that tells of associations, first of those that exist when it is opened."""
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind((0, _RTMGRP_LINK))
+        self._socket.send(Request("list links", RTM_GETLINK, NLM_F_DUMP, message(ifinfmsg, [])).encode(1, False))
+        self._associations = Associations()
+
+    def fileno(self) -> int:
+        """Its file descriptor, to wait for."""
+        return self._socket.fileno()
+
+    def read(self) -> Iterator[LinkEvent]:
+        """All events that wait.
+
+        Raises:
+            OSError: ENOBUFS, more happened than the socket holds; associations are unknown from here on.
+        """
+        while True:
+            try:
+                data = self._socket.recv(_RECEIVE)
+            except OSError as error:
+                if error.errno == errno.EAGAIN:
+                    return
+                raise
+            yield from self._events(data)
+
+    def _events(self, data: bytes) -> Iterator[LinkEvent]:
+        at = 0
+        while at + HEADER.size <= len(data):
+            length, kind, *_ = HEADER.unpack_from(data, at)
+            if kind in (RTM_NEWLINK, RTM_DELLINK):
+                link: Any = ifinfmsg(data[at : at + length])
+                link.decode()
+                if link["family"] == socket.AF_UNSPEC:
+                    name, alias = link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_IFALIAS") or ""
+                    now = association(link["index"], link["flags"], name, alias) if kind == RTM_NEWLINK else None
+                    yield from self._associations.update(link["index"], now)
+            at += (length + 3) & ~3
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()

@@ -1,0 +1,132 @@
+"""The raw sockets of an agent: Mobility Headers, tunnelled packets, and ICMPv6 towards the mobile nodes."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from struct import Struct
+
+from agents.router_advertisement import ROUTER_SOLICITATION
+from agents.socket_filter import Instruction, assemble
+
+_MOBILITY_HEADER = 135
+_IPV6_IN_IPV6 = 41
+_SO_ATTACH_FILTER = 26
+_SO_SNDBUFFORCE = 32
+_SO_RCVBUFFORCE = 33
+_ICMP6_FILTER = 1
+_MULTICAST_HOP_LIMIT = 32
+_BUFFER = 4 << 20
+_LARGEST_PACKET = 65535
+_PACKET_INFO = Struct("=16sI")
+_INT = Struct("=i")
+_FILTER = Struct("@HP")
+_CONTROL = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_INT.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in: the octets behind the IPv6 header, both addresses, the interface's index and the hop limit."""
+
+    data: bytes
+    source: IPv6Address
+    destination: IPv6Address
+    interface: int
+    hop_limit: int
+
+
+class RawSocket:
+    """A raw IPv6 socket that never blocks and tells on which interface a packet came."""
+
+    def __init__(self, protocol: int) -> None:
+        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        self._set(socket.IPV6_RECVPKTINFO, 1)
+        self._set(socket.IPV6_RECVHOPLIMIT, 1)
+        for forced, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, forced, _BUFFER)
+            except PermissionError:
+                self._socket.setsockopt(socket.SOL_SOCKET, plain, _BUFFER)
+
+    def _set(self, option: int, value: int | bytes) -> None:
+        self._socket.setsockopt(socket.IPPROTO_IPV6, option, value)
+
+    def _bind(self, address: IPv6Address, interface: int) -> None:
+        """Send from ``address``; to groups through ``interface``, and never to ourselves."""
+        self._socket.bind((str(address), 0))
+        self._set(socket.IPV6_MULTICAST_IF, interface)
+        self._set(socket.IPV6_MULTICAST_HOPS, _MULTICAST_HOP_LIMIT)
+        self._set(socket.IPV6_MULTICAST_LOOP, 0)
+
+    def join(self, group: IPv6Address, interfaces: Iterable[int]) -> None:
+        """Receive what is sent to ``group`` on these interfaces."""
+        for interface in interfaces:
+            self._set(socket.IPV6_JOIN_GROUP, _PACKET_INFO.pack(group.packed, interface))
+
+    def fileno(self) -> int:
+        """Its file descriptor, to wait for."""
+        return self._socket.fileno()
+
+    def send(self, data: bytes, destination: IPv6Address) -> None:
+        """Send to ``destination``; OSError where the kernel cannot."""
+        self._socket.sendto(data, (str(destination), 0))
+
+    def receive(self) -> Received | None:
+        """The next packet, or None where none waits."""
+        try:
+            data, ancillary, _, sender = self._socket.recvmsg(_LARGEST_PACKET, _CONTROL)
+        except BlockingIOError:
+            return None
+        control = {kind: value for _, kind, value in ancillary}
+        destination, interface = _PACKET_INFO.unpack(control[socket.IPV6_PKTINFO])
+        (hop_limit,) = _INT.unpack(control[socket.IPV6_HOPLIMIT])
+        source = IPv6Address(sender[0].partition("%")[0])
+        return Received(data, source, IPv6Address(destination), interface, hop_limit)
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+class MobilitySocket(RawSocket):
+    """Mobility Headers; the kernel fills in checksums and drops what has a wrong one (RFC 3542, 3.1; RFC 6275, 6.1.1)."""
+
+    def __init__(self, address: IPv6Address, interface: int) -> None:
+        super().__init__(_MOBILITY_HEADER)
+        self._bind(address, interface)
+
+
+class TunnelSocket(RawSocket):
+    """IPv6 in IPv6 (RFC 2473): sends inner packets to a tunnel's other end, and receives those that pass a filter."""
+
+    def __init__(self, address: IPv6Address, interface: int, program: Iterable[Instruction]) -> None:
+        super().__init__(_IPV6_IN_IPV6)
+        self.attach(program)
+        self._bind(address, interface)
+
+    def attach(self, program: Iterable[Instruction]) -> None:
+        """From now on receive only what ``program`` passes."""
+        octets = assemble(program)
+        buffer = ctypes.create_string_buffer(octets, len(octets))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _FILTER.pack(len(octets) // 8, ctypes.addressof(buffer)))
+
+
+class NeighbourSocket(RawSocket):
+    """ICMPv6: receives Router Solicitations; sends from any address of this node."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.IPPROTO_ICMPV6)
+        blocked = bytearray(b"\xff" * 32)
+        blocked[ROUTER_SOLICITATION // 32 * 4 + ROUTER_SOLICITATION % 32 // 8] &= ~(1 << ROUTER_SOLICITATION % 8) & 0xFF
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+
+    def send_from(self, source: IPv6Address, interface: int, hop_limit: int, data: bytes, destination: IPv6Address) -> None:
+        """Send to ``destination`` from ``source``, through ``interface`` (0: as routed); OSError where the kernel cannot."""
+        ancillary = [
+            (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(source.packed, interface)),
+            (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, _INT.pack(hop_limit)),
+        ]
+        self._socket.sendmsg([data], ancillary, 0, (str(destination), 0, 0, interface))
