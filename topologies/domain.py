@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
+
+
+class DomainError(ValueError):
+    """A domain is not what it should be; the message is one line that says what was expected."""
+
+
+class LinkKind(StrEnum):
+    """What a core link joins; the first word of the settings that change it."""
+
+    MAG = "mag"
+    LMA = "lma"
+    TRUNK = "trunk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ class Link:
     b: str
     settings: LinkSettings
     subnet: IPv6Network | None = None
+    kind: LinkKind = LinkKind.TRUNK
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+"""The numbering plan: which prefixes and addresses a domain's nodes have, by their number."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+from topologies.domain import Agent, Domain, Host
+
+INFRASTRUCTURE = IPv6Network("2001:db8::/48")
+HOME = IPv6Network("2001:db8:100::/40")
+ROUTED = IPv6Network("2001:db8:200::/40")
+ALL_MAGS_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
+ALL_MAGS_MAC = "00:00:5e:00:52:13"
+
+
+def core_subnet(number: int) -> IPv6Network:
+    """The ``number``-th /64 of the infrastructure; a bridged core has number 0."""
+    return _sub(INFRASTRUCTURE, number << 64, 64)
+
+
+def lma_address() -> IPv6Address:
+    """The LMAA, on the core's first /64."""
+    return core_subnet(0)[1]
+
+
+def mag_address(subnet: IPv6Network, number: int) -> IPv6Address:
+    """The Proxy-CoA of the ``number``-th MAG, whose core link has ``subnet``."""
+    return subnet[(1 << 16) + number]
+
+
+def router_address(subnet: IPv6Network, number: int) -> IPv6Address:
+    """The address of the ``number``-th core router on ``subnet``."""
+    return subnet[0xFF00 + number]
+
+
+def host(name: str, mag: str, number: int) -> Host:
+    """The ``number``-th host (from 1) of a domain, with the MN-ID, link-layer address and home network prefix that go with the number."""
+    return Host(
+        name=name,
+        mag=mag,
+        mn_id=f"{name}@dmm.example",
+        mac=mac(0, number),
+        home_network_prefix=_sub(HOME, number << 64, 64),
+    )
+
+
+def mac(block: int, number: int) -> str:
+    """A locally administered link-layer address; block 0 is the hosts', 1 the core's, 2 the hidden ends of wires."""
+    return (0x02_00_00_00_00_00 + (block << 24) + number).to_bytes(6, "big").hex(":")
+
+
+def routed_aggregate(domain: Domain, mag: Agent) -> IPv6Network:
+    """The /48 of all prefixes that ``mag`` advertises under scheme ``none``: 2001:db8:2ii::/48 for the ii-th MAG, in hexadecimal."""
+    return _sub(ROUTED, (domain.mags.index(mag) + 1) << 80, 48)
+
+
+def routed_prefix(domain: Domain, mag: Agent, host: Host) -> IPv6Network:
+    """The /64 that ``mag`` advertises to ``host`` under scheme ``none``: 2001:db8:2ii:j::/64 for the ii-th MAG and the j-th host."""
+    return _sub(routed_aggregate(domain, mag), (domain.hosts.index(host) + 1) << 64, 64)
+
+
+def _sub(network: IPv6Network, offset: int, length: int) -> IPv6Network:
+    return IPv6Network((int(network.network_address) + offset, length))

@@ -1,0 +1,54 @@
+"""Quantities as people write them, with units, as floats: seconds, bit/s, probabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_RATE = {"bit": 1.0, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ%]*)", re.ASCII)
+
+
+class UnitError(ValueError):
+    """A quantity cannot be read; the message is one line that says what was expected."""
+
+
+def _split(text: str) -> tuple[float, str] | None:
+    match = _QUANTITY.fullmatch(text.strip())
+    return (float(match[1]), match[2]) if match else None
+
+
+def _scaled(text: str, units: Mapping[str, float], expected: str) -> float:
+    quantity = _split(text)
+    if quantity is None or (quantity[1] not in units and quantity[0] != 0):
+        raise UnitError(f"expected {expected}, not {text!r}")
+    number, unit = quantity
+    # Dividing by a whole number keeps "3ms" the float 0.003 and not its neighbour.
+    scale = units.get(unit, 1.0)
+    return number * scale if scale >= 1 else number / round(1 / scale)
+
+
+def parse_time(text: str) -> float:
+    """Seconds: ``3ms``, ``1.5s``, ``250us``; the unit may be missing only from 0. UnitError otherwise."""
+    return _scaled(text, _TIME, "a time with a unit, such as 3ms or 1.5s")
+
+
+def parse_rate(text: str) -> float | None:
+    """bit/s: ``10Mbit``, ``1Gbit``, ``64kbit``, or None for ``none`` (no limit). UnitError otherwise."""
+    if text.strip() == "none":
+        return None
+    expected = "a rate with a unit, such as 10Mbit or 1Gbit, or none"
+    rate = _scaled(text, _RATE, expected)
+    if rate <= 0:
+        raise UnitError(f"expected {expected}, not {text!r}")
+    return rate
+
+
+def parse_probability(text: str) -> float:
+    """A probability from 0 to 1: ``2%`` or ``0.02``. UnitError otherwise."""
+    quantity = _split(text)
+    scale = {"": 1.0, "%": 100.0}
+    if quantity is None or quantity[1] not in scale or quantity[0] > scale[quantity[1]]:
+        raise UnitError(f"expected a probability, such as 2% or 0.02, not {text!r}")
+    return quantity[0] / scale[quantity[1]]
