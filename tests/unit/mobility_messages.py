@@ -1,0 +1,63 @@
+"""Any message (hypothesis), and a plain walk over the options of a Mobility Header."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+from hypothesis import strategies as st
+
+from agents.config import QueryFlag
+from agents.messages import (
+    Authentication,
+    BindingError,
+    Message,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    UpdateNotification,
+    UpdateNotificationAcknowledgement,
+)
+
+octet = st.integers(0, 0xFF)
+word = st.integers(0, 0xFFFF)
+addresses = st.integers(0, (1 << 128) - 1).map(IPv6Address)
+prefixes = st.builds(lambda address, length: IPv6Network((address, length), strict=False), addresses, st.integers(0, 128))
+query_flags = st.sampled_from(QueryFlag)
+options = {
+    "mn_id": st.none() | st.just("mn1@dmm.example") | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60),
+    "home_network_prefixes": st.lists(prefixes, max_size=4).map(tuple),
+    "handoff_indicator": st.none() | octet,
+    "access_technology": st.none() | octet,
+    "link_layer_identifier": st.none() | st.binary(min_size=1, max_size=20) | st.binary(min_size=253, max_size=253),
+    "link_local_address": st.none() | addresses,
+    "timestamp": st.none() | st.integers(0, (1 << 64) - 1),
+    "alternate_care_of": st.none() | addresses,
+    "authentication": st.none()
+    | st.builds(
+        Authentication,
+        subtype=octet,
+        spi=st.integers(0, (1 << 32) - 1),
+        data=st.binary(max_size=20) | st.binary(min_size=250, max_size=250),
+    ),
+}
+messages: st.SearchStrategy[Message] = st.one_of(
+    st.builds(ProxyBindingUpdate, sequence=word, lifetime=word, query=st.booleans(), **options),
+    st.builds(ProxyBindingAcknowledgement, status=octet, sequence=word, lifetime=word, query=st.booleans(), **options),
+    st.builds(BindingError, status=octet, home_address=addresses, **options),
+    st.builds(UpdateNotification, sequence=word, notification_reason=word, acknowledge=st.booleans(), retransmit=st.booleans(), **options),
+    st.builds(UpdateNotificationAcknowledgement, sequence=word, status=octet, **options),
+)
+
+
+def walk(header: bytes, start: int) -> list[tuple[int, int, bytes]]:
+    """Offset, type and data of each option, padding included."""
+    found, at = [], start
+    while at < len(header):
+        size = 1 if header[at] == 0 else 2 + header[at + 1]
+        found.append((at, header[at], header[at + 2 : at + size]))
+        at += size
+    assert at == len(header)
+    return found
+
+
+def options_start(message: Message) -> int:
+    return 24 if isinstance(message, BindingError) else 12
