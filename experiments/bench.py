@@ -65,6 +65,7 @@ def _bringup() -> list[Figure]:
 
 def _build_dmmlab() -> Callable[[], None]:
     from topologies.build import Testbed
+
     from topologies.presets import star
 
     domain = star(mags=_MAGS, mns=_MAGS, cns=0)
@@ -135,7 +136,12 @@ def _virtual() -> list[Figure]:
     return [
         Figure("handover, one core, captures and agents running", f"{rate:.1f} virtual seconds a wall second", "12", rate >= 12),
         Figure("60 virtual seconds, from boot to metrics", f"{whole + own:.1f} s", "8 s", whole + own <= 8),
-        Figure("captures into metrics, tshark -T fields / dmmlab", f"{own:.2f} s against {tshark:.2f} s: {tshark / own:.1f} times", "10 times", tshark / own >= 10),
+        Figure(
+            "captures into metrics, tshark -T fields / dmmlab",
+            f"{own:.2f} s against {tshark:.2f} s: {tshark / own:.1f} times",
+            "10 times",
+            tshark / own >= 10,
+        ),
     ]
 
 

@@ -18,7 +18,8 @@ class CaptureError(RuntimeError):
 class Captures:
     """The running captures of a testbed.
 
-    Interfaces that come and go (a radio that moves in) are captured too, and the link type (LINUX_SLL2) keeps each packet's interface and direction.
+    Interfaces that come and go (a radio that moves in) are captured too, and the link type (LINUX_SLL2) keeps each
+    packet's interface and direction.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -64,15 +64,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run experiments, and analyse them", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    run = commands.add_parser(
+        "run", help="run experiments, and analyse them", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     run.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"which (default: all): {', '.join(CATALOGUE)}")
-    run.add_argument("--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again")
-    run.add_argument("--policy", action="append", default=[], metavar="POLICY", help="only, or instead, these handover policies; 'all' for every one")
+    run.add_argument(
+        "--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again"
+    )
+    run.add_argument(
+        "--policy", action="append", default=[], metavar="POLICY", help="only, or instead, these handover policies; 'all' for every one"
+    )
     run.add_argument("--runs", type=_count, default=1, metavar="N", help="runs of each case (default: 1)")
     run.add_argument("--seed", type=_seed, default=1, metavar="N", help="seed of the first run, one more for each further (default: 1)")
-    run.add_argument("--engine", default="auto", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(_ENGINES)} (default: auto)")
+    run.add_argument(
+        "--engine", default="auto", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(_ENGINES)} (default: auto)"
+    )
     run.add_argument("--domain", metavar="DOMAIN", help=f"another network: {', '.join(presets.PRESETS)}, or a TOML file")
-    run.add_argument("--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms")
+    run.add_argument(
+        "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"
+    )
     run.add_argument("--jobs", type=_count, default=None, metavar="N", help="how many runs at once (default: one for each core)")
     run.add_argument("--results", type=Path, default=results.ROOT / "results", metavar="DIR", help="where results go (default: results/)")
     run.set_defaults(do=_run)
@@ -122,9 +132,16 @@ def _run(options: argparse.Namespace) -> int:
     )
     chosen = [selection for selection in selected if selection]
     if not chosen:
-        raise UsageError(f"{', '.join(names)}: no case left with scheme {' '.join(schemes) or 'any'} and policy {' '.join(options.policy) or 'any'}")
+        raise UsageError(
+            f"{', '.join(names)}: no case left with scheme {' '.join(schemes) or 'any'} and policy {' '.join(options.policy) or 'any'}"
+        )
     return runner.run(
-        chosen, engine_name=options.engine, runs=options.runs, seed=options.seed, results_folder=options.results.absolute(), jobs=options.jobs
+        chosen,
+        engine_name=options.engine,
+        runs=options.runs,
+        seed=options.seed,
+        results_folder=options.results.absolute(),
+        jobs=options.jobs,
     )
 
 
@@ -160,7 +177,6 @@ def _doctor(options: argparse.Namespace) -> int:
     from engines import doctor
 
     return doctor.main([])
-
 
 
 if __name__ == "__main__":

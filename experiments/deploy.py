@@ -6,8 +6,8 @@ from agents.config import AgentConfig, Profile
 from agents.schemes import SCHEMES
 from experiments.scenario import Run
 from experiments.settings import agent_settings
+from topologies.addresses import routed_prefix
 from topologies.domain import Agent
-from topologies.presets import routed_prefix
 
 
 def profiles(run: Run) -> tuple[Profile, ...]:

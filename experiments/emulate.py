@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from topologies.build import Testbed
+
 from agents import daemon
+from agents.config import AgentConfig
 from agents.schemes import SCHEMES
 from experiments import declarations, deploy, traffic
 from experiments.capture import Captures
-from experiments.scenario import Run
-from topologies.build import Testbed
+from experiments.scenario import Flow, Run
+from topologies.addresses import routed_prefix
 
 _SECOND = 1_000_000_000
 _SETTLE = 3.0
@@ -69,7 +72,7 @@ def _agents(testbed: Testbed, run: Run, folder: Path) -> Iterator[None]:
         config = deploy.configuration(run, agent)
         ready, tell = os.pipe()
 
-        def serve(config: daemon.AgentConfig = config, tell: int = tell) -> None:
+        def serve(config: AgentConfig = config, tell: int = tell) -> None:
             daemon.run(config, folder / "events.jsonl", tell)
 
         started.append((agent.name, testbed.get(agent.name).spawn(serve), ready))
@@ -115,7 +118,7 @@ def _attach(testbed: Testbed, run: Run) -> None:
     routed = not SCHEMES[run.case.scheme].home_prefixes
     for host in run.domain.hosts:
         mag = next(mag for mag in run.domain.mags if mag.name == host.mag)
-        prefix = deploy.routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix
+        prefix = routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix
         testbed.wait_for_address(host.name, prefix)
 
 
@@ -126,7 +129,7 @@ def _play(testbed: Testbed, run: Run) -> None:
     for number, flow in enumerate(run.scenario.flows):
         destination = str(testbed.addresses(flow.destination)[0])
 
-        def send(number: int = number, flow: traffic.Flow = flow, destination: str = destination) -> None:
+        def send(number: int = number, flow: Flow = flow, destination: str = destination) -> None:
             traffic.send(number, flow, destination, run.epoch)
 
         senders.append(testbed.get(flow.source).spawn(send))

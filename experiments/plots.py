@@ -262,7 +262,14 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     return figure
 
 
-_MARK: dict[str, Any] = {"linestyle": "none", "marker": "D", "markersize": 5.5, "markerfacecolor": "white", "markeredgecolor": style.EXPECTED, "zorder": 5}
+_MARK: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "D",
+    "markersize": 5.5,
+    "markerfacecolor": "white",
+    "markeredgecolor": style.EXPECTED,
+    "zorder": 5,
+}
 
 
 def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> None:

@@ -36,7 +36,8 @@ class RunRecord:
 class Manifest:
     """manifest.json: what was run, with what, where and when.
 
-    ``started`` is UTC wall time in ISO 8601; ``kernel`` is the kernel the emulation ran on; ``revision`` the project's git revision, "+" for local changes.
+    ``started`` is UTC wall time in ISO 8601; ``kernel`` the kernel the emulation ran on; ``revision`` the project's git
+    revision, "+" for local changes.
     """
 
     command: str

@@ -42,6 +42,12 @@ def _number(text: str) -> float:
     return value
 
 
+def _choice(kind: type[StrEnum], text: str) -> StrEnum:
+    if text not in list(kind):
+        raise UnitError(f"expected {' or '.join(kind)}, not {text!r}")
+    return kind(text)
+
+
 def _parser(kind: Any, field: str) -> Callable[[str], Any]:
     if field == "query_rate":
         return _number
@@ -50,13 +56,7 @@ def _parser(kind: Any, field: str) -> Callable[[str], Any]:
     if kind is float:
         return parse_time
     if issubclass(kind, StrEnum):
-
-        def choose(text: str) -> StrEnum:
-            if text not in list(kind):
-                raise UnitError(f"expected {' or '.join(kind)}, not {text!r}")
-            return kind(text)
-
-        return choose
+        return lambda text: _choice(kind, text)
     raise TypeError(f"no way to read a setting of type {kind}")
 
 

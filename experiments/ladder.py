@@ -1,0 +1,439 @@
+"""A message ladder from the captures of a run: a vertical line per node, an arrow per message from when it left to when it arrived.
+
+Time runs downwards, not to scale: every sending and arrival has a row of its own with its exact time, long pauses are cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from experiments import style
+from experiments.records import Packet, Signal
+from experiments.study import RunResult, Step
+from topologies.domain import Domain
+
+_COLUMN = 165.0
+_LEFT = 100.0
+_MARGIN = 430.0
+_TOP = 92.0
+_SEND_ROW = 27.0
+_ARRIVAL_ROW = 16.0
+_LONGEST_ROW = 58.0
+_PAUSE = 150_000_000
+_MESSAGES = 40
+_PACKETS = 3
+_NEAR = 1_000_000
+_WAIT = 100_000
+_DISCOVERY = ("RS", "RA")
+
+
+@dataclass(slots=True)
+class _Mark:
+    """Something at a node at a time: one end of an arrow, or an event; ``y`` is set by the layout."""
+
+    time: int
+    node: str
+    row: float
+    y: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrow:
+    """What one node sent to one or more others; one without arrivals was lost. ``waited`` is since when the sender had held it."""
+
+    start: _Mark
+    ends: tuple[_Mark, ...]
+    label: str
+    detail: str
+    colour: str
+    tunnelled: bool
+    waited: _Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """Something that happened at a node without a message."""
+
+    mark: _Mark
+    detail: str
+    lost: bool = False
+
+
+@dataclass(slots=True)
+class _Drawing:
+    arrows: list[_Arrow] = field(default_factory=list)
+    events: list[_Event] = field(default_factory=list)
+    left_out: int = 0
+
+    def marks(self) -> list[_Mark]:
+        """All marks by time; at one time, what comes later in the drawing comes later."""
+        found = [(event.mark.time, [event.mark]) for event in self.events]
+        for arrow in self.arrows:
+            found.append((arrow.start.time, [arrow.start, *arrow.ends, *([arrow.waited] if arrow.waited else [])]))
+        found.sort(key=lambda entry: entry[0])
+        return sorted((mark for _, marks in found for mark in marks), key=lambda mark: mark.time)
+
+
+def ladder(
+    result: RunResult,
+    steps: Sequence[Step] = (),
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    packets: Sequence[Packet] | None = None,
+) -> str:
+    """The ladder of a run as an SVG document, from ``since`` to ``until`` in ns since 1970.
+
+    ``packets`` are the test packets drawn; where not given, the first three sent in that time. Without times, the ladder covers
+    ``steps``, else the first handover, else the first packets. Steps are numbered at the arrows that show them; missing ones are
+    listed below.
+    """
+    if since is None and until is None and packets is None:
+        since, until, packets = _window(result, steps)
+    begin = since if since is not None else min((signal.sent for signal in result.trace.signals), default=0)
+    end = until if until is not None else max((signal.sent for signal in result.trace.signals), default=0)
+    if packets is None:
+        packets = [packet for packet in result.trace.packets if begin <= packet.sent <= end][:_PACKETS]
+    drawing = _drawing(result, steps, begin, end, packets)
+    return _svg(result, drawing, _columns(result, drawing), steps)
+
+
+def _window(result: RunResult, steps: Sequence[Step]) -> tuple[int, int, Sequence[Packet]]:
+    packets = result.trace.packets
+    times = [step.time for step in steps if step.time is not None]
+    if times:
+        first = [packet for packet in packets if packet.sent >= result.run.epoch][:_PACKETS]
+        arrivals = [packet.received for packet in first if packet.received is not None]
+        return min(times), max([*times, *arrivals]), first
+    if result.run.scenario.moves:
+        return _handover(result)
+    first = list(packets[:_PACKETS])
+    begin = first[0].sent if first else result.run.epoch
+    return begin, max([begin + 1_000_000_000, *(packet.received or 0 for packet in first)]), first
+
+
+def _handover(result: RunResult) -> tuple[int, int, Sequence[Packet]]:
+    """Around the first move: the last packet that still arrived, the first that was lost, and the first that arrived again."""
+    move = result.run.scenario.moves[0]
+    left = result.run.epoch + round(move.at * 1e9)
+    flows = {number for number, flow in enumerate(result.run.scenario.flows) if move.mn in (flow.source, flow.destination)}
+    packets = [packet for packet in result.trace.packets if packet.flow in flows]
+    last = [packet for packet in packets if packet.received is not None and packet.received <= left][-1:]
+    lost = [packet for packet in packets if packet.received is None and (not last or packet.sent > last[0].sent)][:1]
+    again = [packet for packet in packets if packet.received is not None and packet.received > left][:1]
+    chosen = [*last, *lost, *again]
+    begin = min([packet.sent for packet in last], default=left)
+    bound = left + 1_000_000_000
+    end = max((packet.received or packet.sent for packet in chosen), default=bound)
+    return begin, end if again else bound, chosen
+
+
+def _drawing(result: RunResult, steps: Sequence[Step], begin: int, end: int, packets: Sequence[Packet]) -> _Drawing:
+    drawing = _Drawing()
+    wanted = [signal for signal in result.trace.signals if begin <= signal.sent <= end]
+    signals = list(_without_repetition(wanted, {step.time for step in steps}))
+    drawing.left_out = max(0, len(signals) - _MESSAGES)
+    drawing.arrows += [_signal_arrow(signal) for signal in signals[:_MESSAGES]]
+    for packet in packets:
+        _add_packet(drawing, packet, result)
+    for association in result.trace.associations:
+        if begin <= association.time <= end or association.time in {step.time for step in steps}:
+            mark = _Mark(association.time, association.mag, _SEND_ROW)
+            drawing.events.append(_Event(mark, f"{association.node} is associated with {association.mag}"))
+    for step in steps:
+        if step.time is not None and step.node is not None and _at(drawing, step) is None:
+            drawing.events.append(_Event(_Mark(step.time, step.node, _SEND_ROW), step.evidence))
+    return drawing
+
+
+def _without_repetition(signals: Iterable[Signal], keep: set[int | None]) -> Iterable[Signal]:
+    """Router Advertisements and Solicitations only where they say something new."""
+    said = set()
+    for signal in signals:
+        meaning = (signal.kind, signal.sender, tuple(node for node, _ in signal.arrivals), signal.lifetime, signal.home)
+        if signal.kind not in _DISCOVERY or meaning not in said or signal.sent in keep:
+            yield signal
+        said.add(meaning)
+
+
+def _at(drawing: _Drawing, step: Step) -> _Mark | None:
+    """The mark at which a step shows: that of its node nearest in time."""
+    if step.time is None:
+        return None
+    starts = [arrow.start for arrow in drawing.arrows] + [event.mark for event in drawing.events]
+    near = [mark for mark in starts if mark.node == step.node and abs(mark.time - step.time) <= _NEAR]
+    return min(near, key=lambda mark: abs(mark.time - (step.time or 0)), default=None)
+
+
+def _signal_arrow(signal: Signal) -> _Arrow:
+    label = signal.kind if signal.sequence is None else f"{signal.kind} seq {signal.sequence}"
+    fields = (
+        f"malformed: {signal.malformed}" if signal.malformed else "",
+        f"IP-in-IP to {signal.destination}" if signal.tunnelled else "",
+        _home(signal),
+        f"CoA {signal.care_of}" if signal.care_of else "",
+        f"status {signal.status}" if signal.status is not None else "",
+        f"lifetime {signal.lifetime:g} s" if signal.lifetime is not None else "",
+        "" if signal.arrivals else "never arrived",
+    )
+    return _Arrow(
+        start=_Mark(signal.sent, signal.sender, _SEND_ROW),
+        ends=_ends(signal.arrivals),
+        label=label,
+        detail=" · ".join(part for part in fields if part),
+        colour=style.MUTED if signal.kind in _DISCOVERY else style.INK,
+        tunnelled=signal.tunnelled,
+    )
+
+
+def _home(signal: Signal) -> str:
+    """Whom the message is about: a home address, a home network prefix, or else the MN-ID."""
+    if signal.home is None:
+        return signal.mn_id or ""
+    if signal.kind in _DISCOVERY:
+        return f"prefix {signal.home}"
+    return f"HoA {signal.home.removesuffix('/128')}" if signal.home.endswith("/128") else f"HNP {signal.home}"
+
+
+def _ends(arrivals: Sequence[tuple[str, int]]) -> tuple[_Mark, ...]:
+    """The arrow's ends; those at one time share a row."""
+    rows = [0.0 if index and time == arrivals[index - 1][1] else _ARRIVAL_ROW for index, (_, time) in enumerate(arrivals)]
+    return tuple(_Mark(time, node, row) for (node, time), row in zip(arrivals, rows, strict=True))
+
+
+def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
+    """The hops of a test packet from node to node; one that is lost ends where it was last seen."""
+    drawn = _all_nodes(result.run.domain)
+    name = f"packet {packet.sequence}" if len(result.run.scenario.flows) < 2 else f"packet {packet.flow}.{packet.sequence}"
+    hosts = {host.name for host in result.run.domain.hosts}
+    path = [node for node in packet.seen if node in drawn]
+    hops: dict[str, list[str]] = {}
+    for index, node in enumerate(path[1:], 1):
+        hops.setdefault(_sender(packet, path[:index], node, hosts, result), []).append(node)
+    for sender, receivers in hops.items():
+        reached = packet.seen[sender]
+        tunnelled = sender in packet.tunnelled and not set(receivers) & hosts
+        left = max(packet.tunnelled[sender], reached) if tunnelled else reached
+        waited = _Mark(reached, sender, 0.0) if left - reached > _WAIT else None
+        parts = ("IP-in-IP" if tunnelled else "", f"waited {(left - reached) / 1e6:.3f} ms in {sender}" if waited else "")
+        drawing.arrows.append(
+            _Arrow(
+                start=_Mark(left, sender, _SEND_ROW),
+                ends=_ends([(node, packet.seen[node]) for node in receivers]),
+                label=name,
+                detail=" · ".join(part for part in parts if part),
+                colour=style.colour(result.run.case.scheme),
+                tunnelled=tunnelled,
+                waited=waited,
+            )
+        )
+    if packet.received is None and path:
+        last = path[-1]
+        mark = _Mark(max(packet.seen[last], packet.tunnelled.get(last, 0)), last, _SEND_ROW)
+        drawing.events.append(_Event(mark, f"{name} is lost: last seen at {last}", lost=True))
+
+
+def _sender(packet: Packet, before: Sequence[str], node: str, hosts: set[str], result: RunResult) -> str:
+    """Who sent the packet to ``node``: for a host the MAG it is associated with, else the latest that sent it through a tunnel."""
+    if node in hosts:
+        at = [entry.mag for entry in result.trace.associations if entry.node == node and entry.time <= packet.seen[node]][-1:]
+        return at[0] if at and at[0] in before else before[-1]
+    sent = [earlier for earlier in before if packet.tunnelled.get(earlier, packet.seen[node] + 1) <= packet.seen[node]]
+    return max(sent, key=lambda earlier: packet.tunnelled[earlier]) if sent else before[-1]
+
+
+def _all_nodes(domain: Domain) -> tuple[str, ...]:
+    lma = (domain.lma.name,) if domain.lma else ()
+    return (*(host.name for host in domain.hosts), *(mag.name for mag in domain.mags), *lma)
+
+
+def _columns(result: RunResult, drawing: _Drawing) -> tuple[str, ...]:
+    """The nodes that take part, from the source and its MAG by way of the LMA to the destination's MAGs and the destination."""
+    domain, flows = result.run.domain, result.run.scenario.flows
+    taking_part = {mark.node for mark in drawing.marks()}
+    sources = [host.name for host in domain.hosts if any(flow.source == host.name for flow in flows)]
+    sources = sources if len(sources) < len(domain.hosts) else sources[:1]
+    their_mags = [host.mag for host in domain.hosts if host.name in sources]
+    others = [host.name for host in domain.hosts if host.name not in sources]
+    visited = [host.mag for host in domain.hosts if host.name in others]
+    visited += [entry.mag for entry in result.trace.associations if entry.node in others]
+    bystanders = [mag.name for mag in domain.mags if mag.name not in their_mags and mag.name not in visited]
+    lma = [domain.lma.name] if domain.lma else []
+    order = dict.fromkeys([*sources, *their_mags, *lma, *bystanders, *visited, *others])
+    return tuple(node for node in order if node in taking_part)
+
+
+def _layout(drawing: _Drawing) -> tuple[float, list[float]]:
+    """Give every mark its ``y``; returns that of the end and where pauses are cut."""
+    y, last = _TOP + 10, None
+    pauses: list[float] = []
+    for mark in drawing.marks():
+        if last is not None:
+            gap = mark.time - last.time
+            if gap > _PAUSE:
+                pauses.append(y + _LONGEST_ROW / 2)
+                y += _LONGEST_ROW
+            else:
+                y += max(mark.row, min(_LONGEST_ROW, 8.5 * math.log2(1 + gap / 1e6)))
+        mark.y = y
+        last = mark
+    return y, pauses
+
+
+def _svg(result: RunResult, drawing: _Drawing, columns: Sequence[str], steps: Sequence[Step]) -> str:
+    bottom, pauses = _layout(drawing)
+    zero = result.run.epoch
+    at = {node: _LEFT + index * _COLUMN for index, node in enumerate(columns)}
+    notes = _notes(drawing, steps)
+    width = _LEFT + max(0, len(columns) - 1) * _COLUMN + 90 + _MARGIN
+    height = bottom + 44 + 18 * len(notes)
+    heading = f"{style.label(result.run.case)}, run {result.run.number}: scenario time in ms at both ends of every arrow"
+    pieces = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
+        f'role="img" font-family="DejaVu Sans, Verdana, Arial, sans-serif" font-size="11" fill="{style.INK}">',
+        f"<title>Message ladder: {escape(style.label(result.run.case))}</title>",
+        f"<desc>{escape(_description(drawing, zero))}</desc>",
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+        _text(14, 22, heading, size=11, colour=style.MUTED),
+    ]
+    detail_x = width - _MARGIN
+    for node, x in at.items():
+        pieces += _head(result.run.domain, node, x)
+        pieces.append(_line(x, _TOP - 8, x, bottom + 14, style.GAP, 1.6))
+    for y in pauses:
+        pieces.append(f'<rect x="30" y="{y - 7:.1f}" width="{detail_x - 70:.1f}" height="14" fill="#ffffff"/>')
+        for x in at.values():
+            pieces.append(_text(x, y + 4, "⋮", anchor="middle", size=13, colour=style.MUTED))
+    for y, detail in [(arrow.start.y, arrow.detail) for arrow in drawing.arrows] + [(e.mark.y, e.detail) for e in drawing.events]:
+        if detail:
+            pieces.append(_line(40, y, detail_x - 8, y, style.RULE, 0.7))
+            pieces.append(_text(detail_x, y + 4, detail, size=10.5))
+    for arrow in drawing.arrows:
+        pieces += _arrow(arrow, at, zero)
+    for event in drawing.events:
+        pieces += _event(event, at, zero)
+    taken: dict[float, int] = {}
+    for step in steps:
+        mark = _at(drawing, step)
+        if mark is not None:
+            place = taken.setdefault(mark.y, 0)
+            taken[mark.y] += 1
+            pieces += _circle(at[mark.node] + 19 * place, mark.y, str(step.number))
+    for index, (note, colour) in enumerate(notes):
+        pieces.append(_text(14, bottom + 40 + 18 * index, note, colour=colour))
+    pieces.append("</svg>\n")
+    return "\n".join(pieces)
+
+
+def _notes(drawing: _Drawing, steps: Sequence[Step]) -> list[tuple[str, str]]:
+    missing = [(f"Missing: step {step.number}. {step.text}: {step.evidence}", "#b00020") for step in steps if step.time is None]
+    if drawing.left_out:
+        missing.append((f"{drawing.left_out} further messages are not drawn.", style.MUTED))
+    return missing
+
+
+def _description(drawing: _Drawing, zero: int) -> str:
+    """The ladder in words, for those who cannot see it."""
+    lines = [
+        (arrow.start.time, f"{(arrow.start.time - zero) / 1e6:.3f} ms: {arrow.start.node} to "
+         f"{' and '.join(end.node for end in arrow.ends) or 'nobody'}: {arrow.label}")
+        for arrow in drawing.arrows
+    ]  # fmt: skip
+    lines += [(event.mark.time, f"{(event.mark.time - zero) / 1e6:.3f} ms: {event.detail}") for event in drawing.events]
+    return ". ".join(text for _, text in sorted(lines, key=lambda line: line[0]))
+
+
+def _head(domain: Domain, node: str, x: float) -> list[str]:
+    agents = {mag.name: ("MAG", str(mag.address)) for mag in domain.mags}
+    if domain.lma:
+        agents[domain.lma.name] = ("LMA", str(domain.lma.address))
+    hosts = {host.name: ("host", str(host.home_network_prefix)) for host in domain.hosts}
+    kind, address = (agents | hosts)[node]
+    return [
+        f'<rect x="{x - 66:.1f}" y="36" width="132" height="46" rx="6" fill="{"#f3f3f3" if node in agents else "#ffffff"}" '
+        f'stroke="{style.MUTED}"/>',
+        _text(x, 55, node if kind in ("host", node.upper()) else f"{node} ({kind})", anchor="middle", size=13, weight="bold"),
+        _text(x, 72, address, anchor="middle", size=10, colour=style.MUTED),
+    ]
+
+
+def _arrow(arrow: _Arrow, at: dict[str, float], zero: int) -> list[str]:
+    start, x = arrow.start, at[arrow.start.node]
+    pieces = []
+    if arrow.waited is not None:
+        top = arrow.waited.y
+        pieces.append(
+            f'<rect x="{x - 4:.1f}" y="{top:.1f}" width="8" height="{start.y - top:.1f}" fill="{arrow.colour}" fill-opacity="0.35"/>'
+        )
+    if not arrow.ends:
+        pieces.append(_line(x, start.y, x + 46, start.y + 8, arrow.colour, 1.4, dashed=True))
+        pieces.append(_text(x + 52, start.y + 13, "✕", colour="#b00020", size=13, anchor="middle"))
+        pieces.append(_text(x + 24, start.y - 5, arrow.label, anchor="middle", weight="bold", colour=arrow.colour))
+        return [*pieces, _time(start, x, zero, left=True)]
+    for end in arrow.ends:
+        pieces += _shaft(x, start.y, at[end.node], end.y, arrow)
+        pieces.append(_time(end, at[end.node], zero, left=at[end.node] < x))
+    longest = max(arrow.ends, key=lambda end: abs(at[end.node] - x))
+    far = at[longest.node]
+    rightwards = far > x
+    angle = math.degrees(math.atan2(longest.y - start.y, far - x)) if rightwards else math.degrees(math.atan2(start.y - longest.y, x - far))
+    nearest = x + math.copysign(_COLUMN / 2, far - x) if abs(far - x) > _COLUMN else (x + far) / 2
+    share = (nearest - x) / (far - x)
+    label_y = start.y + share * (longest.y - start.y)
+    pieces.append(
+        f'<g transform="translate({nearest:.1f} {label_y:.1f}) rotate({angle:.2f})">'
+        + _text(0, -6, arrow.label, anchor="middle", weight="bold", colour=arrow.colour)
+        + "</g>"
+    )
+    return [*pieces, _time(start, x, zero, left=rightwards)]
+
+
+def _shaft(x1: float, y1: float, x2: float, y2: float, arrow: _Arrow) -> list[str]:
+    length = math.hypot(x2 - x1, y2 - y1)
+    dx, dy = (x2 - x1) / length, (y2 - y1) / length
+    head = 10.0
+    base_x, base_y = x2 - head * dx, y2 - head * dy
+    points = ((x2, y2), (base_x - 4.2 * dy, base_y + 4.2 * dx), (base_x + 4.2 * dy, base_y - 4.2 * dx))
+    tip = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+    pieces = [_line(x1, y1, base_x, base_y, arrow.colour, 4.4 if arrow.tunnelled else 1.5)]
+    if arrow.tunnelled:
+        pieces.append(_line(x1, y1, base_x, base_y, "#ffffff", 1.8))
+    return [*pieces, f'<polygon points="{tip}" fill="{arrow.colour}"/>']
+
+
+def _event(event: _Event, at: dict[str, float], zero: int) -> list[str]:
+    x, y = at[event.mark.node], event.mark.y
+    if event.lost:
+        symbol = _text(x, y + 5, "✕", anchor="middle", colour="#b00020", size=15, weight="bold")
+    else:
+        points = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
+        symbol = f'<polygon points="{points}" fill="#ffffff" stroke="{style.INK}" stroke-width="1.4"/>'
+    return [symbol, _time(event.mark, x, zero, left=True)]
+
+
+def _circle(x: float, y: float, number: str) -> list[str]:
+    return [
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{style.INK}" stroke="#ffffff" stroke-width="1.5"/>',
+        f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-size="11" font-weight="bold" fill="#ffffff">{number}</text>',
+    ]
+
+
+def _time(mark: _Mark, x: float, zero: int, *, left: bool) -> str:
+    text = f"{(mark.time - zero) / 1e6:.3f}".replace("-", "\N{MINUS SIGN}")
+    return _text(x - 12 if left else x + 12, mark.y + 4, text, anchor="end" if left else "start", size=9.5, colour="#444444")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float, *, dashed: bool = False) -> str:
+    dashes = ' stroke-dasharray="4 3"' if dashed else ""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", size: float = 11, weight: str = "", colour: str = style.INK) -> str:
+    bold = f' font-weight="{weight}"' if weight else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}"{bold} fill="{colour}" '
+        f'stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke">{escape(text)}</text>'
+    )
