@@ -34,6 +34,8 @@ from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received,
 _NANOSECOND = 1e-9
 _BURST = 64
 _IPV6_HEADER = 40
+_DESTINATION = 24
+_MULTICAST = 0xFF
 
 
 class Clock:
@@ -60,7 +62,8 @@ class Daemon:
         self._clock = Clock()
         self._gateway = is_gateway(config)
         now = self._clock.now() * _NANOSECOND
-        self._agent: Any = Mag(config, now) if self._gateway else Lma(config, now)
+        sequence = int.from_bytes(os.urandom(2))
+        self._agent: Any = Mag(config, now, sequence) if self._gateway else Lma(config, now, sequence)
         self._effects = Effects(config, journal, self._read_trigger)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
@@ -213,13 +216,13 @@ class Daemon:
         self._input("solicited", lambda now: self._agent.solicited(link, now), link=link)
 
     def _read_trigger(self) -> None:
-        """Hand the agent the packets that were routed to it."""
+        """Hand the agent the packets that were routed to it; multicast is only what the kernel itself says on every device."""
         trigger = self._effects.trigger
         for _ in range(_BURST):
             packet = trigger.read() if trigger is not None else None
             if packet is None:
                 return
-            if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6:
+            if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6 and packet[_DESTINATION] != _MULTICAST:
                 self._routed_here(packet)
 
     def _routed_here(self, packet: bytes) -> None:

@@ -70,7 +70,8 @@ def is_gateway(config: AgentConfig) -> bool:
 def describe(message: Message) -> dict[str, Any]:
     """What a message says, for the journal: its kind and every field that it has."""
     values = ((field.name, getattr(message, field.name)) for field in fields(message) if field.name != "query")
-    said = {name: value.hex(":") if isinstance(value, bytes) else value for name, value in values if value not in (None, (), False)}
+    present = ((name, value) for name, value in values if value is not None and value is not False and value != ())
+    said = {name: value.hex(":") if isinstance(value, bytes) else value for name, value in present}
     return {"message": kind(message), **said}
 
 

@@ -57,7 +57,7 @@ _EVERYTHING = IPv6Network("::/0")
 _RULE_TUNNELLED_FROM_ACCESS = 10
 _RULE_LOCAL = 20
 _RULE_SIGNALLING_FROM_ACCESS = 30
-_RULE_DECAPSULATED = 40
+_RULE_DELIVERED = 40
 _RULE_UPLINK = 50
 
 _IFF_UP = 0x1
@@ -66,7 +66,7 @@ _NO_LINK_LOCAL = 1
 _IFA_F_NODAD = 0x02
 
 _GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
-_LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN, errno.EINVAL})
+_LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN})
 _CREATE = NLM_F_CREATE | NLM_F_EXCL
 _PUT = NLM_F_CREATE | NLM_F_REPLACE
 
@@ -234,13 +234,14 @@ class DataPlane:
         if self._trigger:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
             self._put_route("home prefixes to the agent", self._config.home, _MAIN, _UNICAST, device)
+            self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
         self._put_route("end of the access routes", _EVERYTHING, _ACCESS, _BLACKHOLE)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
         self._put_rule(_RULE_LOCAL, _LOCAL)
         self._move_local_rule()
-        self._put_rule(_RULE_DECAPSULATED, _ACCESS, TUNNEL)
+        self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
