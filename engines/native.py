@@ -14,7 +14,7 @@ from engines.process import console, outcome, supervise, why
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENVIRONMENT = {"PATH": _PATH, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-_MODULES = "on Ubuntu `apt-get install linux-modules-extra-$(uname -r)`, on Fedora `dnf install kernel-modules-extra`"
+MODULES = "apt-get install linux-modules-extra-$(uname -r) (Ubuntu), dnf install kernel-modules-extra (Fedora)"
 _USER_NAMESPACES = (
     "run as root, or let users have namespaces: sysctl user.max_user_namespaces=10000 kernel.apparmor_restrict_unprivileged_userns=0"
 )
@@ -32,18 +32,18 @@ class Feature:
 FEATURES = (
     Feature("veth", "ip link add d0 type veth peer name d1 && ip link set d0 up && ip link set d1 up", "modprobe veth"),
     Feature("bridge", "ip link add d2 type bridge", "modprobe bridge"),
-    Feature("netem", "tc qdisc add dev d0 root netem delay 1ms", f"modprobe sch_netem ({_MODULES})"),
+    Feature("netem", "tc qdisc add dev d0 root netem delay 1ms", "modprobe sch_netem"),
     Feature("ingress", "tc qdisc add dev d0 ingress", "modprobe sch_ingress"),
     Feature(
         "mirred",
         "tc filter add dev d0 ingress matchall action mirred egress redirect dev d1",
-        f"modprobe -a cls_matchall act_mirred ({_MODULES})",
+        "modprobe -a cls_matchall act_mirred",
     ),
     Feature("ip6_tunnel", "ip link add d3 type ip6tnl external && ip link set d3 up", "modprobe ip6_tunnel"),
     Feature(
         "encap ip6",
         "ip -6 route add 2001:db8:1::/64 encap ip6 id 0 dst 2001:db8::2 src 2001:db8::1 hoplimit 64 dev d3",
-        "modprobe ip6_tunnel, in a kernel with CONFIG_LWTUNNEL",
+        "modprobe ip6_tunnel",
     ),
     Feature("tun", "ip tuntap add dev d4 mode tun", "modprobe tun, and let this user read and write /dev/net/tun"),
     Feature(
@@ -108,8 +108,8 @@ class Native:
             raise EngineError(f"engine native: {problem}")
         missing = [found for found in probe() if found.problem]
         if missing:
-            remedies = "; ".join(f"{found.feature.name} ({found.problem}): {found.feature.remedy}" for found in missing)
-            raise EngineError(f"engine native: this kernel lacks {remedies}")
+            lacks = "; ".join(f"{found.feature.name} ({found.feature.remedy})" for found in missing)
+            raise EngineError(f"engine native: this kernel lacks {lacks}; where modprobe finds no module: {MODULES}")
         return cls(platform.release())
 
     async def run(self, job: Job) -> Outcome:

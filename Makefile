@@ -1,0 +1,62 @@
+# `make` lists what can be done. Set-up happens by itself, once: every target that needs it asks for it.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# What to run: all experiments, unless told otherwise. SCHEME, POLICY and SET take several words.
+FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE)) \
+	$(foreach scheme,$(SCHEME),--scheme $(scheme)) $(foreach policy,$(POLICY),--policy $(policy)) \
+	$(foreach setting,$(SET),--set $(setting))
+
+.DEFAULT_GOAL := help
+.PHONY: help run-experiment test test-unit lint bench doctor setup setup-system kernel clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
+	@echo
+	@echo '  make run-experiment EXPERIMENT=handover RUNS=5 SEED=7 ENGINE=uml SCHEME="pmip sd-pmip" SET="access.delay=3ms"'
+
+run-experiment: setup kernel ## run EXPERIMENT (default: all of them), analyse and plot it into results/latest
+	@$(BIN)/dmmlab run $(EXPERIMENT) $(FLAGS)
+
+test: setup kernel ## all tests: unit and emulation
+	@$(BIN)/pytest
+
+test-unit: setup ## the tests that need neither a kernel nor privileges
+	@$(BIN)/pytest tests/unit
+
+lint: setup ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup kernel ## speed, as ratios
+	@$(BIN)/python -m experiments.bench
+
+doctor: setup ## what this machine can do, what is missing and what mends it
+	@$(BIN)/dmmlab doctor
+
+setup: $(READY) ## the virtual environment, with the locked versions
+
+$(READY): requirements.txt pyproject.toml | setup-system
+	@echo "setup: $(VENV), with what requirements.txt locks"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup-system: ## what the system lacks, from Debian's packages (as root, or with sudo)
+	@engines/setup-system
+
+ifeq ($(shell uname -m),x86_64)
+kernel: setup ## the User-Mode Linux kernel, built once into the user's cache folder
+	@$(BIN)/python -m engines.kernel build >/dev/null
+else
+kernel: ;
+endif
+
+clean: ## remove the virtual environment and the tools' caches; results and kernels stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
