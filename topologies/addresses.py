@@ -9,6 +9,7 @@ from topologies.domain import Agent, Domain, Host
 INFRASTRUCTURE = IPv6Network("2001:db8::/48")
 HOME = IPv6Network("2001:db8:100::/40")
 ROUTED = IPv6Network("2001:db8:200::/40")
+GROUP = IPv6Address("ff15::5213")
 ALL_MAGS_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
 ALL_MAGS_MAC = "00:00:5e:00:52:13"
 

@@ -1,0 +1,65 @@
+"""Association and handover: a wire whose MAG end moves between namespaces, as a radio moves between access points."""
+
+from __future__ import annotations
+
+from topologies import netlink
+from topologies.domain import Host
+from topologies.nodes import NetworkNode, Wires
+from topologies.wire import Wire
+
+_BROADCAST = b"\xff" * 6
+_XID_RESPONSE = bytes((0x00, 0x01, 0xAF, 0x81, 0x01, 0x00))
+
+
+def layer_2_update(mac: str) -> bytes:
+    """The frame by which an access point tells its bridges where a station is, as hostapd sends it: an 802.2 XID response, null LSAP."""
+    return _BROADCAST + bytes.fromhex(mac.replace(":", "")) + len(_XID_RESPONSE).to_bytes(2, "big") + _XID_RESPONSE
+
+
+class Radio:
+    """The radio of ``host``; ``mag`` is the MAG that it is associated with, or None."""
+
+    def __init__(self, host: Host, wire: Wire) -> None:
+        self.host = host
+        self.mag: NetworkNode | None = None
+        self._wires: Wires = wire.wires
+        self._own, self._air = wire.intf1, wire.intf2
+        self._wires.namespace.queue(netlink.set_alias(self._air.index, f"{host.mn_id} {host.mac}"))
+
+    def attach(self, mag: NetworkNode) -> None:
+        """Associate with ``mag``, leaving another first; the host's carrier is there, and the Layer 2 Update sent, when this returns."""
+        self.detach()
+        station: NetworkNode = self._own.node
+        station.namespace.queue(netlink.set_up(self._own.index))
+        station.namespace.flush()
+        self._wires.namespace.queue(
+            netlink.move(self._air.index, mag.namespace, up=True),
+            netlink.set_up(self._air.inner_index),
+            netlink.set_up(self._own.inner_index),
+        )
+        self._wires.namespace.flush()
+        mag.namespace.settle(self._air.name)
+        self._settle(station)
+        self._air.relocate(mag)
+        self.mag = mag
+        self._wires.send_frame(self._air.inner, layer_2_update(self.host.mac))
+
+    def detach(self) -> None:
+        """Leave the MAG, if there is one: the host's carrier is gone, and what was in the air with it, when this returns."""
+        if self.mag is None:
+            return
+        self._wires.namespace.queue(
+            netlink.set_up(self._own.inner_index, up=False),
+            netlink.set_up(self._air.inner_index, up=False),
+        )
+        self._wires.namespace.flush()
+        self.mag.namespace.queue(netlink.move(self._air.index, self._wires.namespace, up=False))
+        self.mag.namespace.flush()
+        self._settle(self._own.node)
+        self._air.relocate(self._wires)
+        self.mag = None
+
+    def _settle(self, station: NetworkNode) -> None:
+        self._wires.namespace.settle(self._air.inner)
+        self._wires.namespace.settle(self._own.inner)
+        station.namespace.settle(self._own.name)
