@@ -104,7 +104,10 @@ class Resolver:
             return [Ignore(IgnoreReason.STALE, source)]
         timestamp = max(query.timestamp, known.timestamp if known else 0)
         lifetime = min(lifetime_seconds(message.lifetime), self._settings.query_lifetime)
-        return self._learn(Answer(prefix, care_of, query.began + lifetime, timestamp), lifetime, now)
+        actions = self._release(prefix, care_of)
+        for asked in self._index.within(prefix):
+            self._close(asked)
+        return actions + self._point(Answer(prefix, care_of, query.began + lifetime, timestamp), lifetime, now)
 
     def mistaken(self, hoa: IPv6Address, care_of: IPv6Address, now: float) -> list[Action] | None:
         """``care_of`` has no binding for ``hoa``: give the route up and ask again; None where nothing points there."""
@@ -117,10 +120,10 @@ class Resolver:
         return actions
 
     def moved(self, prefix: IPv6Network, care_of: IPv6Address, timestamp: int, now: float) -> list[Action] | None:
-        """``prefix`` is at ``care_of`` since ``timestamp``: re-point its route, or take it for the answer that is waited for.
+        """``prefix`` is at ``care_of`` since ``timestamp``: re-point its route, or let packets go that wait for an answer.
 
-        News do not say how long they hold: a route keeps its answer's lifetime, a new one is asked for again within
-        ``query_margin``. None where a later answer is known, or where the news name no other MAG.
+        The news do not say how long they hold: a route keeps its answer's lifetime, a query goes on until it is answered.
+        None where later news are known, or where these name no other MAG.
         """
         answer = self._answers.get(prefix)
         if care_of == self._config.address or care_of not in self._config.mags:
@@ -133,8 +136,8 @@ class Resolver:
             return [InstallRoute(prefix, care_of)] if changed and answer.routed else []
         if not self._index.within(prefix):
             return []
-        lifetime = min(self._settings.query_margin, self._settings.query_lifetime)
-        return self._learn(Answer(prefix, care_of, now + lifetime, timestamp), lifetime, now)
+        lifetime = self._settings.query_lifetime
+        return self._release(prefix, care_of) + self._point(Answer(prefix, care_of, now + lifetime, timestamp), lifetime, now)
 
     def at_home(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
         """These prefixes are attached here now: forget what was learnt of them and ask no more; packets still wait."""
@@ -218,21 +221,20 @@ class Resolver:
             self._index.discard(hoa)
             self._exchanges.end(hoa)
 
-    def _learn(self, answer: Answer, lifetime: float, now: float) -> list[Action]:
-        actions: list[Action] = []
-        for hoa in self._index.within(answer.prefix):
-            self._close(hoa)
-            if packets := self._buffers.take(hoa):
-                actions.append(Release(packets, answer.care_of))
+    def _release(self, prefix: IPv6Network, care_of: IPv6Address) -> list[Action]:
+        held = [packets for hoa in self._index.within(prefix) if (packets := self._buffers.take(hoa))]
+        return [Release(packets, care_of) for packets in held]
+
+    def _point(self, answer: Answer, lifetime: float, now: float) -> list[Action]:
         known = self._answers.get(answer.prefix)
         if answer.expires <= now:
-            return actions + (self._forget(known) if known else [])
-        if known is None or not known.routed or known.care_of != answer.care_of:
-            actions.append(InstallRoute(answer.prefix, answer.care_of))
-        answer.routed = True
+            return self._forget(known) if known else []
         self._answers[answer.prefix] = answer
         self._lapses.set(answer.prefix, answer.expires - min(self._settings.query_margin, lifetime / 2))
-        return actions
+        answer.routed = True
+        if known is not None and known.routed and known.care_of == answer.care_of:
+            return []
+        return [InstallRoute(answer.prefix, answer.care_of)]
 
     def _renew(self, hoa: IPv6Address, answer: Answer, link: str | None, now: float) -> list[Action]:
         if answer.routed or not self._may_ask(link, now):

@@ -1,0 +1,336 @@
+"""An LMA, MAGs and hosts wired together in memory: time, loss and delay are what the test says, and every packet's fate is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from ipaddress import IPv6Address, IPv6Network
+from itertools import count
+
+from agents.actions import (
+    Action,
+    Advertise,
+    Drop,
+    Ignore,
+    InstallAccessRoute,
+    InstallRoute,
+    InstallUplink,
+    Multicast,
+    Release,
+    RemoveAccessRoute,
+    RemoveRoute,
+    RemoveUplink,
+    Send,
+    Unreachable,
+)
+from agents.config import AgentConfig, Profile, Settings
+from agents.lma import Lma
+from agents.mag import Mag
+from agents.messages import Message, decode, encode, kind
+from agents.schemes import SCHEMES
+
+LMA = IPv6Address("2001:db8::1")
+GROUP = IPv6Address("ff15::5213")
+EPOCH = 1704067200.0
+
+
+def mag_address(number: int) -> IPv6Address:
+    return IPv6Address(f"2001:db8::{number:x}01")
+
+
+def prefix_of(number: int) -> IPv6Network:
+    return IPv6Network(f"2001:db8:100:{number:x}::/64")
+
+
+def hoa_of(number: int) -> IPv6Address:
+    return prefix_of(number)[2]
+
+
+def mn_id_of(number: int) -> str:
+    return f"mn{number}@dmm.example"
+
+
+def link_layer_of(number: int) -> bytes:
+    return bytes((2, 0, 0, 0, 0, number))
+
+
+def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size: int = 100) -> bytes:
+    """An IPv6 packet of ``size`` bytes, told apart by ``serial``."""
+    payload = serial.to_bytes(4, "big") + bytes(size - 44)
+    return (6 << 28).to_bytes(4, "big") + len(payload).to_bytes(2, "big") + bytes((59, 64)) + source.packed + destination.packed + payload
+
+
+def serial_of(data: bytes) -> int:
+    return int.from_bytes(data[40:44], "big")
+
+
+def config(
+    scheme: str,
+    policy: str | None = None,
+    number: int | None = 1,
+    mags: int = 3,
+    hosts: int = 4,
+    settings: Settings = Settings(),  # noqa: B008
+) -> AgentConfig:
+    """The configuration of MAG ``number``, or of the LMA where that is None."""
+    row = SCHEMES[scheme]
+    profiles = tuple(
+        Profile(mn_id_of(n), (prefix_of(n),), {f"mag{m}": IPv6Network(f"2001:db8:{m}:{n}::/64") for m in range(1, mags + 1)})
+        for n in range(1, hosts + 1)
+    )
+    return AgentConfig(
+        name="lma" if number is None else f"mag{number}",
+        address=LMA if number is None else mag_address(number),
+        core="eth0",
+        scheme=row,
+        policy=policy or row.default_policy,
+        lma=LMA if "LMA" in row.agents else None,
+        mags=frozenset(mag_address(n) for n in range(1, mags + 1)),
+        profiles=profiles,
+        settings=settings,
+    )
+
+
+def sent(actions: Iterable[Action], name: str | None = None) -> list[Message]:
+    """The messages that ``actions`` send, of the kind ``name`` if given."""
+    return [action.message for action in actions if isinstance(action, Send) and name in (None, kind(action.message))]
+
+
+@dataclass
+class Node:
+    """An agent and the routing tables of its kernel."""
+
+    name: str
+    agent: Mag | Lma
+    access: dict[IPv6Network, str] = field(default_factory=dict)
+    routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
+    uplinks: dict[str, IPv6Address] = field(default_factory=dict)
+
+
+def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
+    return next((value for prefix, value in table.items() if hoa in prefix), None)
+
+
+class MemoryNetwork:
+    """``delay(a, b)`` is the one-way delay between two agents in s; ``lost(kind)`` whether the next packet of a kind is lost.
+
+    Kinds are those of the messages, and DATA. Messages travel as octets, so that the codec takes part.
+    """
+
+    def __init__(
+        self,
+        scheme: str,
+        policy: str | None = None,
+        mags: int = 3,
+        hosts: int = 4,
+        settings: Settings = Settings(),  # noqa: B008
+        delay: Callable[[IPv6Address, IPv6Address], float] = lambda a, b: 0.025 if LMA in (a, b) else 0.010,
+        lost: Callable[[str], bool] = lambda kind: False,
+    ) -> None:
+        self.now = EPOCH
+        self.delay = delay
+        self.lost = lost
+        self.nodes: dict[IPv6Address, Node] = {}
+        for number in range(1, mags + 1):
+            told = config(scheme, policy, number, mags, hosts, settings)
+            self.nodes[told.address] = Node(told.name, Mag(told, self.now))
+        if SCHEMES[scheme].agents == ("MAG", "LMA"):
+            told = config(scheme, policy, None, mags, hosts, settings)
+            self.nodes[LMA] = Node("lma", Lma(told, self.now))
+        self.where: dict[int, int] = {}
+        self.signals: list[tuple[float, str, str]] = []
+        self.delivered: list[tuple[float, int]] = []
+        self.dropped: dict[int, str] = {}
+        self.unreachable: list[int] = []
+        self.ignored: list[Ignore] = []
+        self.advertised: dict[int, tuple[IPv6Network, ...]] = {}
+        self._serials = count()
+        self._order = count()
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+
+    def mag(self, number: int) -> Node:
+        return self.nodes[mag_address(number)]
+
+    @property
+    def lma(self) -> Lma:
+        agent = self.nodes[LMA].agent
+        assert isinstance(agent, Lma)
+        return agent
+
+    def at(self, when: float, call: Callable[[], None]) -> None:
+        """Let ``call`` happen ``when`` s after the start."""
+        self._schedule(EPOCH + when, call)
+
+    def run(self, until: float) -> None:
+        """Let time pass until ``until`` s after the start."""
+        end = EPOCH + until
+        while True:
+            timers = [(when, address) for address, node in self.nodes.items() if (when := node.agent.next_timeout) is not None]
+            timer = min(timers, key=lambda item: item[0], default=None)
+            event = self._events[0] if self._events else None
+            if event is not None and event[0] <= end and (timer is None or event[0] <= timer[0]):
+                heappop(self._events)
+                self.now = max(self.now, event[0])
+                event[2]()
+            elif timer is not None and timer[0] <= end:
+                self.now = max(self.now, timer[0])
+                node = self.nodes[timer[1]]
+                self._do(timer[1], node.agent.timeout(self.now))
+                assert node.agent.next_timeout is None or node.agent.next_timeout > self.now, f"{node.name} does not let time pass"
+            else:
+                self.now = end
+                return
+
+    def attach(self, host: int, number: int) -> None:
+        self.where[host] = number
+        agent = self.mag(number).agent
+        assert isinstance(agent, Mag)
+        self._do(mag_address(number), agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.now))
+
+    def detach(self, host: int) -> None:
+        number = self.where.pop(host, None)
+        if number is not None:
+            agent = self.mag(number).agent
+            assert isinstance(agent, Mag)
+            self._do(mag_address(number), agent.detached(f"mn{host}-air", self.now))
+
+    def move(self, host: int, number: int, gap: float = 0.05) -> None:
+        self.detach(host)
+        self._schedule(self.now + gap, lambda: self.attach(host, number))
+
+    def send(self, source: int, destination: int) -> int:
+        """One packet from host to host; its serial number."""
+        serial = next(self._serials)
+        number = self.where.get(source)
+        if number is None:
+            self.dropped[serial] = "no carrier"
+            return serial
+        data = packet(hoa_of(source), hoa_of(destination), serial)
+        node = self.mag(number)
+        anchor = node.uplinks.get(f"mn{source}-air")
+        if anchor is not None:
+            self._encapsulate(mag_address(number), data, anchor)
+        else:
+            self._route(mag_address(number), data)
+        return serial
+
+    def flow(self, source: int, destination: int, start: float, duration: float, interval: float = 0.01) -> None:
+        for number in range(round(duration / interval)):
+            self.at(start + number * interval, lambda: self.send(source, destination) and None)
+
+    def stop(self) -> None:
+        for address, node in self.nodes.items():
+            self._do(address, node.agent.stop(self.now))
+
+    def kinds(self, name: str) -> list[float]:
+        """When messages of the kind ``name`` were sent, in s after the start."""
+        return [when - EPOCH for when, _, kind in self.signals if kind == name]
+
+    @property
+    def serials_delivered(self) -> list[int]:
+        return [serial for _, serial in self.delivered]
+
+    def _schedule(self, when: float, call: Callable[[], None]) -> None:
+        heappush(self._events, (when, next(self._order), call))
+
+    def _route(self, address: IPv6Address, data: bytes, agent_asked: bool = False) -> None:
+        node, hoa = self.nodes[address], IPv6Address(data[24:40])
+        link = _next_hop(node.access, hoa)
+        if link is not None:
+            self._deliver(data)
+            return
+        care_of = _next_hop(node.routes, hoa)
+        if isinstance(care_of, IPv6Address):
+            self._encapsulate(address, data, care_of)
+            return
+        assert not agent_asked, f"{node.name} puts a packet back that has no route"
+        if isinstance(node.agent, Mag):
+            self._do(address, node.agent.packet_for(hoa, data, self.now))
+        else:
+            self._drop(data, "no route at the LMA")
+
+    def _encapsulate(self, source: IPv6Address, data: bytes, destination: IPv6Address) -> None:
+        assert source != destination, "a tunnel to itself"
+        if self.lost("DATA"):
+            self._drop(data, "lost in transit")
+            return
+        self._schedule(self.now + self.delay(source, destination), lambda: self._decapsulate(destination, data, source))
+
+    def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool = False) -> None:
+        node, hoa = self.nodes[address], IPv6Address(data[24:40])
+        if _next_hop(node.access, hoa) is not None:
+            self._deliver(data)
+        elif isinstance(node.agent, Mag):
+            self._do(address, node.agent.tunnelled(data, source, self.now, multicast))
+        else:
+            self._route(address, data)
+
+    def _deliver(self, data: bytes) -> None:
+        host = next(n for n in range(1, 100) if hoa_of(n) == IPv6Address(data[24:40]))
+        assert host in self.where, "an access route to nobody"
+        assert serial_of(data) not in self.serials_delivered_set, "delivered twice"
+        self.serials_delivered_set.add(serial_of(data))
+        self.delivered.append((self.now - EPOCH, serial_of(data)))
+
+    @property
+    def serials_delivered_set(self) -> set[int]:
+        return self.__dict__.setdefault("_delivered_set", set())
+
+    def _drop(self, data: bytes, reason: str) -> None:
+        self.dropped.setdefault(serial_of(data), reason)
+
+    def _message(self, source: IPv6Address, action: Send) -> None:
+        name = kind(action.message)
+        self.signals.append((self.now, self.nodes[source].name, name))
+        octets = encode(action.message)
+        group = action.destination == GROUP
+        for destination in self.nodes if group else (action.destination,):
+            if (group and destination in (LMA, source)) or self.lost(name):
+                continue
+            self._schedule(self.now + self.delay(source, destination), lambda to=destination: self._receive(to, octets, source))
+
+    def _receive(self, address: IPv6Address, octets: bytes, source: IPv6Address) -> None:
+        self._do(address, self.nodes[address].agent.receive(decode(octets), source, self.now))
+
+    def _do(self, address: IPv6Address, actions: list[Action]) -> None:
+        node = self.nodes[address]
+        for action in actions:
+            match action:
+                case Send():
+                    self._message(address, action)
+                case InstallRoute(prefix, care_of):
+                    node.routes[prefix] = care_of
+                case RemoveRoute(prefix):
+                    del node.routes[prefix]
+                case InstallAccessRoute(prefix, link):
+                    assert prefix not in node.access
+                    node.access[prefix] = link
+                case RemoveAccessRoute(prefix, link):
+                    assert node.access.pop(prefix) == link
+                case InstallUplink(link, anchor):
+                    node.uplinks[link] = anchor
+                case RemoveUplink(link):
+                    del node.uplinks[link]
+                case Advertise(link, prefixes, lifetime):
+                    self.advertised[int(link[2:-4])] = prefixes if lifetime else ()
+                case Release(packets, care_of):
+                    for data in packets:
+                        if care_of is None:
+                            self._route(address, data, agent_asked=True)
+                        else:
+                            self._encapsulate(address, data, care_of)
+                case Multicast(data, group):
+                    for destination in self.nodes:
+                        if destination != address:
+                            self._schedule(
+                                self.now + self.delay(address, destination),
+                                lambda to=destination, data=data: self._decapsulate(to, data, address, multicast=True),
+                            )
+                case Drop(packets, reason):
+                    for data in packets:
+                        self._drop(data, reason)
+                case Unreachable(data):
+                    self.unreachable.append(serial_of(data))
+                case Ignore():
+                    self.ignored.append(action)

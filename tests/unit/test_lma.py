@@ -1,0 +1,398 @@
+"""The LMA alone: RFC 5213, section 5, and the LMA operations of the draft, 3.2.2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+import pytest
+from memory_network import EPOCH, config, hoa_of, link_layer_of, mag_address, mn_id_of, prefix_of, sent
+
+from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
+from agents.config import Profile
+from agents.lma import Lma
+from agents.messages import (
+    Message,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    Status,
+    UpdateNotification,
+    UpdateNotificationAcknowledgement,
+    timestamp_from_seconds,
+)
+
+MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
+ALL_ZERO = IPv6Network("::/0")
+
+
+def lma(scheme: str = "s-pmip", policy: str | None = None) -> Lma:
+    return Lma(config(scheme, policy, None), EPOCH)
+
+
+def update(now: float, host: int = 1, lifetime: int = 75, **changes: Any) -> ProxyBindingUpdate:
+    request = ProxyBindingUpdate(
+        sequence=7,
+        lifetime=lifetime,
+        mn_id=mn_id_of(host),
+        home_network_prefixes=(prefix_of(host),),
+        handoff_indicator=4,
+        access_technology=4,
+        link_layer_identifier=link_layer_of(host),
+        timestamp=timestamp_from_seconds(now),
+    )
+    return replace(request, **changes)
+
+
+def query(now: float, hoa: IPv6Address, lifetime: int = 2) -> ProxyBindingUpdate:
+    return ProxyBindingUpdate(
+        sequence=9, lifetime=lifetime, query=True, home_network_prefixes=(IPv6Network(hoa),), timestamp=timestamp_from_seconds(now)
+    )
+
+
+def acknowledged(actions: list[Action]) -> ProxyBindingAcknowledgement:
+    (message,) = [message for message in sent(actions) if isinstance(message, ProxyBindingAcknowledgement)]
+    return message
+
+
+def status(actions: list[Action]) -> Status:
+    return Status(acknowledged(actions).status)
+
+
+def test_a_new_binding_gets_a_route_and_an_acknowledgement() -> None:
+    request = update(EPOCH)
+    route, acknowledgement = lma().receive(request, MAG1, EPOCH)
+    assert route == InstallRoute(prefix_of(1), MAG1)
+    assert acknowledgement == Send(
+        ProxyBindingAcknowledgement(
+            status=0,
+            sequence=7,
+            lifetime=75,
+            mn_id=mn_id_of(1),
+            home_network_prefixes=(prefix_of(1),),
+            handoff_indicator=4,
+            access_technology=4,
+            link_layer_identifier=link_layer_of(1),
+            timestamp=request.timestamp,
+        ),
+        MAG1,
+    )
+
+
+def test_all_zero_asks_for_the_prefix_of_the_profile() -> None:
+    anchor = lma()
+    answer = acknowledged(anchor.receive(update(EPOCH, home_network_prefixes=(ALL_ZERO,)), MAG1, EPOCH))
+    assert (answer.status, answer.home_network_prefixes) == (0, (prefix_of(1),))
+    answer = acknowledged(anchor.receive(update(EPOCH + 1, home_network_prefixes=(ALL_ZERO,)), MAG2, EPOCH + 1))
+    assert (answer.status, answer.home_network_prefixes) == (0, (prefix_of(1),))
+    assert len(anchor.bindings) == 1
+
+
+def test_all_zero_over_a_second_interface_finds_no_free_prefix() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    second = update(EPOCH + 1, home_network_prefixes=(ALL_ZERO,), link_layer_identifier=b"other!", handoff_indicator=1)
+    assert status(anchor.receive(second, MAG2, EPOCH + 1)) is Status.INSUFFICIENT_RESOURCES
+
+
+def test_two_interfaces_of_a_node_have_two_sessions() -> None:
+    told = config("pmip", None, None)
+    prefixes = (prefix_of(1), prefix_of(99))
+    anchor = Lma(replace(told, profiles=(Profile(mn_id_of(1), prefixes),)), EPOCH)
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    second = update(EPOCH + 1, home_network_prefixes=(ALL_ZERO,), link_layer_identifier=b"other!", handoff_indicator=1)
+    answer = acknowledged(anchor.receive(second, MAG2, EPOCH + 1))
+    assert (answer.status, answer.home_network_prefixes) == (0, (prefix_of(99),))
+    assert [(binding.care_of, binding.prefixes) for binding in anchor.bindings] == [(MAG1, (prefix_of(1),)), (MAG2, (prefix_of(99),))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"mn_id": None}, Status.MISSING_MN_IDENTIFIER_OPTION),
+        ({"mn_id": "nobody@dmm.example"}, Status.NOT_LMA_FOR_THIS_MOBILE_NODE),
+        ({"alternate_care_of": IPv6Address("2001:db8::bad")}, Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG),
+        ({"home_network_prefixes": ()}, Status.MISSING_HOME_NETWORK_PREFIX_OPTION),
+        ({"handoff_indicator": None}, Status.MISSING_HANDOFF_INDICATOR_OPTION),
+        ({"access_technology": None}, Status.MISSING_ACCESS_TECH_TYPE_OPTION),
+        ({"home_network_prefixes": (prefix_of(2),)}, Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX),
+        ({"timestamp": timestamp_from_seconds(EPOCH - 0.4)}, Status.TIMESTAMP_MISMATCH),
+        ({"timestamp": timestamp_from_seconds(EPOCH + 0.4)}, Status.TIMESTAMP_MISMATCH),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_status(changes: dict[str, Any], expected: Status) -> None:
+    anchor = lma()
+    actions = anchor.receive(update(EPOCH, **changes), MAG1, EPOCH)
+    assert status(actions) is expected
+    assert len(actions) == 1
+    assert anchor.bindings == ()
+
+
+def test_a_refusal_returns_the_prefixes_asked_for_or_all_zero() -> None:
+    assert acknowledged(lma().receive(update(EPOCH, home_network_prefixes=()), MAG1, EPOCH)).home_network_prefixes == (ALL_ZERO,)
+    refused = acknowledged(lma().receive(update(EPOCH, home_network_prefixes=(prefix_of(2),)), MAG1, EPOCH))
+    assert refused.home_network_prefixes == (prefix_of(2),)
+
+
+def test_a_prefix_of_another_node_is_refused() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH, host=2), MAG1, EPOCH)
+    other = update(EPOCH + 1, host=1, home_network_prefixes=(prefix_of(2),))
+    assert status(anchor.receive(other, MAG1, EPOCH + 1)) is Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+
+
+def test_other_prefixes_than_those_of_the_binding_are_refused() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    more = update(EPOCH + 1, home_network_prefixes=(prefix_of(1), prefix_of(99)))
+    assert status(anchor.receive(more, MAG1, EPOCH + 1)) is Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH
+
+
+def test_another_interface_does_not_take_a_prefix_unless_it_is_handed_over() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    taken = update(EPOCH + 1, link_layer_identifier=b"other!")
+    assert status(anchor.receive(taken, MAG2, EPOCH + 1)) is Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    handed = update(EPOCH + 2, link_layer_identifier=b"other!", handoff_indicator=2)
+    assert status(anchor.receive(handed, MAG2, EPOCH + 2)) is Status.ACCEPTED
+
+
+def test_a_refresh_extends_the_binding_and_keeps_the_route() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    actions = anchor.receive(update(EPOCH + 200, handoff_indicator=5), MAG1, EPOCH + 200)
+    assert [type(action) for action in actions] == [Send]
+    assert anchor.next_timeout == EPOCH + 500
+
+
+def test_a_handoff_repoints_the_route_at_once() -> None:
+    anchor = lma("pmip")
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    actions = anchor.receive(update(EPOCH + 1), MAG2, EPOCH + 1)
+    assert actions[0] == InstallRoute(prefix_of(1), MAG2)
+    assert status(actions) is Status.ACCEPTED
+
+
+def test_a_binding_that_is_not_refreshed_ends() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH, lifetime=2), MAG1, EPOCH)
+    assert anchor.next_timeout == EPOCH + 8
+    assert anchor.timeout(EPOCH + 8) == [RemoveRoute(prefix_of(1))]
+    assert anchor.bindings == ()
+    assert anchor.next_timeout is None
+
+
+def test_a_lifetime_is_no_longer_than_the_anchor_grants() -> None:
+    assert acknowledged(lma().receive(update(EPOCH, lifetime=0xFFFF), MAG1, EPOCH)).lifetime == 75
+
+
+def test_a_deregistered_binding_waits_before_it_is_deleted() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    removed, acknowledgement = anchor.receive(update(EPOCH + 1, lifetime=0), MAG1, EPOCH + 1)
+    assert removed == RemoveRoute(prefix_of(1))
+    assert acknowledged([acknowledgement]).lifetime == 0
+    again = anchor.receive(update(EPOCH + 2, lifetime=0), MAG1, EPOCH + 2)
+    assert [type(action) for action in again] == [Send]
+    assert anchor.next_timeout == EPOCH + 11
+    assert anchor.timeout(EPOCH + 11) == []
+    assert anchor.bindings == ()
+
+
+def test_a_deregistered_binding_can_be_taken_up_again() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(update(EPOCH + 1, lifetime=0), MAG1, EPOCH + 1)
+    actions = anchor.receive(update(EPOCH + 2), MAG1, EPOCH + 2)
+    assert actions[0] == InstallRoute(prefix_of(1), MAG1)
+    assert anchor.timeout(EPOCH + 11) == []
+    assert len(anchor.bindings) == 1
+
+
+def test_a_late_deregistration_by_the_previous_mag_does_no_harm() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(update(EPOCH + 1), MAG2, EPOCH + 1)
+    assert anchor.receive(update(EPOCH + 1.1, lifetime=0), MAG1, EPOCH + 1.1) == [Ignore(IgnoreReason.STALE, MAG1)]
+    assert anchor.bindings[0].care_of == MAG2
+
+
+def test_a_deregistration_without_a_binding_is_ignored() -> None:
+    assert lma().receive(update(EPOCH, lifetime=0), MAG1, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, MAG1)]
+
+
+def test_an_update_that_was_overtaken_is_refused_with_the_anchors_time() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH + 0.1), MAG2, EPOCH + 0.1)
+    late = acknowledged(anchor.receive(update(EPOCH), MAG1, EPOCH + 0.2))
+    assert late.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
+    assert late.timestamp == timestamp_from_seconds(EPOCH + 0.2)
+    assert anchor.bindings[0].care_of == MAG2
+
+
+def test_without_timestamps_sequence_numbers_order_updates() -> None:
+    anchor = lma()
+    assert acknowledged(anchor.receive(update(EPOCH, sequence=0xFFFF, timestamp=None), MAG1, EPOCH)).timestamp is None
+    repeated = anchor.receive(update(EPOCH, sequence=0xFFFF, timestamp=None), MAG1, EPOCH)
+    assert status(repeated) is Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+    assert status(anchor.receive(update(EPOCH, sequence=0, timestamp=None), MAG1, EPOCH)) is Status.ACCEPTED
+
+
+def test_strangers_access_links_and_garbage_are_ignored() -> None:
+    anchor = lma()
+    stranger = IPv6Address("2001:db8::bad")
+    assert anchor.receive(update(EPOCH), stranger, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, stranger)]
+    assert anchor.receive(update(EPOCH), MAG1, EPOCH, link="mn1-air") == [Ignore(IgnoreReason.FROM_ACCESS_LINK, MAG1)]
+    assert anchor.malformed(MAG1, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG1)]
+    acknowledgement = ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=1)
+    assert anchor.receive(acknowledgement, MAG1, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG1)]
+
+
+def test_stop_withdraws_every_route() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(update(EPOCH, host=2), MAG2, EPOCH)
+    assert anchor.stop(EPOCH + 1) == [RemoveRoute(prefix_of(1)), RemoveRoute(prefix_of(2))]
+
+
+def test_3_2_2_step_1_without_the_q_flag_it_is_an_update_with_it_a_query() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    question = query(EPOCH + 1, hoa_of(1))
+    assert acknowledged(anchor.receive(question, MAG3, EPOCH + 1)).query
+    assert anchor.bindings[0].care_of == MAG1
+    assert not acknowledged(anchor.receive(replace(question, query=False), MAG3, EPOCH + 1)).query
+
+
+def test_3_2_2_step_2_and_3_the_answer_names_the_care_of_address() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    question = query(EPOCH + 1, hoa_of(1))
+    assert anchor.receive(question, MAG3, EPOCH + 1) == [
+        Send(
+            ProxyBindingAcknowledgement(
+                status=0,
+                sequence=9,
+                lifetime=2,
+                query=True,
+                home_network_prefixes=(prefix_of(1),),
+                timestamp=question.timestamp,
+                alternate_care_of=MAG1,
+            ),
+            MAG3,
+        )
+    ]
+
+
+def test_3_2_2_step_3_without_a_binding_the_answer_says_failure() -> None:
+    answer = acknowledged(lma().receive(query(EPOCH, hoa_of(1)), MAG3, EPOCH))
+    assert answer.query
+    assert answer.status == Status.NOT_LMA_FOR_THIS_MOBILE_NODE
+    assert answer.alternate_care_of is None
+
+
+def test_an_answer_holds_no_longer_than_the_binding() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH, lifetime=3), MAG1, EPOCH)
+    assert acknowledged(anchor.receive(query(EPOCH, hoa_of(1), lifetime=100), MAG3, EPOCH)).lifetime == 3
+    assert acknowledged(anchor.receive(query(EPOCH + 5, hoa_of(1), lifetime=100), MAG3, EPOCH + 5)).lifetime == 1
+
+
+def test_a_query_without_home_address_is_refused() -> None:
+    empty = replace(query(EPOCH, hoa_of(1)), home_network_prefixes=())
+    assert status(lma().receive(empty, MAG3, EPOCH)) is Status.MISSING_HOME_NETWORK_PREFIX_OPTION
+
+
+def test_pmip_knows_no_queries() -> None:
+    assert lma("pmip").receive(query(EPOCH, hoa_of(1)), MAG3, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG3)]
+
+
+def notified(actions: list[Action]) -> list[tuple[IPv6Address, UpdateNotification]]:
+    return [
+        (action.destination, action.message)
+        for action in actions
+        if isinstance(action, Send) and isinstance(action.message, UpdateNotification)
+    ]
+
+
+def asked_and_moved() -> tuple[Lma, list[Action]]:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(query(EPOCH + 1, hoa_of(1)), MAG3, EPOCH + 1)
+    return anchor, anchor.receive(update(EPOCH + 2), MAG2, EPOCH + 2)
+
+
+def test_notify_tells_who_asked_where_the_node_is_now() -> None:
+    _, actions = asked_and_moved()
+    ((destination, news),) = notified(actions)
+    assert destination == MAG3
+    assert news.acknowledge
+    assert not news.retransmit
+    assert news.notification_reason == 2
+    assert (news.mn_id, news.home_network_prefixes, news.alternate_care_of) == (mn_id_of(1), (prefix_of(1),), MAG2)
+
+
+def test_notify_repeats_until_acknowledged() -> None:
+    anchor, actions = asked_and_moved()
+    ((_, news),) = notified(actions)
+    assert anchor.next_timeout == EPOCH + 3
+    assert notified(anchor.timeout(EPOCH + 3)) == [(MAG3, replace(news, retransmit=True))]
+    acknowledgement = UpdateNotificationAcknowledgement(sequence=news.sequence, status=0)
+    assert anchor.receive(acknowledgement, MAG1, EPOCH + 3) == [Ignore(IgnoreReason.UNMATCHED, MAG1)]
+    assert anchor.receive(acknowledgement, MAG3, EPOCH + 3) == []
+    assert anchor.receive(acknowledgement, MAG3, EPOCH + 3) == [Ignore(IgnoreReason.UNMATCHED, MAG3)]
+    assert notified(anchor.timeout(EPOCH + 10)) == []
+
+
+def test_notify_gives_up_after_its_tries() -> None:
+    anchor, actions = asked_and_moved()
+    times = []
+    while (now := anchor.next_timeout) is not None and now < EPOCH + 100:
+        times += [now - EPOCH for _ in notified(anchor.timeout(now))]
+    assert times == [3.0, 4.0]
+
+
+def test_notify_forgets_who_asked_when_the_answer_ends() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(query(EPOCH + 1, hoa_of(1)), MAG3, EPOCH + 1)
+    assert notified(anchor.receive(update(EPOCH + 9), MAG2, EPOCH + 9)) == []
+
+
+def test_notify_does_not_tell_the_mag_to_which_the_node_moved() -> None:
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(query(EPOCH + 1, hoa_of(1)), MAG3, EPOCH + 1)
+    assert notified(anchor.receive(update(EPOCH + 2), MAG3, EPOCH + 2)) == []
+
+
+def test_a_second_move_replaces_the_first_ones_notification() -> None:
+    anchor, actions = asked_and_moved()
+    ((_, first),) = notified(actions)
+    ((_, second),) = notified(anchor.receive(update(EPOCH + 2.5), MAG1, EPOCH + 2.5))
+    assert second.sequence != first.sequence
+    assert [news.sequence for _, news in notified(anchor.timeout(EPOCH + 3.5))] == [second.sequence]
+
+
+@pytest.mark.parametrize("policy", ["expire", "error"])
+def test_other_policies_do_not_notify(policy: str) -> None:
+    anchor = lma(policy=policy)
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(query(EPOCH + 1, hoa_of(1)), MAG3, EPOCH + 1)
+    assert notified(anchor.receive(update(EPOCH + 2), MAG2, EPOCH + 2)) == []
+    stray: Message = UpdateNotificationAcknowledgement(sequence=0, status=0)
+    assert anchor.receive(stray, MAG3, EPOCH + 2) == [Ignore(IgnoreReason.UNEXPECTED, MAG3)]
+
+
+def test_a_hundred_thousand_bindings_cost_no_more_each_than_a_few() -> None:
+    told = config("s-pmip", None, None)
+    prefixes = [IPv6Network((int(IPv6Address("2001:db8:100::")) + (number << 64), 64)) for number in range(100_000)]
+    profiles = tuple(Profile(f"mn{number}", (prefix,)) for number, prefix in enumerate(prefixes))
+    anchor = Lma(replace(told, profiles=profiles), EPOCH)
+    for number, prefix in enumerate(prefixes):
+        request = update(EPOCH, mn_id=f"mn{number}", home_network_prefixes=(prefix,), lifetime=75)
+        anchor.receive(request, MAG1, EPOCH)
+    assert anchor.next_timeout == EPOCH + 300
+    answer = acknowledged(anchor.receive(query(EPOCH + 1, prefixes[77_777][5]), MAG3, EPOCH + 1))
+    assert (answer.home_network_prefixes, answer.alternate_care_of) == ((prefixes[77_777],), MAG1)
+    assert len(anchor.timeout(EPOCH + 300)) == 100_000
