@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import errno
+import socket
+from ipaddress import IPv6Address
+from struct import pack
+
+import pytest
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from agents.links import Association, Associations, Attached, Detached, association
+from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message
+
+SELF, PEER = IPv6Address("2001:db8:0:1::1"), IPv6Address("2001:db8:0:1::2")
+UP, LOWER_UP = 0x1, 0x10000
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    return pack("=HH", len(payload) + 4, kind) + payload + bytes(-len(payload) % 4)
+
+
+def test_a_route_that_encapsulates_has_the_octets_of_linux_lwtunnel_h() -> None:
+    route = message(rtmsg, encapsulation(SELF, PEER, 64), family=socket.AF_INET6)
+    octets = Request("route", 24, 0, route).encode(7, True)
+    nested = attribute(1, bytes(8)) + attribute(2, PEER.packed) + attribute(3, SELF.packed) + attribute(4, b"\x40")
+    body = pack("=BBBBBBBBI", socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0) + attribute(21, pack("=H", 4))
+    encap = octets[16 + len(body) :]
+    assert octets[16 : 16 + len(body)] == body
+    assert encap in (attribute(22, nested), attribute(22 | 0x8000, nested))
+    assert pack("=IHHII", len(octets), 24, 0x5, 7, 0) == octets[:16]
+
+
+def test_a_request_can_be_encoded_twice() -> None:
+    request = Request("route", 24, 0, message(rtmsg, encapsulation(SELF, PEER, 64), family=socket.AF_INET6))
+    assert request.encode(1, True) == request.encode(1, True)
+
+
+def test_refusals_are_raised_after_the_rest_was_carried_out_and_name_the_request() -> None:
+    def absent(what: str, tolerated: frozenset[int] = frozenset()) -> Request:
+        return Request(what, RTM_GETLINK, 0, message(ifinfmsg, [("IFLA_IFNAME", "no-such-link")]), tolerated)
+
+    netlink = Netlink()
+    netlink.add(absent("first", frozenset({errno.ENODEV})))
+    netlink.add(absent("second"))
+    netlink.add(absent("third"))
+    with pytest.raises(NetlinkError, match="second") as caught:
+        netlink.commit()
+    assert caught.value.errno == errno.ENODEV
+    netlink.commit()
+    for _ in range(250):
+        netlink.add(absent("many", frozenset({errno.ENODEV})))
+    netlink.commit()
+    netlink.close()
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "alias", "expected"),
+    [
+        (UP | LOWER_UP, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01", ("mn1@dmm.example", b"\2\0\0\0\0\1")),
+        (UP, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01", None),
+        (LOWER_UP, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01", None),
+        (UP | LOWER_UP, "mag1-eth0", "mn1@dmm.example 02:00:00:00:00:01", None),
+        (UP | LOWER_UP, "mn1-air", "", None),
+        (UP | LOWER_UP, "mn1-air", "mn1@dmm.example", None),
+        (UP | LOWER_UP, "mn1-air", "mn1@dmm.example zz", None),
+        (UP | LOWER_UP, "mn1-air", " 02:00:00:00:00:01", None),
+    ],
+)
+def test_who_is_associated(flags: int, name: str, alias: str, expected: tuple[str, bytes] | None) -> None:
+    found = association(5, flags, name, alias)
+    assert (found and (found.mn_id, found.link_layer)) == expected
+
+
+def test_events_follow_changes_only() -> None:
+    one, other = Association("mn1-air", 5, "mn1@dmm.example", b"\1"), Association("mn1-air", 5, "mn2@dmm.example", b"\2")
+    associations = Associations()
+    states = [None, one, one, other, None, None]
+    events = [list(associations.update(5, state)) for state in states]
+    assert events == [[], [Attached(one)], [], [Detached(one), Attached(other)], [Detached(other)], []]
+
+
