@@ -1,0 +1,59 @@
+"""What each metric should be, by arithmetic from a run's declaration; docs/model.md derives it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+from experiments.metrics import measure
+from experiments.predict import predict
+from experiments.scenario import Flow, Run
+from experiments.settings import agent_settings
+from topologies.domain import LinkSettings
+from topologies.routing import paths
+
+_REFRESH = 0.75
+_WARM_UP = 30.0
+
+_BY_CHANCE = ("packets_lost", "packets_duplicated", "buffered_packets_max", "buffer_wait_ms", "first_packet_delay_ms")
+_SIGNALLING = ("signalling_messages", "signalling_bytes", "signalling_delay_ms", "lma_control_messages")
+_LOAD = ("lma_data_packets",)
+_AROUND_MOVES = ("handover_interruption_ms", "l2_gap_ms")
+_ORDER = ("packets_reordered",)
+
+
+def expect(run: Run) -> dict[str, float]:
+    """Metric name to the value that arithmetic expects; a metric about which it says nothing is left out.
+
+    Where links lose packets only delays that a loss does not change are expected, and, without a handover, how many packets
+    are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the run, signalling is left out.
+    """
+    settings = agent_settings({**run.settings, **run.case.settings})
+    expected = {metric.name: metric.value for metric in measure(predict(run), run)}
+    links = (run.domain.access, *(link.settings for link in run.domain.links))
+    unknown: list[str] = []
+    if any(link.loss for link in links):
+        unknown += [*_BY_CHANCE, *_SIGNALLING, *_LOAD, *_AROUND_MOVES]
+    if any(link.jitter for link in links):
+        unknown += [*_ORDER, *_AROUND_MOVES]
+    if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:
+        unknown += _SIGNALLING
+    known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown}
+    if "packets_lost" in unknown and not run.scenario.moves:
+        known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
+    return known
+
+
+def _survival(run: Run, flow: Flow) -> Iterator[float]:
+    """The probability that a packet of a flow survives each link on its way, the nodes where they are at first."""
+    domain = run.domain
+    mags = {host.name: host.mag for host in domain.hosts}
+    stops = [mags[flow.source], mags[flow.destination]]
+    if run.case.scheme == "pmip" and domain.lma is not None:
+        stops.insert(1, domain.lma.name)
+    links: dict[frozenset[str], LinkSettings] = {frozenset((link.a, link.b)): link.settings for link in reversed(domain.links)}
+    yield (1 - domain.access.loss) ** 2
+    for a, b in pairwise(stops):
+        path = paths(domain, a)[b]
+        yield from (1 - links[frozenset(hop)].loss for hop in pairwise(path))

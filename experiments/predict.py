@@ -1,0 +1,580 @@
+"""What should happen in a run, by arithmetic: every test packet and message of a scenario, from the declaration alone.
+
+Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
+takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
+At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
+
+from agents import messages
+from agents.config import FirstPacket, Settings
+from agents.messages import (
+    BindingError,
+    Message,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    UpdateNotification,
+    UpdateNotificationAcknowledgement,
+)
+from agents.schemes import SCHEMES, Delivery, Query
+from experiments.records import Association, Packet, Signal, Trace
+from experiments.scenario import Flow, Run
+from experiments.settings import agent_settings
+from topologies.domain import Domain, Host, LinkSettings
+from topologies.routing import paths
+
+_SECOND = 1_000_000_000
+_NEVER = 1 << 62
+_IPV6 = 40
+_UDP = 8
+_ETHERNET = 14
+_BINDING_ERROR_INTERVAL = _SECOND // 20
+_FAR = 3600 * _SECOND
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * _SECOND)
+
+
+@dataclass(slots=True)
+class _Datagram:
+    """A test packet under way."""
+
+    flow: int
+    sequence: int
+    destination: str
+    size: int
+    sent: int
+    received: int | None = None
+    copies: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    tunnelled: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Attachment:
+    """A host on a MAG's access link: ``served`` once the MAG forwards for it, ``resolved`` when its neighbour discovery is done."""
+
+    mag: str
+    served: bool
+    resolved: int | None
+    last_frame: int | None = None
+
+
+@dataclass(slots=True)
+class _Binding:
+    """The LMA's binding of a host."""
+
+    mag: str
+    leaving: bool = False
+    expires: int = _NEVER
+
+
+@dataclass(slots=True)
+class _Route:
+    """What a MAG knows of a remote host: its answer, the query under way and the packets that wait."""
+
+    care_of: str | None = None
+    expires: int = 0
+    since: int = 0
+    lapse: int = _NEVER
+    query: int | None = None
+    began: int = 0
+    failed_until: int = 0
+    waiting: list[_Datagram] = field(default_factory=list)
+
+
+def predict(run: Run) -> Trace:
+    """The trace that the captures of the run should give, from the scenario's zero on."""
+    return _Prediction(run).trace()
+
+
+class _Prediction:
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._domain = run.domain
+        self._scheme = SCHEMES[run.case.scheme]
+        self._policy = run.case.policy
+        self._settings: Settings = agent_settings({**run.settings, **run.case.settings})
+        self._hosts: dict[str, Host] = {host.name: host for host in run.domain.hosts}
+        self._mags = [mag.name for mag in run.domain.mags]
+        self._coa = {mag.name: mag.address for mag in run.domain.mags}
+        self._lma = run.domain.lma.name if run.domain.lma and "LMA" in self._scheme.agents else ""
+        self._registers = self._scheme.binding_update
+        self._group = self._scheme.query is Query.MULTICAST
+        self._events: list[tuple[int, int, int, Callable[[], None]]] = []
+        self._serial = 0
+        self._now = run.epoch
+        self._at: dict[str, _Attachment | None] = {host.name: _Attachment(host.mag, True, run.epoch) for host in run.domain.hosts}
+        self._bindings = {host.name: _Binding(host.mag) for host in run.domain.hosts}
+        self._relying: dict[str, dict[str, int]] = defaultdict(dict)
+        self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
+        self._told: dict[tuple[str, str, str], int] = {}
+        self._sequences: dict[str, int] = defaultdict(int)
+        self._datagrams: list[_Datagram] = []
+        self._signals: list[Signal] = []
+        self._associations: list[Association] = []
+        self._lma_load: list[int] = []
+
+    def trace(self) -> Trace:
+        """Play the scenario."""
+        for number, flow in enumerate(self._run.scenario.flows):
+            first, interval = self._run.epoch + _ns(flow.start), _SECOND / flow.rate
+            for sequence in range(flow.packets):
+                self._later(first + round(sequence * interval), self._sender(number, flow, sequence), packet=True)
+        for move in self._run.scenario.moves:
+            leaves = self._run.epoch + _ns(move.at)
+            self._later(leaves, self._leaver(move.mn, leaves + _ns(move.l2_gap), move.to))
+        end = self._run.epoch + _ns(self._run.scenario.duration)
+        while self._events and self._events[0][0] < end:
+            self._now, _, _, happen = heapq.heappop(self._events)
+            happen()
+        return Trace(
+            packets=tuple(
+                Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled)
+                for d in sorted(self._datagrams, key=lambda d: (d.flow, d.sequence))
+            ),
+            signals=tuple(sorted(self._signals, key=lambda signal: signal.sent)),
+            associations=tuple(self._associations),
+            lma_data_packets=len(self._lma_load),
+            lma_data_bytes=sum(self._lma_load),
+        )
+
+    def _later(self, time: int, happen: Callable[[], None], packet: bool = False) -> None:
+        self._serial += 1
+        heapq.heappush(self._events, (time, 0 if packet else 1, self._serial, happen))
+
+    # Packets
+
+    def _sender(self, number: int, flow: Flow, sequence: int) -> Callable[[], None]:
+        def send() -> None:
+            attachment = self._at[flow.source]
+            if attachment is None:
+                return
+            datagram = _Datagram(number, sequence, flow.destination, _IPV6 + _UDP + flow.size, self._now)
+            datagram.seen[flow.source] = self._now
+            self._datagrams.append(datagram)
+
+            def arrive() -> None:
+                if self._at[flow.source] is attachment:
+                    attachment.last_frame = self._now
+                    self._from_access(attachment, datagram)
+
+            self._later(self._now + crossing(self._domain.access, datagram.size), arrive, packet=True)
+
+        return send
+
+    def _from_access(self, source: _Attachment, datagram: _Datagram) -> None:
+        mag, host = source.mag, datagram.destination
+        datagram.seen.setdefault(mag, self._now)
+        there = self._at[host]
+        if self._scheme.delivery is Delivery.ROUTED:
+            self._routed(mag, datagram)
+        elif self._scheme.delivery is Delivery.DATA_DRIVEN:
+            if source.served:
+                self._tunnel(mag, self._lma, datagram, self._at_lma)
+        elif there is not None and there.mag == mag:
+            if there.served:
+                self._deliver(mag, datagram)
+            else:
+                self._hold(self._routes[mag, host], datagram)
+        else:
+            self._resolve(mag, datagram)
+
+    def _routed(self, mag: str, datagram: _Datagram) -> None:
+        """Without mobility management the destination's address stays that of the MAG at which it was at first."""
+        home = self._hosts[datagram.destination].mag
+
+        def arrive() -> None:
+            datagram.seen.setdefault(home, self._now)
+            self._deliver(home, datagram)
+
+        self._later(self._now + self._transit(mag, home, datagram.size), arrive, packet=True)
+
+    def _tunnel(self, sender: str, receiver: str, datagram: _Datagram, handle: Callable[[str, str, _Datagram], None]) -> None:
+        datagram.tunnelled.setdefault(sender, self._now)
+
+        def arrive() -> None:
+            datagram.seen.setdefault(receiver, self._now)
+            handle(sender, receiver, datagram)
+
+        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True)
+
+    def _at_lma(self, sender: str, lma: str, datagram: _Datagram) -> None:
+        self._lma_load.append(datagram.size + _IPV6)
+        binding = self._bindings.get(datagram.destination)
+        if binding is not None and not binding.leaving:
+            self._tunnel(lma, binding.mag, datagram, self._from_tunnel)
+
+    def _from_tunnel(self, sender: str, mag: str, datagram: _Datagram) -> None:
+        host = datagram.destination
+        there = self._at[host]
+        if there is not None and there.mag == mag:
+            if there.served:
+                self._deliver(mag, datagram)
+        elif self._policy == "error" and self._now - self._told.get((mag, sender, host), -_FAR) >= _BINDING_ERROR_INTERVAL:
+            self._told[mag, sender, host] = self._now
+            error = BindingError(status=1, home_address=self._prefix(host)[1])
+            self._send(error, mag, [sender], lambda _: self._mistaken(sender, host, mag))
+
+    def _from_group(self, mag: str, datagram: _Datagram) -> None:
+        there = self._at[datagram.destination]
+        if there is not None and there.mag == mag and there.served:
+            self._deliver(mag, datagram)
+
+    def _deliver(self, mag: str, datagram: _Datagram) -> None:
+        """Over the access link, once neighbour discovery there is done; what has not arrived when the node leaves is lost."""
+        host = datagram.destination
+        attachment = self._at[host]
+        if attachment is None or attachment.mag != mag:
+            return
+        access = self._domain.access
+        if attachment.resolved is None:
+            attachment.resolved = self._now + 2 * _ns(access.delay)
+        leaves = max(self._now, attachment.resolved)
+
+        def forward() -> None:
+            if self._at[host] is attachment:
+                attachment.last_frame = self._now
+                self._later(self._now + crossing(access, datagram.size), arrive, packet=True)
+
+        def arrive() -> None:
+            if self._at[host] is attachment:
+                datagram.seen.setdefault(host, self._now)
+                datagram.received = self._now if datagram.received is None else datagram.received
+                datagram.copies += 1
+
+        self._later(leaves, forward, packet=True)
+
+    # Queries
+
+    def _resolve(self, mag: str, datagram: _Datagram) -> None:
+        """What a MAG does with a packet for a node elsewhere: the kernel's route, a route about to lapse, or none (draft, 3.2.3, 3.3.2)."""
+        host = datagram.destination
+        route = self._routes[mag, host]
+        if route.care_of is not None and self._now > route.expires:
+            self._forget(route)
+        if route.care_of is not None:
+            self._tunnel(mag, route.care_of, datagram, self._from_tunnel)
+            if self._now > route.lapse:
+                route.lapse = _NEVER
+                if route.query is None:
+                    self._ask(mag, host)
+            return
+        if route.query is None:
+            if self._now < route.failed_until:
+                return
+            self._ask(mag, host)
+        if self._group and self._settings.first_packet is FirstPacket.MULTICAST:
+            self._to_group(mag, datagram)
+        else:
+            self._hold(route, datagram)
+
+    def _to_group(self, mag: str, datagram: _Datagram) -> None:
+        for other in self._mags:
+            if other != mag:
+                self._tunnel(mag, other, datagram, lambda _, receiver, datagram: self._from_group(receiver, datagram))
+
+    def _hold(self, route: _Route, datagram: _Datagram) -> None:
+        settings = self._settings
+        size = sum(held.size for held in route.waiting) + datagram.size
+        if len(route.waiting) >= settings.buffer_packets or size > settings.buffer_bytes:
+            return
+        route.waiting.append(datagram)
+
+        def give_up() -> None:
+            route.waiting = [held for held in route.waiting if held is not datagram]
+
+        self._later(self._now + _ns(settings.buffer_time), give_up)
+
+    def _ask(self, mag: str, host: str) -> None:
+        route = self._routes[mag, host]
+        self._sequences[mag] += 1
+        route.query, route.began = self._sequences[mag], self._now
+        self._query(mag, host, route.query, 1, _ns(self._settings.query_timeout))
+
+    def _query(self, mag: str, host: str, sequence: int, tries: int, wait: int) -> None:
+        _, address = self._prefix(host)
+        query = ProxyBindingUpdate(
+            sequence=sequence,
+            lifetime=messages.lifetime_units(self._settings.query_lifetime),
+            query=True,
+            home_network_prefixes=(IPv6Network(address),),
+            timestamp=0,
+        )
+        others = [other for other in self._mags if other != mag]
+        self._send(query, mag, others if self._group else [self._lma], lambda receiver: self._asked(receiver, mag, host, query))
+
+        def again() -> None:
+            if self._routes[mag, host].query != sequence:
+                return
+            if tries < self._settings.query_tries:
+                self._query(mag, host, sequence, tries + 1, 2 * wait)
+            else:
+                self._fail(mag, host)
+
+        self._later(self._now + wait, again)
+
+    def _fail(self, mag: str, host: str) -> None:
+        route = self._routes[mag, host]
+        self._forget(route)
+        route.query, route.waiting = None, []
+        route.failed_until = self._now + _ns(self._settings.query_failure)
+
+    def _asked(self, receiver: str, mag: str, host: str, query: ProxyBindingUpdate) -> None:
+        """The LMA answers from its binding cache, a MAG only for a node of its own."""
+        prefix, _ = self._prefix(host)
+        status, care_of, lifetime = 0, receiver, query.lifetime
+        if self._group:
+            there = self._at[host]
+            if there is None or there.mag != receiver or not there.served:
+                return
+        elif (binding := self._bindings.get(host)) is None:
+            status, lifetime = 153, 0
+        else:
+            care_of, lifetime = binding.mag, min(query.lifetime, (binding.expires - self._now) // (4 * _SECOND))
+            self._relying[host][mag] = self._now + 4 * lifetime * _SECOND
+        answer = ProxyBindingAcknowledgement(
+            status=status,
+            sequence=query.sequence,
+            lifetime=lifetime,
+            query=True,
+            home_network_prefixes=query.home_network_prefixes if status else (prefix,),
+            timestamp=0,
+            alternate_care_of=None if status else self._coa[care_of],
+        )
+        self._send(answer, receiver, [mag], lambda _: self._answered(mag, host, query.sequence, answer, care_of))
+
+    def _answered(self, mag: str, host: str, sequence: int, answer: ProxyBindingAcknowledgement, care_of: str) -> None:
+        route = self._routes[mag, host]
+        if route.query != sequence or (care_of == mag and not answer.status):
+            return
+        if answer.status:
+            self._fail(mag, host)
+            return
+        lifetime = min(answer.lifetime * 4 * _SECOND, _ns(self._settings.query_lifetime))
+        self._learn(mag, host, care_of, route.began + lifetime, route.began, lifetime)
+
+    def _learn(self, mag: str, host: str, care_of: str, expires: int, since: int, lifetime: int) -> None:
+        """The waiting packets go first; a route in use is asked for again ``query_margin`` before its end."""
+        route = self._routes[mag, host]
+        waiting, route.waiting, route.query = route.waiting, [], None
+        for datagram in waiting:
+            self._tunnel(mag, care_of, datagram, self._from_tunnel)
+        if expires <= self._now:
+            self._forget(route)
+            return
+        route.care_of, route.expires, route.since = care_of, expires, since
+        route.lapse = expires - min(_ns(self._settings.query_margin), lifetime // 2)
+
+    def _forget(self, route: _Route) -> None:
+        route.care_of, route.lapse = None, _NEVER
+
+    def _mistaken(self, mag: str, host: str, care_of: str) -> None:
+        """A Binding Error: the route goes, and a query."""
+        route = self._routes[mag, host]
+        if route.care_of == care_of:
+            self._forget(route)
+            if route.query is None:
+                self._ask(mag, host)
+
+    def _moved(self, mag: str, host: str, care_of: str, since: int) -> None:
+        """An Update Notification re-points a route, or answers a query."""
+        route = self._routes[mag, host]
+        if care_of == mag:
+            return
+        if route.care_of is not None:
+            if since >= route.since:
+                self._learn(mag, host, care_of, route.expires, since, _ns(self._settings.query_lifetime))
+        elif route.query is not None:
+            lifetime = _ns(min(self._settings.query_margin, self._settings.query_lifetime))
+            self._learn(mag, host, care_of, self._now + lifetime, since, lifetime)
+
+    # Moves and registration
+
+    def _leaver(self, host: str, back: int, to: str) -> Callable[[], None]:
+        def leave() -> None:
+            attachment = self._at[host]
+            self._at[host] = None
+            if attachment is not None and self._registers:
+                self._register(host, attachment.mag, leaving=True)
+            self._later(back, lambda: self._attach(host, to, attachment.last_frame if attachment and attachment.mag != to else None))
+
+        return leave
+
+    def _attach(self, host: str, mag: str, last_frame: int | None) -> None:
+        self._associations.append(Association(host, mag, self._now, last_frame))
+        attachment = self._at[host] = _Attachment(mag, False, None)
+        route = self._routes[mag, host]
+        self._forget(route)
+        route.query, route.failed_until = None, 0
+        if self._registers:
+            self._register(host, mag, leaving=False)
+        else:
+            self._serve(host, attachment)
+
+    def _serve(self, host: str, attachment: _Attachment) -> None:
+        attachment.served = True
+        route = self._routes[attachment.mag, host]
+        waiting, route.waiting = route.waiting, []
+        for datagram in waiting:
+            self._deliver(attachment.mag, datagram)
+        if self._policy == "notify" and self._group:
+            self._announce(host, attachment, self._now, self._settings.update_tries)
+
+    def _announce(self, host: str, attachment: _Attachment, since: int, tries: int) -> None:
+        """SD-PMIP's ``notify``: the new MAG tells the group, some times over."""
+        if tries == 0 or self._at[host] is not attachment:
+            return
+        mag = attachment.mag
+        others = [other for other in self._mags if other != mag]
+        self._send(self._news(mag, mag, host, False), mag, others, lambda receiver: self._moved(receiver, host, mag, since))
+        self._later(self._now + _ns(self._settings.update_timeout), lambda: self._announce(host, attachment, since, tries - 1))
+
+    def _register(self, host: str, mag: str, leaving: bool) -> None:
+        profile = self._hosts[host]
+        prefix, _ = self._prefix(host)
+        self._sequences[mag] += 1
+        update = ProxyBindingUpdate(
+            sequence=self._sequences[mag],
+            lifetime=0 if leaving else messages.lifetime_units(self._settings.binding_lifetime),
+            mn_id=profile.mn_id,
+            home_network_prefixes=(prefix,),
+            handoff_indicator=4,
+            access_technology=4,
+            link_layer_identifier=bytes.fromhex(profile.mac.replace(":", "")),
+            timestamp=0,
+        )
+        attachment, sent = self._at[host], self._now
+
+        def registered(lma: str) -> None:
+            acknowledgement = ProxyBindingAcknowledgement(
+                status=0,
+                sequence=update.sequence,
+                lifetime=update.lifetime,
+                mn_id=update.mn_id,
+                home_network_prefixes=update.home_network_prefixes,
+                handoff_indicator=update.handoff_indicator,
+                access_technology=update.access_technology,
+                timestamp=0,
+                link_layer_identifier=update.link_layer_identifier,
+            )
+            self._send(acknowledgement, lma, [mag], acknowledged)
+            self._bind(host, mag, leaving, sent)
+
+        def acknowledged(_: str) -> None:
+            if not leaving and attachment is not None and self._at[host] is attachment:
+                self._serve(host, attachment)
+
+        self._send(update, mag, [self._lma], registered)
+
+    def _bind(self, host: str, mag: str, leaving: bool, sent: int) -> None:
+        binding = self._bindings.get(host)
+        if not leaving:
+            self._bindings[host] = _Binding(mag)
+            if self._policy == "notify" and (binding is None or binding.mag != mag):
+                self._notify(host, mag)
+        elif binding is not None and binding.mag == mag:
+            gone = self._bindings[host] = _Binding(mag, True, self._now + _ns(self._settings.binding_delete_delay))
+
+            def delete() -> None:
+                if self._bindings.get(host) is gone:
+                    del self._bindings[host]
+
+            self._later(gone.expires, delete)
+
+    def _notify(self, host: str, care_of: str) -> None:
+        """S-PMIP's ``notify``: the LMA tells every MAG that relies on an answer."""
+        since = self._now
+        for mag, until in self._relying[host].items():
+            if mag == care_of or until <= self._now:
+                continue
+            news = self._news(self._lma, care_of, host, True)
+
+            def told(receiver: str, news: UpdateNotification = news) -> None:
+                self._moved(receiver, host, care_of, since)
+                acknowledgement = UpdateNotificationAcknowledgement(
+                    sequence=news.sequence, status=0, mn_id=news.mn_id, home_network_prefixes=news.home_network_prefixes
+                )
+                self._send(acknowledgement, receiver, [self._lma], lambda _: None)
+
+            self._send(news, self._lma, [mag], told)
+
+    def _news(self, sender: str, care_of: str, host: str, acknowledge: bool) -> UpdateNotification:
+        self._sequences[sender] += 1
+        return UpdateNotification(
+            sequence=self._sequences[sender],
+            notification_reason=2,
+            acknowledge=acknowledge,
+            mn_id=self._hosts[host].mn_id,
+            home_network_prefixes=(self._prefix(host)[0],),
+            timestamp=0,
+            alternate_care_of=self._coa[care_of],
+        )
+
+    # Messages
+
+    def _prefix(self, host: str) -> tuple[IPv6Network, IPv6Address]:
+        prefix = self._hosts[host].home_network_prefix
+        return prefix, prefix[1]
+
+    def _send(self, message: Message, sender: str, receivers: list[str], handle: Callable[[str], None]) -> None:
+        """Send a message to one agent, or IP-in-IP to the group; ``handle`` is called when it reaches each receiver."""
+        to_group = self._group and isinstance(message, ProxyBindingUpdate | UpdateNotification)
+        size = len(messages.encode(message, self._settings.query_flag)) + _IPV6 * (2 if to_group else 1)
+        arrivals = sorted(((receiver, self._now + self._transit(sender, receiver, size)) for receiver in receivers), key=lambda a: a[1])
+        for receiver, time in arrivals:
+            self._later(time, lambda receiver=receiver: handle(receiver))  # type: ignore[misc]
+        lifetime = getattr(message, "lifetime", None)
+        home = next(iter(message.home_network_prefixes), getattr(message, "home_address", None))
+        self._signals.append(
+            Signal(
+                kind=messages.kind(message),
+                sent=self._now,
+                sender=sender,
+                arrivals=tuple(arrivals),
+                size=size,
+                source=self._address(sender),
+                destination="ff15::5213" if to_group else self._address(receivers[0]),
+                tunnelled=to_group,
+                sequence=getattr(message, "sequence", None),
+                status=getattr(message, "status", None),
+                lifetime=None if lifetime is None else float(messages.lifetime_seconds(lifetime)),
+                mn_id=message.mn_id,
+                home=None if home is None else str(home),
+                care_of=None if message.alternate_care_of is None else str(message.alternate_care_of),
+            )
+        )
+
+    def _address(self, agent: str) -> str:
+        lma = self._domain.lma
+        return str(lma.address if lma is not None and agent == lma.name else self._coa[agent])
+
+    def _transit(self, a: str, b: str, size: int) -> int:
+        return transit(self._domain, a, b, size)
+
+
+def crossing(link: LinkSettings, size: int) -> int:
+    """How long an IPv6 packet of ``size`` bytes takes over a link, in ns: the delay, and its frame at the link's rate."""
+    return _ns(link.delay) + (round((size + _ETHERNET) * 8 * _SECOND / link.rate) if link.rate else 0)
+
+
+def transit(domain: Domain, a: str, b: str, size: int) -> int:
+    """How long an IPv6 packet takes from one agent to another, in ns."""
+    return 0 if a == b else sum(crossing(link, size) for link in _links(domain, a, b))
+
+
+@lru_cache(maxsize=4096)
+def _links(domain: Domain, a: str, b: str) -> tuple[LinkSettings, ...]:
+    settings = {frozenset((link.a, link.b)): link.settings for link in reversed(domain.links)}
+    path = paths(domain, a)[b]
+    return tuple(settings[frozenset(hop)] for hop in pairwise(path))
