@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # What to run: all experiments, unless told otherwise. SCHEME, POLICY and SET take several words.
 FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE)) \
 	$(foreach scheme,$(SCHEME),--scheme $(scheme)) $(foreach policy,$(POLICY),--policy $(policy)) \
-	$(foreach setting,$(SET),--set $(setting))
+	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help run-experiment test test-unit lint bench doctor setup setup-system kernel clean
