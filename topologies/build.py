@@ -48,7 +48,7 @@ class Testbed(Mininet):  # type: ignore[misc]
     """A Mininet network made of a domain; hosts are not associated with a MAG until ``attach``.
 
     Everything of Mininet's works on it: ``net.get('mag1').cmd('ip -6 route')``, ``CLI(net)``, ``net.hosts``, ``net.addLink``. It needs
-    CAP_SYS_ADMIN and CAP_NET_ADMIN, /proc writable, and nothing else. What an ``with`` statement opens is stopped at its end.
+    CAP_SYS_ADMIN and CAP_NET_ADMIN, /proc writable, and nothing else. A ``with`` statement stops it at its end.
 
     Attributes:
         domain: the declaration that it was made of.
@@ -110,7 +110,6 @@ class Testbed(Mininet):  # type: ignore[misc]
         for end in core_interfaces(self.domain):
             if end.address is not None and end.prefix is not None:
                 interface = self[end.node].intf(end.name)
-                interface.ip, interface.prefixLen = str(end.address), end.prefix.prefixlen
                 self[end.node].namespace.queue(netlink.address(interface.index, end.address, end.prefix))
         for name in self._routers():
             node = self[name]

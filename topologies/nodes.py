@@ -24,6 +24,8 @@ from topologies.netlink import Namespace
 from topologies.routing import MulticastRoute
 
 _MRT6_INIT, _MRT6_ADD_MIF, _MRT6_ADD_MFC = 200, 202, 204
+_ICMP6_FILTER, _BLOCK_ALL = 1, b"\xff" * 32
+_SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _PATIENCE = 5.0
 
 
@@ -149,11 +151,6 @@ def _call_and_exit(run: Callable[[], object]) -> NoReturn:
 class StockHost(NetworkNode):
     """A mobile or correspondent node: Linux as it comes."""
 
-    def IP(self, intf: Any = None) -> str | None:
-        """The host's first global address, or None."""
-        found = self.namespace.addresses(self.intf(intf).index)
-        return str(found[0]) if found else None
-
 
 class Router(NetworkNode):
     """A MAG, an LMA or a core router: it forwards, takes no advertisements and probes no address of its own."""
@@ -168,7 +165,7 @@ class Router(NetworkNode):
         """Forward the domain's group by static routes (linux/mroute6.h) for as long as the node lives; OSError where the kernel cannot."""
         with self.within():
             self._multicast = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-        self._multicast.setsockopt(socket.IPPROTO_ICMPV6, 1, b"\xff" * 32)  # ICMP6_FILTER: the socket is held open, never read
+        self._multicast.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _BLOCK_ALL)  # held open, never read
         self._multicast.setsockopt(socket.IPPROTO_IPV6, _MRT6_INIT, 1)
         numbers = {intf.name: number for number, intf in enumerate(self.intfList())}
         for intf in self.intfList():
@@ -222,7 +219,7 @@ class Wires(NetworkNode):
         self._next_index = 10_000
         with self.within():
             self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-        self._frames.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS: an access point's own frames do not cross the air
+        self._frames.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)  # an access point's own frames do not cross the air
 
     def new_index(self) -> int:
         """An interface index that no other interface of the testbed has: a moving interface keeps it, and Linux treats a veth

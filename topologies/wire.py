@@ -33,6 +33,20 @@ class WireEnd(Intf):  # type: ignore[misc]
         self.index, self.inner_index = self.link.indices[self.name]
         return {}
 
+    def updateIP(self) -> str | None:
+        """The interface's first global IPv6 address, asked of the kernel, or None."""
+        found = [] if self.node.namespace.closed else self.node.namespace.addresses(self.index)
+        self.ip = str(found[0]) if found else None
+        return self.ip
+
+    def IP(self) -> str | None:
+        """As ``updateIP``: a host's address comes and goes."""
+        return self.updateIP()
+
+    def updateMAC(self) -> str:
+        """The link-layer address that the wire gave it."""
+        return str(self.mac)
+
     def relocate(self, node: NetworkNode) -> None:
         """Tell Mininet that the interface is another node's now."""
         self.node.delIntf(self)
