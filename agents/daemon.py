@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import selectors
 import signal
 import sys
 import time
@@ -245,9 +246,15 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) ->
     """
     journal = Journal(journal_path, config.name)
     try:
-        asyncio.run(_serve(config, journal, ready_fd))
+        with asyncio.Runner(loop_factory=_precise_loop) as runner:
+            runner.run(_serve(config, journal, ready_fd))
     finally:
         journal.close()
+
+
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    """An event loop whose timers keep to the microsecond: epoll's time-outs are whole milliseconds, select's are not."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None) -> None:
