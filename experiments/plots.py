@@ -247,10 +247,13 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     present = [name for name in metrics if any(row.metric == name for row in study.summary)]
     columns = min(3, max(1, len(present)))
     rows = max(1, -(-len(present) // columns))
-    total = rows * (0.55 + 0.24 * len(cases)) + 0.35
+    panel, between = 0.06 + 0.24 * len(cases), 0.6
+    total = 0.32 + rows * panel + (rows - 1) * between + 0.62
     figure = Figure(figsize=(WIDTH, total))
     axes = [cell for row in figure.subplots(rows, columns, sharey=True, squeeze=False) for cell in row]
-    figure.subplots_adjust(left=1.45 / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.55 / total, wspace=0.32, hspace=0.62)
+    figure.subplots_adjust(
+        left=1.45 / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.62 / total, wspace=0.32, hspace=between / panel
+    )
     for axis, name in zip(axes, present, strict=False):
         _bar_panel(axis, study, cases, name)
     for spare in axes[len(present) :]:
@@ -275,7 +278,7 @@ _MARK: dict[str, Any] = {
 def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> None:
     rows = [study.summary_of(case, name) for case in cases]
     finite = [value for row in rows if row is not None for value in (row.mean + row.ci95, row.expected or 0.0) if np.isfinite(value)]
-    top = max([*finite, 1e-9])
+    top = max(finite, default=0.0) or 1.0
     for index, (case, row) in enumerate(zip(cases, rows, strict=True)):
         if row is None or not np.isfinite(row.mean):
             axis.text(0.01 * top, index, "none" if row is None else "never", va="center", fontsize=8, color=style.MUTED)

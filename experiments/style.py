@@ -109,7 +109,7 @@ HEADLINE = (
 
 def metric_style(name: str) -> MetricStyle:
     """How a metric is written; one unknown here is called by its own name."""
-    return METRICS.get(name) or MetricStyle(name.replace("_", " "), "", 3 if name.endswith("_ms") else 2)
+    return METRICS.get(name.partition("[")[0]) or MetricStyle(name.replace("_", " "), "", 3 if name.endswith("_ms") else 2)
 
 
 def number(value: float, name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.records import Association, Metric, Packet, Signal, SummaryRow, Trace
 from experiments.scenario import Case, Experiment, Flow, Move, Run, Scenario
 from experiments.study import Cell, RunResult, Step, Study, Table1Row
-from topologies.domain import Agent, Core, Domain, Host, Link, LinkSettings
+from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
 
 EPOCH = 1_704_067_205_000_000_000
 MS = 1_000_000
@@ -33,7 +33,10 @@ def domain() -> Domain:
         Host(name, mag, f"{name}@dmm.example", f"02:00:00:00:00:0{index}", IPv6Network(f"2001:db8:100:{index}::/64"))
         for index, (name, mag) in enumerate((("cn1", "mag1"), ("mn1", "mag2")), 1)
     )
-    links = (*(Link(mag.name, "core", LinkSettings(MAG / 1e3)) for mag in mags), Link("lma", "core", LinkSettings(LMA / 1e3)))
+    links = (
+        *(Link(mag.name, "core", LinkSettings(MAG / 1e3), kind=LinkKind.MAG) for mag in mags),
+        Link("lma", "core", LinkSettings(LMA / 1e3), kind=LinkKind.LMA),
+    )
     return Domain("star", mags, lma, hosts, (Core("core"),), links, LinkSettings(ACCESS / 1e3))
 
 
