@@ -361,13 +361,17 @@ class _Prediction:
         if answer.status:
             self._fail(mag, host)
             return
+        route.query = None
+        if route.care_of is not None and route.since > route.began and route.care_of != care_of:
+            return
+        since = max(route.began, route.since if route.care_of is not None else 0)
         lifetime = min(answer.lifetime * 4 * _SECOND, _ns(self._settings.query_lifetime))
-        self._learn(mag, host, care_of, route.began + lifetime, route.began, lifetime)
+        self._point(mag, host, care_of, route.began + lifetime, since, lifetime)
 
-    def _learn(self, mag: str, host: str, care_of: str, expires: int, since: int, lifetime: int) -> None:
+    def _point(self, mag: str, host: str, care_of: str, expires: int, since: int, lifetime: int) -> None:
         """The waiting packets go first; a route in use is asked for again ``query_margin`` before its end."""
         route = self._routes[mag, host]
-        waiting, route.waiting, route.query = route.waiting, [], None
+        waiting, route.waiting = route.waiting, []
         for datagram in waiting:
             self._tunnel(mag, care_of, datagram, self._from_tunnel)
         if expires <= self._now:
@@ -388,16 +392,16 @@ class _Prediction:
                 self._ask(mag, host)
 
     def _moved(self, mag: str, host: str, care_of: str, since: int) -> None:
-        """An Update Notification re-points a route, or answers a query."""
+        """An Update Notification re-points a route, or opens one while a query goes on."""
         route = self._routes[mag, host]
         if care_of == mag:
             return
         if route.care_of is not None:
             if since >= route.since:
-                self._learn(mag, host, care_of, route.expires, since, _ns(self._settings.query_lifetime))
+                route.care_of, route.since = care_of, since
         elif route.query is not None:
-            lifetime = _ns(min(self._settings.query_margin, self._settings.query_lifetime))
-            self._learn(mag, host, care_of, self._now + lifetime, since, lifetime)
+            lifetime = _ns(self._settings.query_lifetime)
+            self._point(mag, host, care_of, self._now + lifetime, since, lifetime)
 
     # Moves and registration
 

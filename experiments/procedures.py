@@ -293,13 +293,12 @@ def _architecture(trace: Trace, run: Run, mobility: list[Signal]) -> Architectur
 
 
 def _delivery(trace: Trace, mobility: list[Signal]) -> Delivery:
-    """Signal driven where an answered query is made before the first packet is tunnelled, data driven where none is."""
-    tunnelled = [min(packet.tunnelled.values()) for packet in trace.packets if packet.tunnelled]
+    """Signal driven where packets are tunnelled once a query is answered, data driven where they are without any."""
+    tunnelled = [time for packet in trace.packets for time in packet.tunnelled.values()]
     if not tunnelled:
         return Delivery.ROUTED
-    asked = [signal.sent for signal in mobility if signal.kind == "PBQ"]
-    answered = any(signal.kind == "PQA" and signal.status == 0 and signal.arrivals for signal in mobility)
-    return Delivery.SIGNAL_DRIVEN if answered and min(asked) < min(tunnelled) else Delivery.DATA_DRIVEN
+    answered = [time for signal in mobility if signal.kind == "PQA" and signal.status == 0 for _, time in signal.arrivals]
+    return Delivery.SIGNAL_DRIVEN if answered and min(answered) < max(tunnelled) else Delivery.DATA_DRIVEN
 
 
 def _query(mobility: list[Signal]) -> Query:
