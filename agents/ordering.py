@@ -37,29 +37,29 @@ class Recent(Generic[K]):
 
     def __init__(self, duration: float) -> None:
         self._duration = duration
-        self._noted: dict[K, float] = {}
+        self._until: dict[K, float] = {}
 
     def note(self, key: K, now: float) -> None:
         """Remember ``key`` from now on."""
         self._forget(now)
-        self._noted.pop(key, None)
-        self._noted[key] = now
+        self._until.pop(key, None)
+        self._until[key] = now + self._duration
 
     def forget(self, key: K) -> None:
         """Remember ``key`` no longer."""
-        self._noted.pop(key, None)
+        self._until.pop(key, None)
 
     def knows(self, key: K, now: float) -> bool:
         """Whether ``key`` was noted so recently."""
         self._forget(now)
-        return key in self._noted
+        return key in self._until
 
     def _forget(self, now: float) -> None:
-        while self._noted:
-            oldest = next(iter(self._noted))
-            if now - self._noted[oldest] < self._duration:
+        while self._until:
+            oldest = next(iter(self._until))
+            if self._until[oldest] > now:
                 return
-            del self._noted[oldest]
+            del self._until[oldest]
 
 
 class TokenBuckets(Generic[K]):

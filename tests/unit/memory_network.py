@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
@@ -29,20 +30,24 @@ from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, decode, encode, kind
 from agents.schemes import SCHEMES
+from agents.timers import Timers
 
 LMA = IPv6Address("2001:db8::1")
 GROUP = IPv6Address("ff15::5213")
 EPOCH = 1704067200.0
 
 
+@cache
 def mag_address(number: int) -> IPv6Address:
-    return IPv6Address(f"2001:db8::{number:x}01")
+    return IPv6Address(f"2001:db8::{number:x}:1")
 
 
+@cache
 def prefix_of(number: int) -> IPv6Network:
     return IPv6Network(f"2001:db8:100:{number:x}::/64")
 
 
+@cache
 def hoa_of(number: int) -> IPv6Address:
     return prefix_of(number)[2]
 
@@ -132,15 +137,17 @@ class MemoryNetwork:
         self.delay = delay
         self.lost = lost
         self.nodes: dict[IPv6Address, Node] = {}
+        self._timers: Timers[IPv6Address] = Timers()
+        told = config(scheme, policy, None, mags, hosts, settings)
         for number in range(1, mags + 1):
-            told = config(scheme, policy, number, mags, hosts, settings)
-            self.nodes[told.address] = Node(told.name, Mag(told, self.now))
-        if SCHEMES[scheme].agents == ("MAG", "LMA"):
-            told = config(scheme, policy, None, mags, hosts, settings)
+            address = mag_address(number)
+            self.nodes[address] = Node(f"mag{number}", Mag(replace(told, name=f"mag{number}", address=address), self.now))
+        if told.lma is not None:
             self.nodes[LMA] = Node("lma", Lma(told, self.now))
         self.where: dict[int, int] = {}
         self.signals: list[tuple[float, str, str]] = []
         self.delivered: list[tuple[float, int]] = []
+        self._seen: set[int] = set()
         self.dropped: dict[int, str] = {}
         self.unreachable: list[int] = []
         self.ignored: list[Ignore] = []
@@ -166,17 +173,17 @@ class MemoryNetwork:
         """Let time pass until ``until`` s after the start."""
         end = EPOCH + until
         while True:
-            timers = [(when, address) for address, node in self.nodes.items() if (when := node.agent.next_timeout) is not None]
-            timer = min(timers, key=lambda item: item[0], default=None)
+            timer = self._timers.next
             event = self._events[0] if self._events else None
-            if event is not None and event[0] <= end and (timer is None or event[0] <= timer[0]):
+            if event is not None and event[0] <= end and (timer is None or event[0] <= timer):
                 heappop(self._events)
                 self.now = max(self.now, event[0])
                 event[2]()
-            elif timer is not None and timer[0] <= end:
-                self.now = max(self.now, timer[0])
-                node = self.nodes[timer[1]]
-                self._do(timer[1], node.agent.timeout(self.now))
+            elif timer is not None and timer <= end:
+                self.now = max(self.now, timer)
+                address = next(self._timers.due(self.now))
+                node = self.nodes[address]
+                self._do(address, node.agent.timeout(self.now))
                 assert node.agent.next_timeout is None or node.agent.next_timeout > self.now, f"{node.name} does not let time pass"
             else:
                 self.now = end
@@ -267,15 +274,11 @@ class MemoryNetwork:
             self._route(address, data)
 
     def _deliver(self, data: bytes) -> None:
-        host = next(n for n in range(1, 100) if hoa_of(n) == IPv6Address(data[24:40]))
+        host = next(number for number in range(1, 100) if hoa_of(number).packed == data[24:40])
         assert host in self.where, "an access route to nobody"
-        assert serial_of(data) not in self.serials_delivered_set, "delivered twice"
-        self.serials_delivered_set.add(serial_of(data))
+        assert serial_of(data) not in self._seen, "delivered twice"
+        self._seen.add(serial_of(data))
         self.delivered.append((self.now - EPOCH, serial_of(data)))
-
-    @property
-    def serials_delivered_set(self) -> set[int]:
-        return self.__dict__.setdefault("_delivered_set", set())
 
     def _drop(self, data: bytes, reason: str) -> None:
         self.dropped.setdefault(serial_of(data), reason)
@@ -295,6 +298,11 @@ class MemoryNetwork:
 
     def _do(self, address: IPv6Address, actions: list[Action]) -> None:
         node = self.nodes[address]
+        when = node.agent.next_timeout
+        if when is None:
+            self._timers.cancel(address)
+        else:
+            self._timers.set(address, when)
         for action in actions:
             match action:
                 case Send():
@@ -320,7 +328,7 @@ class MemoryNetwork:
                             self._route(address, data, agent_asked=True)
                         else:
                             self._encapsulate(address, data, care_of)
-                case Multicast(data, group):
+                case Multicast(data):
                     for destination in self.nodes:
                         if destination != address:
                             self._schedule(

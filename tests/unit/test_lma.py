@@ -345,7 +345,7 @@ def test_notify_repeats_until_acknowledged() -> None:
 
 
 def test_notify_gives_up_after_its_tries() -> None:
-    anchor, actions = asked_and_moved()
+    anchor, _ = asked_and_moved()
     times = []
     while (now := anchor.next_timeout) is not None and now < EPOCH + 100:
         times += [now - EPOCH for _ in notified(anchor.timeout(now))]
@@ -384,15 +384,15 @@ def test_other_policies_do_not_notify(policy: str) -> None:
     assert anchor.receive(stray, MAG3, EPOCH + 2) == [Ignore(IgnoreReason.UNEXPECTED, MAG3)]
 
 
-def test_a_hundred_thousand_bindings_cost_no_more_each_than_a_few() -> None:
+def test_twenty_thousand_bindings_cost_no_more_each_than_a_few() -> None:
     told = config("s-pmip", None, None)
-    prefixes = [IPv6Network((int(IPv6Address("2001:db8:100::")) + (number << 64), 64)) for number in range(100_000)]
+    prefixes = [IPv6Network((int(IPv6Address("2001:db8:100::")) + (number << 64), 64)) for number in range(20_000)]
     profiles = tuple(Profile(f"mn{number}", (prefix,)) for number, prefix in enumerate(prefixes))
     anchor = Lma(replace(told, profiles=profiles), EPOCH)
     for number, prefix in enumerate(prefixes):
         request = update(EPOCH, mn_id=f"mn{number}", home_network_prefixes=(prefix,), lifetime=75)
         anchor.receive(request, MAG1, EPOCH)
     assert anchor.next_timeout == EPOCH + 300
-    answer = acknowledged(anchor.receive(query(EPOCH + 1, prefixes[77_777][5]), MAG3, EPOCH + 1))
-    assert (answer.home_network_prefixes, answer.alternate_care_of) == ((prefixes[77_777],), MAG1)
-    assert len(anchor.timeout(EPOCH + 300)) == 100_000
+    answer = acknowledged(anchor.receive(query(EPOCH + 1, prefixes[17_777][5]), MAG3, EPOCH + 1))
+    assert (answer.home_network_prefixes, answer.alternate_care_of) == ((prefixes[17_777],), MAG1)
+    assert len(anchor.timeout(EPOCH + 300)) == 20_000

@@ -1,0 +1,781 @@
+"""One MAG alone: RFC 5213, section 6, and the MAG operations of the draft, 3.2.3 and 3.3.2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+import pytest
+from memory_network import EPOCH, GROUP, LMA, config, hoa_of, link_layer_of, mag_address, mn_id_of, packet, prefix_of, sent
+
+from agents.actions import (
+    Action,
+    Advertise,
+    Drop,
+    DropReason,
+    Ignore,
+    IgnoreReason,
+    InstallAccessRoute,
+    InstallRoute,
+    InstallUplink,
+    Multicast,
+    Release,
+    RemoveAccessRoute,
+    RemoveRoute,
+    RemoveUplink,
+    Send,
+    Unreachable,
+)
+from agents.config import FirstPacket, Settings
+from agents.mag import ADVERTISEMENT_INTERVAL, ROUTER_LIFETIME, Mag
+from agents.messages import (
+    BindingError,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    Status,
+    UpdateNotification,
+    UpdateNotificationAcknowledgement,
+    seconds_from_timestamp,
+    timestamp_from_seconds,
+)
+
+MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
+CN, MN = hoa_of(1), hoa_of(2)
+CN_LINK = "mn1-air"
+P1, P2, P3 = (packet(CN, MN, serial) for serial in (1, 2, 3))
+
+
+def mag(scheme: str = "s-pmip", policy: str | None = None, **settings: Any) -> Mag:
+    return Mag(config(scheme, policy, settings=Settings(**settings)), EPOCH)
+
+
+def attach(gateway: Mag, host: int = 1, now: float = EPOCH, link: str | None = None) -> list[Action]:
+    return gateway.attached(link or f"mn{host}-air", mn_id_of(host), link_layer_of(host), now)
+
+
+def request_of(actions: list[Action]) -> ProxyBindingUpdate:
+    (message,) = [message for message in sent(actions) if isinstance(message, ProxyBindingUpdate)]
+    return message
+
+
+def acknowledge(request: ProxyBindingUpdate, status: int = 0, **changes: Any) -> ProxyBindingAcknowledgement:
+    answer = ProxyBindingAcknowledgement(
+        status=status,
+        sequence=request.sequence,
+        lifetime=request.lifetime,
+        mn_id=request.mn_id,
+        home_network_prefixes=request.home_network_prefixes,
+        handoff_indicator=request.handoff_indicator,
+        access_technology=request.access_technology,
+        link_layer_identifier=request.link_layer_identifier,
+        timestamp=request.timestamp,
+    )
+    return replace(answer, **changes)
+
+
+def answer(
+    question: ProxyBindingUpdate, care_of: IPv6Address | None = MAG2, status: int = 0, lifetime: int = 2
+) -> ProxyBindingAcknowledgement:
+    return ProxyBindingAcknowledgement(
+        status=status,
+        sequence=question.sequence,
+        lifetime=lifetime,
+        query=True,
+        home_network_prefixes=(prefix_of(2),),
+        timestamp=question.timestamp,
+        alternate_care_of=care_of,
+    )
+
+
+def serving(scheme: str = "s-pmip", policy: str | None = None, **settings: Any) -> Mag:
+    """A MAG to which the CN is attached and registered."""
+    gateway = mag(scheme, policy, **settings)
+    actions = attach(gateway)
+    if gateway._scheme.binding_update:
+        gateway.receive(acknowledge(request_of(actions)), LMA, EPOCH)
+    return gateway
+
+
+def routed(scheme: str = "s-pmip", policy: str | None = None, **settings: Any) -> Mag:
+    """The same, with a route to the MN at MAG 2, asked for and learnt at EPOCH."""
+    gateway = serving(scheme, policy, **settings)
+    question = request_of(gateway.packet_for(MN, P1, EPOCH))
+    gateway.receive(answer(question), LMA if scheme == "s-pmip" else MAG2, EPOCH)
+    return gateway
+
+
+def timeouts(gateway: Mag, until: float) -> list[tuple[float, Action]]:
+    """What the MAG does by itself, with s after EPOCH."""
+    done: list[tuple[float, Action]] = []
+    while (now := gateway.next_timeout) is not None and now <= EPOCH + until:
+        done += [(round(now - EPOCH, 3), action) for action in gateway.timeout(now)]
+    return done
+
+
+class TestRegistration:
+    def test_an_attached_node_is_registered(self) -> None:
+        gateway = mag("pmip")
+        assert attach(gateway) == [
+            Send(
+                ProxyBindingUpdate(
+                    sequence=0,
+                    lifetime=75,
+                    mn_id=mn_id_of(1),
+                    home_network_prefixes=(prefix_of(1),),
+                    handoff_indicator=4,
+                    access_technology=4,
+                    link_layer_identifier=link_layer_of(1),
+                    timestamp=timestamp_from_seconds(EPOCH),
+                ),
+                LMA,
+            )
+        ]
+
+    def test_pmip_serves_it_once_accepted_with_an_uplink_to_the_anchor(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.solicited(CN_LINK, EPOCH) == []
+        assert gateway.receive(acknowledge(request), LMA, EPOCH) == [
+            InstallAccessRoute(prefix_of(1), CN_LINK),
+            InstallUplink(CN_LINK, LMA),
+            Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME),
+        ]
+        assert gateway.solicited(CN_LINK, EPOCH) == [Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)]
+
+    def test_s_pmip_serves_it_without_an_uplink(self) -> None:
+        gateway = mag("s-pmip")
+        request = request_of(attach(gateway))
+        assert [type(action) for action in gateway.receive(acknowledge(request), LMA, EPOCH)] == [InstallAccessRoute, Advertise]
+
+    def test_the_anchor_chooses_the_prefixes(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        other = (IPv6Network("2001:db8:1ff:1::/64"),)
+        actions = gateway.receive(acknowledge(request, home_network_prefixes=other), LMA, EPOCH)
+        assert Advertise(CN_LINK, other, ROUTER_LIFETIME) in actions
+        assert gateway.attachments[0].prefixes == other
+
+    def test_an_unanswered_update_is_repeated_with_new_times_and_growing_waits(self) -> None:
+        gateway = mag("pmip")
+        first = request_of(attach(gateway))
+        repeats = timeouts(gateway, 100)
+        assert [time for time, _ in repeats] == [1, 3, 7, 15, 31, 63, 95]
+        messages = [request_of([action]) for _, action in repeats]
+        assert [seconds_from_timestamp(message.timestamp or 0) - EPOCH for message in messages] == [time for time, _ in repeats]
+        assert len({message.sequence for message in [first, *messages]}) == 8
+        assert {message.handoff_indicator for message in messages} == {4}
+
+    def test_an_answer_to_an_earlier_repetition_counts(self) -> None:
+        gateway = mag("pmip")
+        first = request_of(attach(gateway))
+        gateway.timeout(EPOCH + 1)
+        assert InstallUplink(CN_LINK, LMA) in gateway.receive(acknowledge(first), LMA, EPOCH + 1.1)
+        assert sent(action for _, action in timeouts(gateway, 100)) == []
+
+    def test_a_binding_is_refreshed_before_it_ends(self) -> None:
+        gateway = mag("pmip")
+        gateway.receive(acknowledge(request_of(attach(gateway))), LMA, EPOCH)
+        assert gateway.next_timeout == EPOCH + 225
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        assert refresh.handoff_indicator == 5
+        assert gateway.receive(acknowledge(refresh), LMA, EPOCH + 225) == []
+        assert gateway.next_timeout == EPOCH + 450
+
+    @pytest.mark.parametrize("status", [Status.PROXY_REG_NOT_ENABLED, Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX])
+    def test_a_refused_node_gets_no_service(self, status: Status) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request, status), LMA, EPOCH) == []
+        assert gateway.solicited(CN_LINK, EPOCH) == []
+        assert gateway.next_timeout is None
+        assert gateway.detached(CN_LINK, EPOCH) == []
+
+    def test_a_node_refused_at_its_refresh_loses_service(self) -> None:
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        assert gateway.receive(acknowledge(refresh, Status.PROXY_REG_NOT_ENABLED), LMA, EPOCH + 225) == [
+            Advertise(CN_LINK, (prefix_of(1),), 0),
+            RemoveUplink(CN_LINK),
+            RemoveAccessRoute(prefix_of(1), CN_LINK),
+        ]
+
+    @pytest.mark.parametrize("status", [Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED])
+    def test_an_update_refused_for_its_timestamp_is_tried_again(self, status: Status) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request, status), LMA, EPOCH) == []
+        again = request_of(gateway.timeout(EPOCH + 1))
+        assert again.timestamp == timestamp_from_seconds(EPOCH + 1)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"handoff_indicator": 1}, {"access_technology": 3}, {"link_layer_identifier": b"other!"}, {"link_layer_identifier": None}],
+    )
+    def test_an_acknowledgement_that_does_not_echo_the_request_is_ignored(self, changes: dict[str, Any]) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.next_timeout is None
+
+    @pytest.mark.parametrize("changes", [{"sequence": 77}, {"mn_id": mn_id_of(2)}, {"mn_id": None}])
+    def test_an_acknowledgement_of_nothing_is_ignored(self, changes: dict[str, Any]) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.next_timeout == EPOCH + 1
+
+    def test_only_the_anchor_acknowledges(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request), MAG2, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG2)]
+
+    def test_a_node_that_leaves_is_deregistered(self) -> None:
+        gateway = serving("pmip")
+        *removed, send = gateway.detached(CN_LINK, EPOCH + 1)
+        assert removed == [RemoveUplink(CN_LINK), RemoveAccessRoute(prefix_of(1), CN_LINK)]
+        request = request_of([send])
+        assert (request.lifetime, request.handoff_indicator) == (0, 4)
+        assert gateway.receive(acknowledge(request), LMA, EPOCH + 1) == []
+        assert gateway.next_timeout is None
+        assert gateway.detached(CN_LINK, EPOCH + 2) == []
+
+    def test_a_deregistration_is_repeated_and_then_given_up(self) -> None:
+        gateway = serving("pmip")
+        gateway.detached(CN_LINK, EPOCH)
+        assert [(time, request_of([action]).lifetime) for time, action in timeouts(gateway, 100)] == [(1, 0), (3, 0)]
+        assert gateway.next_timeout is None
+
+    def test_a_node_that_comes_back_is_no_longer_deregistered(self) -> None:
+        gateway = serving("pmip")
+        left = request_of(gateway.detached(CN_LINK, EPOCH + 1))
+        back = request_of(attach(gateway, now=EPOCH + 1))
+        assert (back.timestamp or 0) > (left.timestamp or 0)
+        assert gateway.receive(acknowledge(left), LMA, EPOCH + 1) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert InstallUplink(CN_LINK, LMA) in gateway.receive(acknowledge(back), LMA, EPOCH + 1)
+        assert [request.lifetime for request in sent(action for _, action in timeouts(gateway, 200))] == []
+
+    def test_a_node_that_leaves_before_it_is_registered_is_deregistered(self) -> None:
+        gateway = mag("pmip")
+        registering = request_of(attach(gateway))
+        assert request_of(gateway.detached(CN_LINK, EPOCH)).lifetime == 0
+        assert gateway.receive(acknowledge(registering), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+
+    def test_a_node_seen_twice_on_its_link_is_advertised_to_again(self) -> None:
+        gateway = serving()
+        assert attach(gateway) == [Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)]
+
+    def test_a_node_that_changes_link_at_one_mag_is_registered_anew(self) -> None:
+        gateway = serving()
+        removed, send = attach(gateway, link="other-air", now=EPOCH + 1)
+        assert removed == RemoveAccessRoute(prefix_of(1), CN_LINK)
+        request = request_of([send])
+        assert request.lifetime == 75
+        assert InstallAccessRoute(prefix_of(1), "other-air") in gateway.receive(acknowledge(request), LMA, EPOCH + 1)
+        assert gateway.detached(CN_LINK, EPOCH + 1) == []
+
+    def test_another_node_on_a_link_takes_the_place_of_the_first(self) -> None:
+        gateway = serving()
+        actions = attach(gateway, 2, link=CN_LINK, now=EPOCH + 1)
+        assert actions[0] == RemoveAccessRoute(prefix_of(1), CN_LINK)
+        assert [(message.mn_id, message.lifetime > 0) for message in sent(actions)] == [(mn_id_of(1), False), (mn_id_of(2), True)]
+
+    def test_a_node_without_profile_gets_no_service(self) -> None:
+        gateway = mag("pmip")
+        assert gateway.attached("x-air", "nobody@dmm.example", b"x", EPOCH) == []
+        assert gateway.solicited("x-air", EPOCH) == []
+        assert gateway.next_timeout is None
+
+    def test_advertisements_are_repeated_long_before_they_end(self) -> None:
+        gateway = serving("sd-pmip")
+        assert ADVERTISEMENT_INTERVAL * 2 < ROUTER_LIFETIME
+        assert timeouts(gateway, 1300) == [
+            (600.0, Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)),
+            (1200.0, Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)),
+        ]
+
+    def test_stop_withdraws_everything(self) -> None:
+        gateway = routed()
+        gateway.packet_for(hoa_of(3), packet(CN, hoa_of(3)), EPOCH)
+        actions = gateway.stop(EPOCH + 1)
+        assert actions[:4] == [
+            Advertise(CN_LINK, (prefix_of(1),), 0),
+            RemoveAccessRoute(prefix_of(1), CN_LINK),
+            RemoveRoute(prefix_of(2)),
+            Drop((packet(CN, hoa_of(3)),), DropReason.STOPPED),
+        ]
+        assert request_of(actions).lifetime == 0
+
+
+class TestSPmip:
+    """Draft, 3.2.3."""
+
+    def test_query_1_and_2_goes_from_the_mag_to_the_lma(self) -> None:
+        (send,) = serving().packet_for(MN, P1, EPOCH)
+        assert isinstance(send, Send)
+        assert (send.destination, send.tunnelled) == (LMA, False)
+
+    def test_query_3_names_the_home_address_and_nothing_else(self) -> None:
+        question = request_of(serving().packet_for(MN, P1, EPOCH))
+        assert question == ProxyBindingUpdate(
+            sequence=1,
+            lifetime=2,
+            query=True,
+            home_network_prefixes=(IPv6Network(MN),),
+            timestamp=timestamp_from_seconds(EPOCH) + 1,
+        )
+
+    def test_packets_wait_during_the_query_which_is_made_once(self) -> None:
+        gateway = serving()
+        gateway.packet_for(MN, P1, EPOCH)
+        assert gateway.packet_for(MN, P2, EPOCH + 0.1) == []
+
+    def test_answer_1_without_the_q_flag_it_is_none(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(replace(answer(question), query=False), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+
+    def test_answer_2_success_releases_what_waits_first_and_then_sets_up_the_route(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        gateway.packet_for(MN, P2, EPOCH)
+        assert gateway.receive(answer(question), LMA, EPOCH + 0.05) == [Release((P1, P2), MAG2), InstallRoute(prefix_of(2), MAG2)]
+        assert gateway.packet_for(MN, P3, EPOCH + 0.05) == [Release((P3,), MAG2)]
+
+    def test_answer_2_failure_gives_the_packets_up_and_tells_the_cn(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        gateway.packet_for(MN, P2, EPOCH)
+        failure = answer(question, None, Status.NOT_LMA_FOR_THIS_MOBILE_NODE)
+        assert gateway.receive(failure, LMA, EPOCH) == [Drop((P1, P2), DropReason.QUERY_FAILED), Unreachable(P1)]
+
+    def test_a_failure_is_remembered_for_a_while(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        gateway.receive(answer(question, None, Status.NOT_LMA_FOR_THIS_MOBILE_NODE), LMA, EPOCH)
+        assert gateway.packet_for(MN, P2, EPOCH + 0.9) == [Drop((P2,), DropReason.UNREACHABLE), Unreachable(P2)]
+        assert request_of(gateway.packet_for(MN, P3, EPOCH + 1)).query
+
+    def test_a_failure_tells_every_sender_once(self) -> None:
+        gateway = serving()
+        other = packet(hoa_of(3), MN, 9)
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        for data in (other, P2):
+            gateway.packet_for(MN, data, EPOCH)
+        actions = gateway.receive(answer(question, None, Status.NOT_LMA_FOR_THIS_MOBILE_NODE), LMA, EPOCH)
+        assert actions == [Drop((P1, other, P2), DropReason.QUERY_FAILED), Unreachable(P1), Unreachable(other)]
+
+    def test_an_unanswered_query_is_repeated_and_then_fails(self) -> None:
+        gateway = serving(buffer_time=60.0)
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        *repeats, dropped, unreachable = timeouts(gateway, 100)
+        assert [time for time, _ in repeats] == [0.2, 0.6, 1.4, 3.0]
+        assert {request_of([action]).sequence for _, action in repeats} == {question.sequence}
+        assert dropped == (6.2, Drop((P1,), DropReason.QUERY_FAILED))
+        assert unreachable == (6.2, Unreachable(P1))
+
+    def test_one_answer_serves_all_home_addresses_of_its_prefix(self) -> None:
+        gateway = serving()
+        other = packet(CN, MN + 1, 5)
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        second = request_of(gateway.packet_for(MN + 1, other, EPOCH))
+        assert gateway.receive(answer(question), LMA, EPOCH) == [
+            Release((P1,), MAG2),
+            Release((other,), MAG2),
+            InstallRoute(prefix_of(2), MAG2),
+        ]
+        assert gateway.receive(answer(second), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"sequence": 999}, IgnoreReason.UNMATCHED),
+            ({"home_network_prefixes": (prefix_of(3),)}, IgnoreReason.MALFORMED),
+            ({"home_network_prefixes": ()}, IgnoreReason.MALFORMED),
+            ({"alternate_care_of": None}, IgnoreReason.MALFORMED),
+            ({"alternate_care_of": IPv6Address("2001:db8::bad")}, IgnoreReason.UNKNOWN_SENDER),
+            ({"alternate_care_of": MAG1}, IgnoreReason.STALE),
+        ],
+    )
+    def test_an_answer_of_no_use_is_ignored_and_the_query_goes_on(self, changes: dict[str, Any], reason: IgnoreReason) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(replace(answer(question), **changes), LMA, EPOCH) == [Ignore(reason, LMA)]
+        assert request_of(gateway.timeout(EPOCH + 0.2)).sequence == question.sequence
+
+    def test_only_the_lma_answers(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(answer(question), MAG3, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG3)]
+
+    def test_an_answer_without_lifetime_serves_the_waiting_packets_only(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(answer(question, lifetime=0), LMA, EPOCH) == [Release((P1,), MAG2)]
+        assert request_of(gateway.packet_for(MN, P2, EPOCH)).query
+
+    def test_both_ends_behind_one_mag_need_no_query(self) -> None:
+        gateway = serving()
+        gateway.receive(acknowledge(request_of(attach(gateway, 2))), LMA, EPOCH)
+        assert gateway.packet_for(MN, P1, EPOCH) == [Release((P1,), None)]
+
+    def test_packets_for_a_node_being_registered_here_wait_for_it(self) -> None:
+        gateway = serving()
+        request = request_of(attach(gateway, 2))
+        assert gateway.packet_for(MN, P1, EPOCH) == []
+        assert gateway.receive(acknowledge(request), LMA, EPOCH + 0.05)[-1] == Release((P1,), None)
+
+    def test_packets_that_wait_for_an_answer_go_to_the_node_when_it_comes_here(self) -> None:
+        gateway = serving()
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        request = request_of(attach(gateway, 2))
+        assert gateway.receive(answer(question), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.receive(acknowledge(request), LMA, EPOCH)[-1] == Release((P1,), None)
+
+    def test_a_node_that_comes_here_needs_its_tunnel_route_no_more(self) -> None:
+        gateway = routed()
+        assert attach(gateway, 2)[0] == RemoveRoute(prefix_of(2))
+        assert RemoveRoute(prefix_of(2)) not in gateway.stop(EPOCH)
+
+    def test_buffering_that_is_off_drops_and_queries(self) -> None:
+        gateway = serving(buffer_packets=0)
+        send, drop = gateway.packet_for(MN, P1, EPOCH)
+        assert request_of([send]).query
+        assert drop == Drop((P1,), DropReason.BUFFER_OFF)
+        assert gateway.receive(answer(request_of([send])), LMA, EPOCH) == [InstallRoute(prefix_of(2), MAG2)]
+
+    def test_packets_are_not_held_for_ever(self) -> None:
+        gateway = serving()
+        gateway.packet_for(MN, P1, EPOCH)
+        assert (5.0, Drop((P1,), DropReason.BUFFER_TIMEOUT)) in timeouts(gateway, 6)
+
+    def test_queries_are_limited_for_each_access_link(self) -> None:
+        gateway = serving(query_rate=1.0)
+        third = packet(CN, hoa_of(3), 5)
+        fourth = packet(hoa_of(4), hoa_of(3), 6)
+        gateway.receive(acknowledge(request_of(attach(gateway, 4))), LMA, EPOCH)
+        gateway.packet_for(MN, P1, EPOCH)
+        assert gateway.packet_for(hoa_of(3), third, EPOCH) == [Drop((third,), DropReason.RATE_LIMITED)]
+        assert request_of(gateway.packet_for(hoa_of(3), fourth, EPOCH)).query
+        assert gateway.packet_for(MN, P2, EPOCH) == []
+
+    def test_what_is_no_home_address_is_dropped(self) -> None:
+        data = packet(CN, IPv6Address("2001:db8:f::1"))
+        assert serving().packet_for(IPv6Address("2001:db8:f::1"), data, EPOCH) == [Drop((data,), DropReason.NOT_HOME)]
+
+    def test_pmip_sends_nothing_past_the_anchor(self) -> None:
+        assert serving("pmip").packet_for(MN, P1, EPOCH) == [Drop((P1,), DropReason.NOT_ATTACHED)]
+
+
+class TestRenewal:
+    """A route lapses before its answer does, so that the next packet can prove that it is used."""
+
+    def test_a_route_that_is_not_used_ends(self) -> None:
+        assert timeouts(routed("sd-pmip"), 100) == [(7.0, RemoveRoute(prefix_of(2)))]
+
+    def test_a_route_in_use_is_asked_for_again_without_loss(self) -> None:
+        gateway = routed()
+        assert gateway.timeout(EPOCH + 7) == [RemoveRoute(prefix_of(2))]
+        release, route, send = gateway.packet_for(MN, P2, EPOCH + 7.1)
+        assert (release, route) == (Release((P2,), MAG2), InstallRoute(prefix_of(2), MAG2))
+        question = request_of([send])
+        assert gateway.packet_for(MN, P3, EPOCH + 7.1) == [Release((P3,), MAG2)]
+        assert gateway.receive(answer(question), LMA, EPOCH + 7.2) == []
+        assert gateway.timeout(EPOCH + 8) == []
+        assert gateway.timeout(EPOCH + 7.1 + 7) == [RemoveRoute(prefix_of(2))]
+
+    def test_its_answer_may_name_another_mag(self) -> None:
+        gateway = routed()
+        gateway.timeout(EPOCH + 7)
+        question = request_of(gateway.packet_for(MN, P2, EPOCH + 7.1))
+        assert gateway.receive(answer(question, MAG3), LMA, EPOCH + 7.2) == [InstallRoute(prefix_of(2), MAG3)]
+
+    def test_without_an_answer_the_route_ends_with_the_old_one_and_packets_wait(self) -> None:
+        gateway = routed()
+        gateway.timeout(EPOCH + 7)
+        question = request_of(gateway.packet_for(MN, P2, EPOCH + 7.1))
+        assert RemoveRoute(prefix_of(2)) in gateway.timeout(EPOCH + 8)
+        assert gateway.packet_for(MN, P3, EPOCH + 8) == []
+        assert gateway.receive(answer(question), LMA, EPOCH + 8.1) == [Release((P3,), MAG2), InstallRoute(prefix_of(2), MAG2)]
+
+    def test_an_answer_of_failure_ends_the_route(self) -> None:
+        gateway = routed()
+        gateway.timeout(EPOCH + 7)
+        question = request_of(gateway.packet_for(MN, P2, EPOCH + 7.1))
+        failure = answer(question, None, Status.NOT_LMA_FOR_THIS_MOBILE_NODE)
+        assert gateway.receive(failure, LMA, EPOCH + 7.2) == [RemoveRoute(prefix_of(2))]
+
+    def test_a_packet_after_the_answers_end_queries_even_if_no_timer_fired(self) -> None:
+        gateway = routed()
+        removed, send = gateway.packet_for(MN, P2, EPOCH + 9)
+        assert removed == RemoveRoute(prefix_of(2))
+        assert request_of([send]).query
+
+    def test_a_margin_longer_than_the_lifetime_does_not_prevent_routes(self) -> None:
+        gateway = routed(query_margin=60.0)
+        assert gateway.next_timeout == EPOCH + 4
+
+
+class TestSdPmip:
+    """Draft, 3.3.1 and 3.3.2."""
+
+    def test_procedure_1_an_attached_node_is_served_at_once_without_registration(self) -> None:
+        assert attach(mag("sd-pmip")) == [
+            InstallAccessRoute(prefix_of(1), CN_LINK),
+            Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME),
+        ]
+
+    def test_query_1_to_3_goes_encapsulated_to_the_group_and_names_the_home_address(self) -> None:
+        (send,) = serving("sd-pmip").packet_for(MN, P1, EPOCH)
+        assert isinstance(send, Send)
+        assert (send.destination, send.tunnelled) == (GROUP, True)
+        assert request_of([send]).query
+        assert request_of([send]).home_network_prefixes == (IPv6Network(MN),)
+
+    def test_answer_1_a_query_without_the_q_flag_is_none(self) -> None:
+        question = request_of(serving("sd-pmip").packet_for(MN, P1, EPOCH))
+        gateway = serving("sd-pmip")
+        assert gateway.receive(replace(question, query=False), MAG2, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+
+    def test_answer_2_and_3_the_mag_of_the_node_answers_by_unicast(self) -> None:
+        gateway = serving("sd-pmip")
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True, home_network_prefixes=(IPv6Network(CN),), timestamp=42)
+        assert gateway.receive(question, MAG2, EPOCH) == [
+            Send(
+                ProxyBindingAcknowledgement(
+                    status=0,
+                    sequence=5,
+                    lifetime=2,
+                    query=True,
+                    home_network_prefixes=(prefix_of(1),),
+                    timestamp=42,
+                    alternate_care_of=MAG1,
+                ),
+                MAG2,
+            )
+        ]
+
+    def test_answer_3_all_other_mags_stay_silent(self) -> None:
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True, home_network_prefixes=(IPv6Network(MN),), timestamp=42)
+        assert serving("sd-pmip").receive(question, MAG2, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, MAG2)]
+
+    def test_answer_3_a_mag_that_the_node_has_left_stays_silent(self) -> None:
+        gateway = serving("sd-pmip")
+        gateway.detached(CN_LINK, EPOCH)
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True, home_network_prefixes=(IPv6Network(CN),), timestamp=42)
+        assert gateway.receive(question, MAG2, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, MAG2)]
+
+    def test_a_query_without_home_address_is_malformed(self) -> None:
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True)
+        assert serving("sd-pmip").receive(question, MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
+
+    def test_procedure_5_the_answer_opens_the_tunnel_buffered_packets_first(self) -> None:
+        gateway = serving("sd-pmip")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(answer(question), MAG2, EPOCH) == [Release((P1,), MAG2), InstallRoute(prefix_of(2), MAG2)]
+
+    def test_an_answer_without_care_of_option_means_its_sender(self) -> None:
+        gateway = serving("sd-pmip")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(answer(question, None), MAG3, EPOCH)[-1] == InstallRoute(prefix_of(2), MAG3)
+
+    def test_one_mags_failure_is_not_the_domains(self) -> None:
+        gateway = serving("sd-pmip")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        failure = answer(question, None, Status.NOT_LMA_FOR_THIS_MOBILE_NODE)
+        assert gateway.receive(failure, MAG3, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, MAG3)]
+        assert gateway.receive(answer(question), MAG2, EPOCH)[0] == Release((P1,), MAG2)
+
+    def test_first_packet_multicast_sends_packets_to_the_group_until_the_answer(self) -> None:
+        gateway = serving("sd-pmip", first_packet=FirstPacket.MULTICAST)
+        send, first = gateway.packet_for(MN, P1, EPOCH)
+        assert first == Multicast(P1, GROUP)
+        assert gateway.packet_for(MN, P2, EPOCH) == [Multicast(P2, GROUP)]
+        assert gateway.receive(answer(request_of([send])), MAG2, EPOCH) == [InstallRoute(prefix_of(2), MAG2)]
+
+    def test_ones_own_message_to_the_group_is_nothing_new(self) -> None:
+        gateway = serving("sd-pmip")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(question, MAG1, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, MAG1)]
+
+    def test_s_pmip_answers_no_queries(self) -> None:
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True, home_network_prefixes=(IPv6Network(CN),), timestamp=42)
+        assert serving("s-pmip").receive(question, MAG2, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+
+
+class TestNone:
+    def test_each_router_advertises_a_prefix_of_its_own(self) -> None:
+        own = IPv6Network("2001:db8:1:1::/64")
+        gateway = mag("none")
+        assert attach(gateway) == [InstallAccessRoute(own, CN_LINK), Advertise(CN_LINK, (own,), ROUTER_LIFETIME)]
+        assert gateway.detached(CN_LINK, EPOCH) == [RemoveAccessRoute(own, CN_LINK)]
+
+    def test_a_router_without_a_prefix_for_the_node_serves_it_not(self) -> None:
+        gateway = Mag(replace(config("none"), name="elsewhere"), EPOCH)
+        assert attach(gateway) == []
+
+
+class TestWhoMaySpeak:
+    @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+    def test_strangers_access_links_and_garbage_are_ignored(self, scheme: str) -> None:
+        gateway = serving(scheme)
+        stranger = IPv6Address("2001:db8::bad")
+        question = ProxyBindingUpdate(sequence=5, lifetime=2, query=True, home_network_prefixes=(IPv6Network(CN),))
+        assert gateway.receive(question, stranger, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, stranger)]
+        assert gateway.receive(question, MAG2, EPOCH, link=CN_LINK) == [Ignore(IgnoreReason.FROM_ACCESS_LINK, MAG2)]
+        assert gateway.malformed(MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
+        assert gateway.tunnelled(bytes(39), MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
+        assert gateway.tunnelled(P1, stranger, EPOCH) == [
+            Ignore(IgnoreReason.UNKNOWN_SENDER, stranger),
+            Drop((P1,), DropReason.NOT_ATTACHED),
+        ]
+
+    def test_a_tunnelled_packet_for_who_is_here_after_all_is_delivered(self) -> None:
+        data = packet(MN, CN)
+        assert serving().tunnelled(data, MAG2, EPOCH) == [Release((data,), None)]
+
+    def test_a_tunnelled_packet_for_no_home_address_is_dropped(self) -> None:
+        data = packet(MN, IPv6Address("2001:db8:f::1"))
+        assert serving().tunnelled(data, MAG2, EPOCH) == [Drop((data,), DropReason.NOT_HOME)]
+
+
+class TestExpire:
+    @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+    def test_nothing_is_done_about_stale_routes(self, scheme: str) -> None:
+        gateway = routed(scheme, "expire")
+        data = packet(CN, hoa_of(3))
+        assert gateway.tunnelled(data, MAG2, EPOCH) == [Drop((data,), DropReason.NOT_ATTACHED)]
+        error = BindingError(status=1, home_address=MN)
+        assert gateway.receive(error, MAG2, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+class TestError:
+    def test_a_stray_packet_is_answered_with_a_binding_error(self, scheme: str) -> None:
+        gateway = serving(scheme, "error")
+        data = packet(hoa_of(3), MN)
+        assert gateway.tunnelled(data, MAG3, EPOCH) == [
+            Send(BindingError(status=1, home_address=MN), MAG3),
+            Drop((data,), DropReason.NOT_ATTACHED),
+        ]
+
+    def test_a_burst_causes_one_and_a_lost_one_is_made_good(self, scheme: str) -> None:
+        gateway = serving(scheme, "error")
+        errors = [len(sent(gateway.tunnelled(packet(hoa_of(3), MN), MAG3, EPOCH + number * 0.01), "BE")) for number in range(10)]
+        assert errors == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+
+    def test_packets_to_the_group_cause_none(self, scheme: str) -> None:
+        data = packet(hoa_of(3), MN)
+        assert serving(scheme, "error").tunnelled(data, MAG3, EPOCH, multicast=True) == [Drop((data,), DropReason.NOT_ATTACHED)]
+
+    def test_the_anchor_is_told_nothing(self, scheme: str) -> None:
+        gateway = serving("s-pmip", "error")
+        assert sent(gateway.tunnelled(packet(hoa_of(3), MN), LMA, EPOCH)) == []
+
+    def test_the_sender_drops_its_route_asks_again_and_lets_packets_wait(self, scheme: str) -> None:
+        gateway = routed(scheme, "error")
+        removed, send = gateway.receive(BindingError(status=1, home_address=MN), MAG2, EPOCH + 1)
+        assert removed == RemoveRoute(prefix_of(2))
+        assert gateway.packet_for(MN, P2, EPOCH + 1) == []
+        new = answer(request_of([send]), MAG3)
+        sender = LMA if scheme == "s-pmip" else MAG3
+        assert gateway.receive(new, sender, EPOCH + 1.1) == [Release((P2,), MAG3), InstallRoute(prefix_of(2), MAG3)]
+
+    def test_an_error_about_another_mag_or_no_route_changes_nothing(self, scheme: str) -> None:
+        gateway = routed(scheme, "error")
+        assert gateway.receive(BindingError(status=1, home_address=MN), MAG3, EPOCH) == [Ignore(IgnoreReason.STALE, MAG3)]
+        assert gateway.receive(BindingError(status=1, home_address=hoa_of(3)), MAG2, EPOCH) == [Ignore(IgnoreReason.STALE, MAG2)]
+        assert gateway.receive(BindingError(status=2, home_address=MN), MAG2, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+
+
+def notification(prefix: IPv6Network, care_of: IPv6Address | None, now: float, **changes: Any) -> UpdateNotification:
+    news = UpdateNotification(
+        sequence=11,
+        notification_reason=2,
+        mn_id=mn_id_of(2),
+        home_network_prefixes=(prefix,),
+        timestamp=timestamp_from_seconds(now),
+        alternate_care_of=care_of,
+    )
+    return replace(news, **changes)
+
+
+class TestNotify:
+    def test_s_pmip_repoints_its_route_and_acknowledges(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        news = notification(prefix_of(2), MAG3, EPOCH + 1, acknowledge=True)
+        acknowledgement = Send(
+            UpdateNotificationAcknowledgement(sequence=11, status=0, mn_id=mn_id_of(2), home_network_prefixes=(prefix_of(2),)), LMA
+        )
+        assert gateway.receive(news, LMA, EPOCH + 1) == [InstallRoute(prefix_of(2), MAG3), acknowledgement]
+        assert gateway.receive(replace(news, retransmit=True), LMA, EPOCH + 2) == [acknowledgement]
+        assert gateway.timeout(EPOCH + 7) == [RemoveRoute(prefix_of(2))]
+
+    def test_s_pmip_hears_the_lma_only(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        assert gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG3)]
+
+    def test_sd_pmip_hears_the_new_mag_only(self) -> None:
+        gateway = routed("sd-pmip", "notify")
+        assert gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 1), MAG2, EPOCH + 1) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG2)]
+        assert gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == [InstallRoute(prefix_of(2), MAG3)]
+
+    def test_older_news_do_not_change_a_newer_route(self) -> None:
+        gateway = routed("sd-pmip", "notify")
+        gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 2), MAG3, EPOCH + 2)
+        old = notification(prefix_of(2), MAG2, EPOCH + 1)
+        assert gateway.receive(old, MAG2, EPOCH + 2.1) == [Ignore(IgnoreReason.STALE, MAG2)]
+
+    def test_news_of_another_kind_or_without_care_of_change_nothing(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=1), notification(prefix_of(2), None, EPOCH)):
+            assert gateway.receive(news, LMA, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, LMA)]
+
+    def test_news_that_name_this_mag_change_nothing(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        assert gateway.receive(notification(prefix_of(2), MAG1, EPOCH + 1), LMA, EPOCH + 1) == [Ignore(IgnoreReason.STALE, LMA)]
+
+    def test_news_of_no_interest_are_acknowledged(self) -> None:
+        gateway = serving("s-pmip", "notify")
+        actions = gateway.receive(notification(prefix_of(2), MAG3, EPOCH, acknowledge=True), LMA, EPOCH)
+        assert [type(message) for message in sent(actions)] == [UpdateNotificationAcknowledgement]
+        assert len(actions) == 1
+
+    def test_news_let_waiting_packets_go_and_the_query_goes_on(self) -> None:
+        gateway = serving("s-pmip", "notify")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        gateway.receive(answer(question, MAG1), LMA, EPOCH + 0.05)
+        news = notification(prefix_of(2), MAG3, EPOCH + 0.1)
+        assert gateway.receive(news, LMA, EPOCH + 0.1) == [Release((P1,), MAG3), InstallRoute(prefix_of(2), MAG3)]
+        assert request_of(gateway.timeout(EPOCH + 0.2)).sequence == question.sequence
+        assert gateway.receive(answer(question, MAG3), LMA, EPOCH + 0.25) == []
+
+    def test_an_answer_older_than_the_news_does_not_undo_them(self) -> None:
+        gateway = serving("s-pmip", "notify")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 0.1), LMA, EPOCH + 0.1)
+        assert gateway.receive(answer(question, MAG2), LMA, EPOCH + 0.11) == [Ignore(IgnoreReason.STALE, LMA)]
+        assert gateway.packet_for(MN, P2, EPOCH + 0.2) == [Release((P2,), MAG3)]
+
+    def test_sd_pmip_tells_the_group_three_times_where_the_node_is(self) -> None:
+        gateway = mag("sd-pmip", "notify")
+        first = [action for action in attach(gateway) if isinstance(action, Send)]
+        repeats = [(time, action) for time, action in timeouts(gateway, 100) if isinstance(action, Send)]
+        assert [time for time, _ in repeats] == [1.0, 2.0]
+        for send in [*first, *(action for _, action in repeats)]:
+            assert (send.destination, send.tunnelled) == (GROUP, True)
+        (news,) = sent(first)
+        assert isinstance(news, UpdateNotification)
+        assert (news.home_network_prefixes, news.alternate_care_of, news.acknowledge) == ((prefix_of(1),), MAG1, False)
+        assert sent(action for _, action in repeats) == [replace(news, retransmit=True)] * 2
+
+    def test_sd_pmip_says_no_more_once_the_node_has_left(self) -> None:
+        gateway = mag("sd-pmip", "notify")
+        attach(gateway)
+        gateway.detached(CN_LINK, EPOCH + 0.5)
+        assert timeouts(gateway, 100) == []
+
+    def test_news_from_elsewhere_do_not_take_an_attached_node_away(self) -> None:
+        gateway = serving("sd-pmip", "notify")
+        assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == []
+        assert gateway.packet_for(CN, packet(MN, CN), EPOCH + 1) == [Release((packet(MN, CN),), None)]

@@ -1,0 +1,301 @@
+"""An LMA and three MAGs together, over a network in memory that delays and loses: the draft's two procedures, handovers, and any mishap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import cycle, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_network import LMA, MemoryNetwork, mag_address, prefix_of
+
+from agents.actions import DropReason
+from agents.config import FirstPacket, Settings
+from agents.schemes import SCHEMES
+
+CASES = [(row.name, policy) for row in SCHEMES.values() if row.home_prefixes for policy in row.policies]
+QUERYING = [(scheme, policy) for scheme, policy in CASES if scheme != "pmip"]
+
+
+def attached(scheme: str, policy: str | None = None, **options: object) -> MemoryNetwork:
+    """Host 1 (the CN) at MAG 1 and host 2 (the MN) at MAG 2, one second after the start."""
+    network = MemoryNetwork(scheme, policy, **options)  # type: ignore[arg-type]
+    network.attach(1, 1)
+    network.attach(2, 2)
+    network.run(1)
+    return network
+
+
+def arrivals(network: MemoryNetwork) -> list[tuple[float, int]]:
+    return [(round(time, 6), serial) for time, serial in network.delivered]
+
+
+def interruption(network: MemoryNetwork) -> float:
+    """The longest time without a packet, in s."""
+    times = [time for time, _ in network.delivered]
+    return round(max(later - earlier for earlier, later in pairwise(times)), 6)
+
+
+def test_figure_1_steps_1_to_8() -> None:
+    network = attached("s-pmip", "expire")
+    assert network.advertised[2] == (prefix_of(2),)
+    assert [name for _, _, name in network.signals] == ["PBU", "PBU", "PBA", "PBA"]
+    assert network.lma.bindings[1].care_of == mag_address(2)
+    network.flow(1, 2, 1.0, 0.2)
+    network.run(2)
+    assert [(node, name) for _, node, name in network.signals[4:]] == [("mag1", "PBQ"), ("lma", "PQA")]
+    assert network.serials_delivered == list(range(20))
+    assert arrivals(network)[0] == (1.0 + 2 * 0.025 + 0.010, 0)
+    assert arrivals(network)[-1] == (1.19 + 0.010, 19)
+    assert network.mag(1).routes == {prefix_of(2): mag_address(2)}
+
+
+def test_figure_2_steps_1_to_6() -> None:
+    network = attached("sd-pmip", "expire")
+    assert network.signals == []
+    network.flow(1, 2, 1.0, 0.2)
+    network.run(2)
+    assert [(node, name) for _, node, name in network.signals] == [("mag1", "PBQ"), ("mag2", "PQA")]
+    assert network.serials_delivered == list(range(20))
+    assert arrivals(network)[0] == (1.0 + 2 * 0.010 + 0.010, 0)
+    assert network.mag(1).routes == {prefix_of(2): mag_address(2)}
+
+
+def test_pmip_passes_everything_through_the_anchor() -> None:
+    network = attached("pmip")
+    network.flow(1, 2, 1.0, 0.2)
+    network.run(2)
+    assert arrivals(network) == [(round(1.0 + number * 0.01 + 0.050, 6), number) for number in range(20)]
+
+
+def test_sd_pmip_multicast_of_the_first_packets_beats_buffering() -> None:
+    network = attached("sd-pmip", "expire", settings=Settings(first_packet=FirstPacket.MULTICAST))
+    network.flow(1, 2, 1.0, 0.2)
+    network.run(2)
+    assert arrivals(network) == [(round(1.0 + number * 0.01 + 0.010, 6), number) for number in range(20)]
+
+
+def test_both_ends_behind_one_mag_need_no_tunnel() -> None:
+    network = MemoryNetwork("s-pmip")
+    network.attach(1, 1)
+    network.attach(2, 1)
+    network.run(1)
+    network.flow(1, 2, 1.0, 0.1)
+    network.run(2)
+    assert len(network.delivered) == 10
+    assert network.kinds("PBQ") == []
+
+
+def test_the_way_back_is_asked_for_in_its_turn() -> None:
+    network = attached("s-pmip")
+    network.send(1, 2)
+    network.run(2)
+    network.send(2, 1)
+    network.run(3)
+    assert network.serials_delivered == [0, 1]
+    assert network.mag(2).routes == {prefix_of(1): mag_address(1)}
+    assert len(network.kinds("PBQ")) == 2
+
+
+@pytest.mark.parametrize(("scheme", "policy"), CASES)
+def test_a_long_flow_loses_and_reorders_nothing(scheme: str, policy: str) -> None:
+    network = attached(scheme, policy)
+    network.flow(1, 2, 1.0, 60.0)
+    network.run(63)
+    assert network.serials_delivered == list(range(6000))
+    if scheme != "pmip":
+        assert len(network.kinds("PBQ")) == len(network.kinds("PQA")) == 9
+
+
+@pytest.mark.parametrize(("scheme", "policy"), QUERYING)
+def test_a_route_that_is_no_longer_used_is_withdrawn_without_a_query(scheme: str, policy: str) -> None:
+    network = attached(scheme, policy)
+    network.send(1, 2)
+    network.run(30)
+    assert network.mag(1).routes == {}
+    assert len(network.kinds("PBQ")) == 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "policy", "expected"),
+    [
+        # the packets of the gap (5), and of the time until the news or the error are back
+        ("pmip", "anchor", 0.10 + 0.02),
+        ("s-pmip", "notify", 0.05 + 0.025 * 2 + 0.010 + 0.02),
+        ("sd-pmip", "notify", 0.05 + 0.010 * 2 + 0.02),
+    ],
+)
+def test_a_handover_interrupts_for_as_long_as_the_news_take(scheme: str, policy: str, expected: float) -> None:
+    network = attached(scheme, policy)
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(10)
+    assert abs(interruption(network) - expected) <= 0.010001
+    assert set(network.dropped.values()) <= {DropReason.NOT_ATTACHED, "no route at the LMA"}
+    assert len(network.delivered) + len(network.dropped) == 300
+
+
+def test_sd_pmip_error_buffers_until_a_repeated_query_finds_the_new_mag() -> None:
+    network = attached("sd-pmip", "error")
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(10)
+    (error,) = network.kinds("BE")
+    queries = [round(time - error, 3) for time in network.kinds("PBQ") if time > error]
+    assert queries == [0.010, 0.210]
+    assert len(network.dropped) <= 3
+    assert network.serials_delivered == sorted(network.serials_delivered)
+
+
+def test_s_pmip_error_asks_until_the_anchor_knows() -> None:
+    network = attached("s-pmip", "error")
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(10)
+    assert network.mag(1).routes == {}
+    assert 1 <= len(network.kinds("BE")) <= 3
+    assert network.serials_delivered[-1] == 299
+    assert network.serials_delivered == sorted(network.serials_delivered)
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_with_expire_a_stale_route_lasts_until_its_answer_ends(scheme: str) -> None:
+    network = attached(scheme, "expire")
+    network.flow(1, 2, 1.0, 12.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(20)
+    assert 5.5 < interruption(network) < 7.5
+    assert network.serials_delivered[-1] == 1199
+
+
+@pytest.mark.parametrize(("scheme", "policy"), QUERYING)
+def test_a_node_that_comes_to_its_correspondents_mag_is_reached_there(scheme: str, policy: str) -> None:
+    network = attached(scheme, policy)
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 1))
+    network.run(10)
+    assert prefix_of(2) not in network.mag(1).routes
+    assert network.serials_delivered[-1] == 299
+    assert interruption(network) < 0.15
+
+
+def test_s_pmip_a_node_that_leaves_its_correspondents_mag_is_found_by_notification() -> None:
+    network = MemoryNetwork("s-pmip", "notify")
+    network.attach(1, 1)
+    network.attach(2, 1)
+    network.run(1)
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 2))
+    network.run(10)
+    assert len(network.delivered) == 300
+    assert network.serials_delivered == sorted(network.serials_delivered)
+
+
+def test_an_agent_that_stops_leaves_nothing_behind() -> None:
+    for scheme, policy in CASES:
+        network = attached(scheme, policy)
+        network.send(1, 2)
+        network.run(1.5)
+        network.stop()
+        for node in network.nodes.values():
+            assert (node.access, node.routes, node.uplinks) == ({}, {}, {}), (scheme, policy, node.name)
+        assert set(network.advertised.values()) == {()}
+
+
+def test_a_lost_message_of_any_kind_is_made_good() -> None:
+    for scheme, policy in CASES:
+        for name in ("PBU", "PBA", "PBQ", "PQA", "UPN", "UPA", "BE"):
+            unlucky = iter([True])
+            network = MemoryNetwork(scheme, policy, lost=lambda kind, name=name, unlucky=unlucky: kind == name and next(unlucky, False))
+            network.attach(1, 1)
+            network.attach(2, 2)
+            network.run(5)
+            network.flow(1, 2, 5.0, 20.0, interval=0.05)
+            network.at(8.0, lambda network=network: network.move(2, 3))
+            network.run(40)
+            assert network.serials_delivered[-1] == 399, (scheme, policy, name)
+            assert len(network.delivered) + len(network.dropped) == 400, (scheme, policy, name)
+
+
+HOSTS = st.integers(1, 3)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), HOSTS, HOSTS),
+        st.tuples(st.just("move"), HOSTS, st.integers(1, 3)),
+        st.tuples(st.just("leave"), HOSTS, st.just(0)),
+        st.tuples(st.just("wait"), st.sampled_from([1, 5, 30, 150, 700, 3000, 9000]), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    case=st.sampled_from(CASES),
+    steps=STEPS,
+    losses=st.lists(st.booleans(), min_size=1, max_size=30),
+    delays=st.lists(st.sampled_from([0.0, 0.001, 0.005, 0.02, 0.15]), min_size=1, max_size=30),
+    first_packet=st.sampled_from(FirstPacket),
+)
+def test_whatever_happens_every_packet_is_accounted_for_and_routes_come_right(
+    case: tuple[str, str], steps: list[tuple[str, int, int]], losses: list[bool], delays: list[float], first_packet: FirstPacket
+) -> None:
+    loss, delay = cycle(losses), cycle(delays)
+    calm = False
+    network = MemoryNetwork(
+        *case,
+        settings=Settings(first_packet=first_packet, binding_lifetime=60.0),
+        lost=lambda kind: not calm and next(loss),
+        delay=lambda a, b: 0.01 if calm else next(delay),
+    )
+    sends, now = 0, 0.0
+    for step, first, second in steps:
+        if step == "send" and first != second:
+            network.send(first, second)
+            sends += 1
+        elif step == "move" and network.where.get(first) != second:
+            network.detach(first)
+            network.attach(first, second)
+        elif step == "leave":
+            network.detach(first)
+        elif step == "wait":
+            now += first / 1000
+            network.run(now)
+    calm = True
+    network.run(now := now + 120)
+
+    fates = Counter(network.serials_delivered)
+    assert set(fates) | set(network.dropped) == set(range(sends))
+    if first_packet is FirstPacket.BUFFER:
+        assert not set(fates) & set(network.dropped)
+
+    for node in network.nodes.values():
+        for prefix, care_of in node.routes.items():
+            assert node.name == "lma", f"{node.name} keeps an unused route"
+            host = next(number for number in range(1, 5) if prefix_of(number) == prefix)
+            assert care_of == mag_address(network.where[host])
+    if LMA in network.nodes:
+        assert len(network.lma.bindings) == len(network.where)
+
+    before = len(network.delivered)
+    pairs = [(source, destination) for source in network.where for destination in network.where if source != destination]
+    for source, destination in pairs:
+        network.send(source, destination)
+    network.run(now + 5)
+    assert len(network.delivered) - before == len(pairs)
+    for number in range(1, 4):
+        for prefix, care_of in network.mag(number).routes.items():
+            host = next(host for host in range(1, 5) if prefix_of(host) == prefix)
+            assert care_of == mag_address(network.where[host])
+
+
+def test_a_thousand_mags_find_a_node_by_multicast() -> None:
+    network = MemoryNetwork("sd-pmip", mags=1000)
+    network.attach(1, 1)
+    network.attach(2, 1000)
+    network.send(1, 2)
+    network.run(1)
+    assert network.serials_delivered == [0]
+    assert network.mag(1).routes == {prefix_of(2): mag_address(1000)}
+    assert len(network.ignored) == 998
