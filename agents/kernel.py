@@ -24,6 +24,7 @@ from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
+    RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELROUTE,
     RTM_DELRULE,
@@ -61,17 +62,16 @@ _RULE_DELIVERED = 40
 _RULE_UPLINK = 50
 
 _IFF_UP = 0x1
-_IFF_MULTICAST = 0x1000
-_NO_LINK_LOCAL = 1
 _IFA_F_NODAD = 0x02
 
-_GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
+_GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN})
 _CREATE = NLM_F_CREATE | NLM_F_EXCL
 _PUT = NLM_F_CREATE | NLM_F_REPLACE
 
 _SETTINGS = Path("/proc/sys/net/ipv6/conf")
-_ROUTER = {"all/forwarding": "1", "default/accept_dad": "0"}
+_ROUTER = {"all/forwarding": "1", "default/addr_gen_mode": "1"}
+"""A router whose links, from now on, have no link-local address but the one that it gives them: usable at once, without DAD."""
 
 
 def _device(name: str, attributes: Attributes, **fields: int) -> ifinfmsg:
@@ -120,7 +120,7 @@ class DataPlane:
 
     def start(self) -> None:
         """Install what stands as long as the agent runs; NetlinkError or OSError where the kernel cannot."""
-        for name, value in _ROUTER.items() if self._gateway else [("all/forwarding", "1")]:
+        for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
             return
@@ -199,14 +199,16 @@ class DataPlane:
             flags=_IFA_F_NODAD,
             index=index,
         )
-        tolerated = _LINK_LEFT | {errno.EEXIST}
-        self._netlink.add(Request(f"link-local address of {link}", RTM_NEWADDR, _CREATE, address, tolerated))
+        what = f"link-local address of {link}"
+        self._netlink.add(Request(what, RTM_NEWADDR, _CREATE, address, _LINK_LEFT | {errno.EEXIST}))
+        self._undo[FIXED_LINK_LOCAL, link] = Request(f"removal of the {what}", RTM_DELADDR, 0, address, _GONE)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_TUNNELLED_FROM_ACCESS, _AGENTS, link, _IPV6_IN_IPV6)
             self._put_rule(_RULE_SIGNALLING_FROM_ACCESS, _AGENTS, link, _MOBILITY_HEADER)
 
     def dismiss(self, link: str) -> None:
-        """Withdraw the rules of ``admit``."""
+        """Withdraw what ``admit`` installed."""
+        self._take_back((FIXED_LINK_LOCAL, link))
         self._take_back((_RULE_TUNNELLED_FROM_ACCESS, link))
         self._take_back((_RULE_SIGNALLING_FROM_ACCESS, link))
 
@@ -218,17 +220,14 @@ class DataPlane:
 
     def _create_tunnel(self) -> None:
         kind = {"attrs": [("IFLA_INFO_KIND", "ip6tnl"), ("IFLA_INFO_DATA", {"attrs": [("IFLA_IP6TNL_COLLECT_METADATA", True)]})]}
-        device = _device(TUNNEL, [("IFLA_MTU", TUNNEL_MTU), ("IFLA_LINKINFO", kind)])
+        device = _device(TUNNEL, [("IFLA_LINKINFO", kind)])
         self._netlink.add(Request(f"tunnel device {TUNNEL}", RTM_NEWLINK, _CREATE, device))
         self._undo[TUNNEL] = Request(f"removal of {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE)
         self._start_device(TUNNEL)
 
     def _start_device(self, name: str) -> None:
-        """Bring a device up without a link-local address and without multicast: nothing but our packets crosses it."""
-        family = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _NO_LINK_LOCAL)]})]}
-        settings = _device(name, [("IFLA_MTU", TUNNEL_MTU), ("IFLA_AF_SPEC", family)], flags=0, change=_IFF_MULTICAST)
-        self._netlink.add(Request(f"settings of {name}", RTM_NEWLINK, 0, settings))
-        self._netlink.add(Request(f"start of {name}", RTM_NEWLINK, 0, _device(name, [], flags=_IFF_UP, change=_IFF_UP)))
+        device = _device(name, [("IFLA_MTU", TUNNEL_MTU)], flags=_IFF_UP, change=_IFF_UP)
+        self._netlink.add(Request(f"start of {name}", RTM_NEWLINK, 0, device))
 
     def _start_gateway(self) -> None:
         if self._trigger:

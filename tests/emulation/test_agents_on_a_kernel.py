@@ -231,6 +231,18 @@ def test_signalling_from_an_access_link_is_told_apart_or_never_forwarded(lab: La
     assert not [line for name in ("mag2", "lma") for line in lab.journal(name) if line["event"] == "malformed"]
 
 
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_node_is_advertised_to_as_soon_as_it_is_served(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    up = "import sys; from pyroute2 import NetNS, IPRoute\n"
+    up += "with IPRoute() as ipr: ipr.link('set', index=ipr.link_lookup(ifname='mn1-air')[0], net_ns_fd='mag1', state='up')"
+    subprocess.run([sys.executable, "-c", up], check=True)
+    lab.address("mn1")
+    events = [line["event"] for line in lab.journal("mag1")]
+    assert events.index("attached") < events.index("advertised")
+    assert "advertisement failed" not in events
+
+
 def test_a_node_that_leaves_is_detached_and_its_routes_go(lab: Lab) -> None:
     lab.start_all("s-pmip")
     lab.attach("mn1", "mag1")
