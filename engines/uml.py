@@ -15,8 +15,8 @@ from engines.process import console, outcome, supervise, why
 
 MEMORY = Path("/dev/shm")
 GUEST_MEMORY = 1 << 30
-COMMAND_LINE = 4096
 VIRTUAL_TIME = ("time-travel=inf-cpu", "time-travel-start=1704067200000000000")
+_PRIVATE = ".guest"
 _INIT = REPOSITORY / "engines" / "guest-init"
 _NEVER_RETURNED = 199
 _PANIC = "Kernel panic - not syncing: "
@@ -39,9 +39,11 @@ def memory_problem() -> str:
     return ""
 
 
-def _job_script(job: Job) -> str:
+def _job_script(job: Job, results: Path) -> str:
+    """What guest-init reads: the results folder, what is to be shown again below covered folders, and the command."""
     keep = "".join(f"    show {shlex.quote(str(folder))} ro\n" for folder in needed() if covered(folder))
-    return f"keep() {{\n{keep}    :\n}}\nrun() {{\n    cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}\n}}\n"
+    run = f"    cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}\n"
+    return f"results={shlex.quote(str(results))}\nkeep() {{\n{keep}    :\n}}\nrun() {{\n{run}}}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,18 @@ class UserModeLinux:
         if problem := memory_problem():
             raise EngineError(problem)
         results = job.results.absolute()
-        arguments = self._arguments(job, results)
-        private = results / ".guest"
+        if set(str(results)) & set(',"\\\n'):
+            raise EngineError(f"{results}: a guest takes no comma, quotation mark, backslash or line feed in a path; name another folder")
+        private = results / _PRIVATE
         try:
             private.mkdir(parents=True, exist_ok=True)
-            (private / "job").write_text(_job_script(job), encoding="utf-8")
+            (private / "init").symlink_to(_INIT)
+            (private / "job").write_text(_job_script(job, results), encoding="utf-8")
         except OSError as error:
             raise EngineError(f"cannot write {results}: {error.strerror}; name a results folder that can be written") from error
         environment = {"TMPDIR": str(MEMORY), "UML_RANDOM_SEED": str(job.seed % 2**64)}
         try:
-            ended = await supervise((str(self.built.binary), *arguments), job, environment, cwd=results)
+            ended = await supervise((str(self.built.binary), *self._arguments(job)), job, environment, cwd=results)
         finally:
             shutil.rmtree(private, ignore_errors=True)
         lines = console(job.log)
@@ -81,12 +85,13 @@ class UserModeLinux:
             reason = "the guest stopped before its command ended"
         return outcome(ended, reason, lines)
 
-    def _arguments(self, job: Job, results: Path) -> tuple[str, ...]:
-        """The kernel's command line. Its working folder is ``results``, so that the folder of its pid file has a short name."""
-        for path in (results, _INIT):
-            if set(str(path)) & set('",\n\\'):
-                raise EngineError(f"{path}: a guest takes no quotation mark, comma, backslash or line feed in a path; name another folder")
-        arguments = (
+    def _arguments(self, job: Job) -> tuple[str, ...]:
+        """The kernel's command line.
+
+        The kernel mixes it into its random numbers, so it names nothing of this place: a guest's init is found through the
+        working folder of the kernel's process, which is the results folder.
+        """
+        return (
             "quiet",
             "panic=-1",
             "oops=panic",
@@ -94,15 +99,11 @@ class UserModeLinux:
             "rootfstype=hostfs",
             "rootflags=/",
             "ro",
-            f'init="{_INIT}"',
+            f"init=/proc/self/cwd/{_PRIVATE}/init",
             "con=null",
             "con0=fd:0,fd:1",
-            "uml_dir=.guest",
+            f"uml_dir={_PRIVATE}",
             f"mac80211_hwsim.radios={job.radios}",
             *(VIRTUAL_TIME if self.virtual else ()),
             *self.built.boot_arguments,
-            f'DMMLAB_RESULTS="{results}"',
         )
-        if len(" ".join(arguments).encode()) > COMMAND_LINE - 64:
-            raise EngineError(f"{results}: too long a path for a guest's command line; name a shorter one")
-        return arguments
