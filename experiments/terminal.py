@@ -77,6 +77,7 @@ def show(study: Study, console: Console | None = None) -> None:
 
 def _parts(study: Study) -> Iterable[Table | Text]:
     yield summary_table(study)
+    yield _verdict(study)
     if study.steps:
         yield steps_table(study)
     if study.table1:
@@ -105,14 +106,20 @@ def summary_table(study: Study) -> Table:
         table.add_row(
             Text(style.title(case.scheme), style=style.colour(case.scheme)),
             case.label,
-            *(_measured(row, str(study.manifest.get("engine", ""))) for row in rows),
+            *(_measured(row, _engine(study)) for row in rows),
         )
-    judged = [agreed for row in study.summary if (agreed := agrees(row, str(study.manifest.get("engine", "")))) is not None]
-    good = sum(judged)
-    table.caption = f"{good} of {len(judged)} values are what arithmetic expects" if judged else "nothing is expected by arithmetic"
-    table.caption_justify = "left"
-    table.caption_style = _GOOD if good == len(judged) else _BAD
     return table
+
+
+def _verdict(study: Study) -> Text:
+    judged = [agreed for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
+    if not judged:
+        return Text("nothing is expected by arithmetic")
+    return Text(f"{sum(judged)} of {len(judged)} values are what arithmetic expects", style=_GOOD if all(judged) else _BAD)
+
+
+def _engine(study: Study) -> str:
+    return str(study.manifest.get("engine", ""))
 
 
 def _measured(row: SummaryRow | None, engine: str) -> Text:

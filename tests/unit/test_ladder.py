@@ -1,0 +1,152 @@
+"""The message ladder: well-formed, in order, with the draft's steps where they belong."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from itertools import pairwise
+
+from experiments.ladder import ladder
+from experiments.records import Association, Packet, Signal
+from experiments.scenario import Case
+from experiments.study import RunResult, Step
+from tests.unit import studies
+
+SVG = "{http://www.w3.org/2000/svg}"
+MS = studies.MS
+
+
+def run(scheme: str, policy: str, *, moves: bool = False, packets: int = 100) -> RunResult:
+    case = Case(scheme, policy)
+    return studies.study((case,), packets=packets, moves=studies.MOVES if moves else ()).results[0]
+
+
+def texts(svg: str) -> list[tuple[str, float, float]]:
+    found = ((element, element.text or "") for element in ElementTree.fromstring(svg).iter(f"{SVG}text"))
+    return [(text, float(element.get("x", "0")), float(element.get("y", "0"))) for element, text in found]
+
+
+def words(svg: str) -> list[str]:
+    return [text for text, _, _ in texts(svg)]
+
+
+def columns(svg: str) -> dict[str, float]:
+    return {text.split()[0]: x for text, x, y in texts(svg) if y == 55.0}
+
+
+def description(svg: str) -> str:
+    return ElementTree.fromstring(svg).findtext(f"{SVG}desc") or ""
+
+
+def test_columns_run_from_source_to_destination_by_way_of_the_lma() -> None:
+    found = columns(ladder(run("s-pmip", "notify"), studies.STEPS))
+    assert sorted(found, key=lambda node: found[node]) == ["cn1", "mag1", "lma", "mag2", "mn1"]
+
+
+def test_messages_and_their_fields() -> None:
+    svg = ladder(run("s-pmip", "notify"), studies.STEPS)
+    found = words(svg)
+    assert {"PBU seq 1", "PBA seq 1", "PBQ seq 7", "PQA seq 7", "packet 0", "packet 1", "packet 2"} <= set(found)
+    assert "HNP 2001:db8:100:2::/64 · CoA 2001:db8::2 · status 0 · lifetime 8 s" in found
+    assert "HoA 2001:db8:100:2::2 · lifetime 8 s" in found
+    assert "IP-in-IP · waited 50.000 ms in mag1" in found
+
+
+def test_times_are_exact_at_both_ends() -> None:
+    svg = ladder(run("s-pmip", "notify"), studies.STEPS)
+    assert {"0.000", "2.000", "27.000", "52.000", "62.000", "64.000"} <= set(words(svg))
+    assert "\N{MINUS SIGN}1000.000" in words(svg)
+
+
+def test_time_runs_downwards() -> None:
+    svg = ladder(run("s-pmip", "notify"), studies.STEPS)
+    clock = re.compile("\N{MINUS SIGN}?[0-9]+[.][0-9]{3}")
+    marks = sorted((y, float(text.replace("\N{MINUS SIGN}", "-"))) for text, _, y in texts(svg) if clock.fullmatch(text))
+    assert len(marks) > 20
+    assert all(earlier <= later for (_, earlier), (_, later) in pairwise(marks))
+
+
+def test_steps_are_numbered_at_their_nodes_and_missing_ones_listed() -> None:
+    svg = ladder(run("s-pmip", "notify"), studies.STEPS)
+    at = columns(svg)
+    circles = {text: x for text, x, _ in texts(svg) if text in "12345678"}
+    assert circles == {
+        "1": at["mag2"], "2": at["mag2"], "3": at["lma"], "4": at["cn1"], "5": at["mag1"], "6": at["lma"], "7": at["mag1"],
+    }  # fmt: skip
+    assert [text for text in words(svg) if text.startswith("Missing")] == [
+        "Missing: step 8. The data packet is forwarded to MN: packet 0 at mn1 was looked for in vain"
+    ]
+
+
+def test_a_step_that_is_no_message_gets_a_row_of_its_own() -> None:
+    step = Step(1, "Something happens", "seen by chance", studies.EPOCH + 500 * MS, "mag1")
+    assert "seen by chance" in words(ladder(run("s-pmip", "notify"), (step,)))
+
+
+def test_a_multicast_query_reaches_every_mag() -> None:
+    svg = ladder(run("sd-pmip", "error"), studies.STEPS[3:5])
+    assert "mag1 to mag2 and mag3: PBQ seq 7" in description(svg)
+    assert "lma" not in columns(svg)
+    assert any(text.startswith("IP-in-IP to ff15::5213") for text in words(svg))
+
+
+def test_a_packet_through_the_anchor_and_around_a_handover() -> None:
+    svg = ladder(run("pmip", "anchor", moves=True, packets=3000))
+    told = description(svg)
+    assert "mag1 to lma: packet 1011" in told
+    assert "lma to mag3: packet 1011" in told
+    assert "mag3 to mn1: packet 1011" in told
+    assert "packet 996 is lost: last seen at lma" in told
+    assert "mn1 is associated with mag3" in told
+
+
+def test_a_packet_multicast_to_the_mags_goes_on_from_the_mag_of_the_node() -> None:
+    sent = studies.EPOCH
+    seen = {"cn1": sent, "mag1": sent + 2 * MS, "mag2": sent + 12 * MS, "mag3": sent + 12 * MS, "mn1": sent + 14 * MS}
+    packet = Packet(0, 0, sent, sent + 14 * MS, 1, seen, {"mag1": sent + 2 * MS})
+    result = run("sd-pmip", "error")
+    told = description(ladder(replace(result, trace=replace(result.trace, packets=(packet,)))))
+    assert "mag1 to mag2 and mag3: packet 0" in told
+    assert "mag2 to mn1: packet 0" in told
+
+
+def test_repeated_advertisements_are_drawn_once_and_messages_are_bounded() -> None:
+    result = run("s-pmip", "notify")
+    sent = studies.EPOCH + 10 * MS
+    many = tuple(
+        Signal(kind, sent + number * MS, "mag1", (("cn1", sent + (number + 2) * MS),), 100, "fe80::1", "ff02::1", sequence=sequence)
+        for kind, sequence in (("RA", None), ("PBQ", 9))
+        for number in range(60)
+    )
+    svg = ladder(replace(result, trace=replace(result.trace, signals=many)), since=studies.EPOCH, until=studies.EPOCH + 1000 * MS)
+    assert words(svg).count("RA") == 1
+    assert "21 further messages are not drawn." in words(svg)
+
+
+def test_a_message_that_never_arrived() -> None:
+    result = run("s-pmip", "notify")
+    lost = replace(result.trace.signals[3], arrivals=())
+    svg = ladder(replace(result, trace=replace(result.trace, signals=(lost,))), studies.STEPS[4:5])
+    assert any(text.endswith("never arrived") for text in words(svg))
+    assert "mag1 to nobody: PBQ seq 7" in description(svg)
+
+
+def test_nothing_to_draw_and_nothing_received() -> None:
+    result = run("pmip", "anchor")
+    assert ElementTree.fromstring(ladder(replace(result, trace=studies.EMPTY))).tag == f"{SVG}svg"
+    assert ElementTree.fromstring(ladder(replace(result, trace=studies.lose_all(result.trace)))).tag == f"{SVG}svg"
+
+
+def test_names_are_escaped() -> None:
+    result = run("s-pmip", "notify")
+    odd = replace(result.trace, associations=(Association("<mn&1>", "mag2", studies.EPOCH),))
+    svg = ladder(replace(result, trace=odd), since=studies.EPOCH, until=studies.EPOCH + 100 * MS)
+    assert "<mn&1> is associated with mag2" in words(svg)
+
+
+def test_no_scripts_and_no_references() -> None:
+    svg = ladder(run("s-pmip", "notify"), studies.STEPS)
+    assert "<script" not in svg
+    assert "href" not in svg
+    assert svg == ladder(run("s-pmip", "notify"), studies.STEPS)

@@ -1,0 +1,93 @@
+"""What the terminal shows, as plain text."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from experiments import style, terminal
+from experiments.study import Study
+from tests.unit import studies
+
+
+def console(*, tty: bool = False) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, width=160, force_terminal=tty, color_system=None), out
+
+
+def shown(study: Study) -> str:
+    target, out = console()
+    terminal.show(study, target)
+    return out.getvalue()
+
+
+def test_every_case_has_a_row_with_its_values() -> None:
+    text = shown(studies.study(packets=10))
+    for case in studies.CASES:
+        assert any(style.title(case.scheme) in line and case.policy in line for line in text.splitlines())
+    assert "54.004" in text
+    assert "24 of 24 values are what arithmetic expects" in text
+
+
+def test_a_disagreement_shows_both_values() -> None:
+    study = studies.study(packets=10)
+    summary = tuple(replace(row, mean=54.2) if row.mean == 54.004 else row for row in study.summary)
+    text = shown(replace(study, summary=summary))
+    assert "54.200 ≠ 54.000" in text
+    assert "23 of 24 values" in text
+
+
+def test_steps_and_table1() -> None:
+    text = shown(studies.study(packets=10, steps=studies.STEPS, table1=studies.TABLE1))
+    missing = next(line for line in text.splitlines() if "looked for in vain" in line)
+    assert "✗" in missing
+    assert "✓" in next(line for line in text.splitlines() if "PBQ seq 7" in line)
+    assert "✗ Used (multicast); the draft: Used (unicast)" in text
+
+
+def test_failures_and_truncated_captures() -> None:
+    study = studies.study(packets=10)
+    failed = replace(study.results[0], failure="\n".join(["guest hung", *(f"[{line}] console" for line in range(30))]))
+    cut = replace(study.results[1], trace=replace(studies.EMPTY, truncated=("lma.pcap: breaks off",)))
+    text = shown(replace(study, results=(failed, cut, *study.results[2:])))
+    assert "no mobility, run 1 failed: guest hung" in text
+    assert "[29] console" in text
+    assert "[3] console" not in text
+    assert "PMIP, run 1: lma.pcap: breaks off" in text
+
+
+def test_nothing_measured() -> None:
+    study = studies.study(packets=1)
+    assert "nothing is expected by arithmetic" in shown(replace(study, summary=()))
+
+
+def test_progress_without_a_terminal_is_a_line_a_run() -> None:
+    target, out = console()
+    with terminal.Progress(2, target) as progress:
+        progress.started("fig1/[a]/1")
+        progress.finished("fig1/[a]/1", None)
+        progress.started("fig1/b/1")
+        progress.finished("fig1/b/1", "guest hung\nconsole")
+    assert out.getvalue().splitlines() == ["[1/2] fig1/[a]/1", "fig1/b/1: failed: guest hung"]
+
+
+def test_progress_on_a_terminal_names_what_runs_and_counts() -> None:
+    target, out = console(tty=True)
+    with terminal.Progress(2, target) as progress:
+        progress.started("fig1/[a]/1")
+        progress.started("fig1/b/1")
+        progress._bar.refresh()
+        assert "fig1/[a]/1, fig1/b/1" in out.getvalue()
+        progress.finished("fig1/[a]/1", "")
+        progress._bar.refresh()
+    assert "1/2" in out.getvalue()
+
+
+def test_bench() -> None:
+    target, out = console()
+    terminal.show_bench([("bring-up", "0.09", "0.10", True), ("run", "70 s", "60 s", False)], target)
+    assert "bring-up" in out.getvalue()
+    assert "✓" in out.getvalue()
+    assert "✗" in out.getvalue()
