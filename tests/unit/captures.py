@@ -1,0 +1,131 @@
+"""Captures made by hand: pcap files of LINUX_SLL2 records, and those that a trace would have left."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from agents import messages
+from experiments.records import Signal, Trace
+from experiments.scenario import Run
+from experiments.traffic import PORT, payload
+
+ETHERNET, TUNNEL, TUN = 1, 769, 65534
+IN, MULTICAST, OTHER, OUT = 0, 2, 3, 4
+IPV6, LLC = 0x86DD, 4
+MAG_MAC = "00:00:5e:00:52:13"
+CORE_MAC = "02:aa:00:00:00:01"
+
+
+@dataclass(frozen=True)
+class Record:
+    time: int
+    packet: bytes
+    direction: int = IN
+    kind: int = ETHERNET
+    mac: str = CORE_MAC
+    protocol: int = IPV6
+
+    def frame(self) -> bytes:
+        mac = bytes.fromhex(self.mac.replace(":", ""))
+        return struct.pack("!HHIHBB8s", self.protocol, 0, 2, self.kind, self.direction, 6, mac) + self.packet
+
+
+def pcap(records: Iterable[Record], order: str = "<", nanoseconds: bool = True, snaplen: int = 262144, link_type: int = 276) -> bytes:
+    magic, tick = (0xA1B23C4D, 1) if nanoseconds else (0xA1B2C3D4, 1000)
+    out = [struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snaplen, link_type)]
+    for record in records:
+        frame = record.frame()
+        second, rest = divmod(record.time, 1_000_000_000)
+        out.append(struct.pack(f"{order}IIII", second, rest // tick, len(frame[:snaplen]), len(frame)) + frame[:snaplen])
+    return b"".join(out)
+
+
+def ipv6(source: str, destination: str, protocol: int, data: bytes) -> bytes:
+    addresses = IPv6Address(source).packed + IPv6Address(destination).packed
+    return struct.pack("!IHBB", 6 << 28, len(data), protocol, 64) + addresses + data
+
+
+def numbered_packet(flow: int, sequence: int, source: str, destination: str, size: int = 100) -> bytes:
+    data = payload(flow, sequence, size)
+    return ipv6(source, destination, 17, struct.pack("!HHHH", 40000, PORT, 8 + len(data), 0) + data)
+
+
+def encapsulated(packet: bytes, source: str, destination: str) -> bytes:
+    return ipv6(source, destination, 41, packet)
+
+
+def render(trace: Trace, run: Run, folder: Path) -> None:
+    """Write the captures that would show ``trace``: each packet and message at each node where and when the trace has it."""
+    records: dict[str, list[Record]] = defaultdict(list)
+    hosts = {host.name: host for host in run.domain.hosts}
+    agents = {agent.name: str(agent.address) for agent in (*run.domain.mags, *((run.domain.lma,) if run.domain.lma else ()))}
+    for packet in trace.packets:
+        _render_packet(records, packet, run, hosts, agents)
+    for signal in trace.signals:
+        data = _octets(signal)
+        records[signal.sender].append(Record(signal.sent, data, OUT))
+        for node, time in signal.arrivals:
+            records[node].append(Record(time, data, MULTICAST if signal.tunnelled else IN))
+            if signal.tunnelled:
+                records[node].append(Record(time, data[40:], MULTICAST, TUNNEL))
+    for association in trace.associations:
+        records[association.mag].append(Record(association.time, bytes(6), 1, mac=hosts[association.node].mac, protocol=LLC))
+    for node in (*agents, *hosts):
+        ordered = sorted(records[node], key=lambda record: record.time)
+        (folder / f"{node}.pcap").write_bytes(pcap(ordered))
+
+
+def _render_packet(records, packet, run, hosts, agents):  # type: ignore[no-untyped-def]
+    flow = run.scenario.flows[packet.flow]
+    source, destination = hosts[flow.source], hosts[flow.destination]
+    plain = numbered_packet(
+        packet.flow, packet.sequence, str(source.home_network_prefix[1]), str(destination.home_network_prefix[1]), flow.size
+    )
+    records[flow.source].append(Record(packet.sent, plain, OUT, mac=source.mac))
+    for _ in range(packet.copies):
+        records[flow.destination].append(Record(packet.received, plain, IN, mac=MAG_MAC))
+    for node, time in packet.seen.items():
+        if node in hosts:
+            continue
+        outer = encapsulated(plain, agents[node], "2001:db8::77")
+        from_access = min((mag for mag in packet.seen if mag in agents), key=lambda mag: packet.seen[mag]) == node
+        if from_access:
+            records[node].append(Record(time, plain, IN, mac=source.mac))
+        else:
+            records[node].append(Record(time, encapsulated(plain, "2001:db8::76", agents[node]), IN))
+            records[node].append(Record(time, plain, IN, TUNNEL))
+        if node in packet.tunnelled:
+            records[node].append(Record(packet.tunnelled[node], plain, OUT, TUNNEL))
+            records[node].append(Record(packet.tunnelled[node], outer, OUT))
+        elif packet.received is not None and not from_access:
+            leaves = packet.received - round(run.domain.access.delay * 1e9)
+            records[node].append(Record(leaves, plain, OUT, mac=MAG_MAC))
+
+
+def _octets(signal: Signal) -> bytes:
+    options = {
+        "mn_id": signal.mn_id,
+        "alternate_care_of": None if signal.care_of is None else IPv6Address(signal.care_of),
+    }
+    if signal.kind == "BE":
+        message: messages.Message = messages.BindingError(status=signal.status or 0, home_address=IPv6Address(signal.home or "::"))
+    else:
+        options["home_network_prefixes"] = () if signal.home is None else (messages.IPv6Network(signal.home),)
+        update = {"sequence": signal.sequence, "lifetime": int((signal.lifetime or 0) // 4)}
+        made = {
+            "PBU": lambda: messages.ProxyBindingUpdate(**update, **options),
+            "PBQ": lambda: messages.ProxyBindingUpdate(query=True, **update, **options),
+            "PBA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, **update, **options),
+            "PQA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, query=True, **update, **options),
+            "UPN": lambda: messages.UpdateNotification(sequence=signal.sequence, notification_reason=2, **options),
+            "UPA": lambda: messages.UpdateNotificationAcknowledgement(sequence=signal.sequence, status=signal.status, **options),
+        }
+        message = made[signal.kind]()
+    source, destination = IPv6Address(signal.source), IPv6Address(signal.destination)
+    packet = messages.ipv6_packet(messages.encode(message), source, destination)
+    return encapsulated(packet, signal.source, signal.destination) if signal.tunnelled else packet

@@ -1,0 +1,181 @@
+"""The model against the closed forms of docs/model.md, for links of any delay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import EPOCH, MS, moving, run, still
+
+from experiments.model import expect
+from experiments.predict import predict
+from experiments.scenario import Flow, Move, Scenario
+from topologies.domain import LinkSettings
+from topologies.presets import star, tree
+
+DELAYS = st.integers(1, 40)
+ONE_MOVE = (Move(1.007, "mn1", "mag3"),)
+
+
+def links(a: float = 2, m: float = 5, anchor: float = 20, **more: float) -> dict[str, LinkSettings]:
+    """Star links with these delays in ms."""
+    made = {name: LinkSettings(delay / 1000, **more) for name, delay in (("access", a), ("mag", m), ("lma_link", anchor))}  # type: ignore[arg-type]
+    return made
+
+
+@given(DELAYS, DELAYS, DELAYS)
+@settings(max_examples=20, deadline=None)
+def test_delays_once_routes_stand_and_of_the_first_packet(a: int, m: int, anchor: int) -> None:
+    domain = star(**links(a, m, anchor))
+    quick = {"query.timeout": "10s"}
+    direct, detour = 2 * a + 2 * m, 2 * a + 2 * m + 2 * anchor
+    for scheme, delay, extra in (("pmip", detour, 0), ("s-pmip", direct, 2 * m + 2 * anchor), ("sd-pmip", direct, 4 * m)):
+        expected = expect(run(scheme, domain=domain, settings=quick))
+        assert expected["one_way_delay_ms"] == pytest.approx(delay)
+        assert expected["first_packet_delay_ms"] == pytest.approx(delay + extra)
+        assert expected["path_stretch"] == pytest.approx(delay / direct)
+        assert expected.get("buffer_wait_ms", 0) == pytest.approx(extra)
+        assert expected["packets_lost"] == 0
+
+
+@pytest.mark.parametrize(("scheme", "messages", "lma"), [("none", 0, 0), ("pmip", 0, 0), ("s-pmip", 2, 2), ("sd-pmip", 2, 0)])
+def test_signalling_of_a_new_session(scheme: str, messages: int, lma: int) -> None:
+    expected = expect(run(scheme))
+    assert (expected["signalling_messages"], expected["lma_control_messages"]) == (messages, lma)
+
+
+def test_a_query_goes_to_every_other_mag() -> None:
+    query = predict(run("sd-pmip", domain=star(mags=5))).signals[0]
+    assert [node for node, _ in query.arrivals] == ["mag2", "mag3", "mag4", "mag5"]
+
+
+def test_only_pmip_sends_data_through_the_lma() -> None:
+    assert {scheme: expect(run(scheme))["lma_data_packets"] for scheme in ("none", "pmip", "s-pmip", "sd-pmip")} == {
+        "none": 0,
+        "pmip": 100,
+        "s-pmip": 0,
+        "sd-pmip": 0,
+    }
+
+
+def interruption(scheme: str, policy: str, gap: float = 50, **delays: float) -> float:
+    this = run(scheme, policy, moving((replace(ONE_MOVE[0], l2_gap=gap / 1000),), 12.0), star(**links(**delays)))
+    return expect(this)["handover_interruption_ms"]
+
+
+def after(resumes: float, delay: float, a: float, moved: float = 1007.0) -> float:
+    """The interruption where packets that come to the new MAG from ``resumes`` ms on are delivered, ``delay`` ms after they were sent."""
+    interval = 10.0
+    reached = delay - a
+    last = (moved - delay) // interval * interval
+    first = -((reached - resumes) // interval) * interval
+    return max(first + reached, resumes) + 3 * a - (last + delay) - interval
+
+
+def test_interruptions_by_hand() -> None:
+    a, m, anchor, gap, moved = 2, 5, 20, 50, 1007.0
+    back = moved + gap
+    told = back + m + anchor
+    assert interruption("pmip", "anchor") == after(told + m + anchor, 54, a)
+    assert interruption("s-pmip", "notify") == after(told + anchor + m + 2 * m, 14, a)
+    assert interruption("sd-pmip", "notify") == after(back + 2 * m + 2 * m, 14, a)
+
+
+def test_error_in_sd_pmip_asks_again_after_a_retransmission() -> None:
+    stray = 1012.0
+    asked = stray + 10
+    answered = asked + 200 + 20
+    assert interruption("sd-pmip", "error") == answered + 10 + 4 + 2 - 1004 - 10
+
+
+def test_error_in_s_pmip_may_be_answered_too_early_once() -> None:
+    stray = 1012.0
+    asked = stray + 10
+    stale = asked + 50
+    again = stale + 10 + 10
+    answered = again + 50
+    assert interruption("s-pmip", "error") == answered + 10 + 4 + 2 - 1004 - 10
+    kinds = [signal.kind for signal in predict(run("s-pmip", "error", moving(ONE_MOVE, 2.0))).signals]
+    assert kinds.count("BE") == 2
+
+
+def test_expire_waits_for_the_route_to_lapse() -> None:
+    for scheme, query in (("s-pmip", 50), ("sd-pmip", 20)):
+        lapse = 2 + 8000 - 1000
+        asked = lapse + 10
+        first = -((-(asked + query)) // 10) * 10 + 2
+        assert interruption(scheme, "expire") == first + 10 + 4 + 2 - 1004 - 10
+
+
+def test_an_answer_holds_for_its_lifetime_and_is_asked_for_again_while_in_use() -> None:
+    sent = [s.sent for s in predict(run("s-pmip", scenario=still(22.0))).signals if s.kind == "PBQ"]
+    assert [(time - EPOCH) / MS for time in sent] == [2, 7012, 14022, 21032]
+    assert expect(run("s-pmip", scenario=still(22.0)))["packets_lost"] == 0
+
+
+def test_without_mobility_management_the_session_ends() -> None:
+    expected = expect(run("none", scenario=moving(ONE_MOVE, 3.0)))
+    assert expected["packets_lost"] == 300 - 100
+    assert expected["signalling_messages"] == 0
+
+
+def test_a_query_that_nobody_answers_fails_and_is_made_anew() -> None:
+    trace = predict(run("sd-pmip", "error", moving((Move(0.507, "mn1", "mag3", 9.0),), 12.0)))
+    asked = [(s.sent - EPOCH) / MS for s in trace.signals if s.kind == "PBQ"]
+    assert asked[1:6] == [522, 722, 1122, 1922, 3522]
+    failed = 522 + 6200
+    assert asked[6] == failed + 1000
+    assert trace.packets[-1].received is not None
+
+
+def test_a_full_buffer_drops_the_youngest() -> None:
+    trace = predict(run("s-pmip", settings={"buffer.packets": "2"}))
+    assert [packet.sequence for packet in trace.packets if packet.received is None] == [2, 3, 4, 5]
+    assert expect(run("s-pmip", settings={"buffer.packets": "0"}))["packets_lost"] == 6
+
+
+def test_first_packets_to_the_group_do_not_wait() -> None:
+    expected = expect(run("sd-pmip", settings={"first_packet": "multicast"}))
+    assert expected["first_packet_delay_ms"] == 14
+    assert expected["buffered_packets_max"] == 0
+
+
+def test_two_nodes_of_one_mag() -> None:
+    domain = star(mags=1)
+    assert expect(run("s-pmip", domain=domain))["one_way_delay_ms"] == 4
+    assert expect(run("s-pmip", domain=domain))["signalling_messages"] == 0
+    assert expect(run("pmip", domain=domain))["one_way_delay_ms"] == 54
+
+
+def test_a_tree_follows_its_paths() -> None:
+    expected = expect(run("s-pmip", domain=tree()))
+    assert expected["one_way_delay_ms"] == 14
+    assert expect(run("pmip", domain=tree()))["one_way_delay_ms"] == 2 * (2 + 5 + 5 + 20)
+
+
+def test_a_rate_adds_what_serialisation_costs() -> None:
+    plain, outer = (100 + 48 + 14) * 8 / 1000, (100 + 48 + 40 + 14) * 8 / 1000
+    expected = expect(run("sd-pmip", domain=star(**links(rate=1e6))))
+    assert expected["one_way_delay_ms"] == pytest.approx(14 + 2 * plain + 2 * outer)
+
+
+def test_a_moving_source_sends_nothing_in_the_gap() -> None:
+    scenario = Scenario(4.0, (Flow("mn1", "cn1", 0.0, 3.0),), ONE_MOVE)
+    expected = expect(run("sd-pmip", scenario=scenario))
+    assert expected["packets_sent"] == 300 - 5
+    assert expected["packets_lost"] == 0
+
+
+def test_chance_leaves_out_what_it_touches() -> None:
+    lossy = expect(run("pmip", domain=star(**links(loss=0.1))))
+    assert lossy["packets_lost"] == pytest.approx(100 * (1 - 0.9**6))
+    assert lossy["one_way_delay_ms"] == 54
+    assert "signalling_messages" not in lossy
+    assert "packets_lost" not in expect(run("pmip", scenario=moving(), domain=star(**links(loss=0.1))))
+    assert "packets_reordered" not in expect(run("pmip", domain=star(**links(jitter=0.001))))
+
+
+def test_refreshed_bindings_leave_signalling_open() -> None:
+    assert "signalling_messages" not in expect(run("pmip", settings={"binding.lifetime": "40s"}))

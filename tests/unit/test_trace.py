@@ -1,0 +1,208 @@
+"""From captures to a trace."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from captures import LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, render
+from runs import EPOCH, MS, moving, run, still
+
+from agents import messages
+from agents.schemes import SCHEMES
+from experiments.metrics import measure
+from experiments.pcap import CaptureFileError
+from experiments.predict import predict
+from experiments.records import Association, Packet, Signal, Trace
+from experiments.scenario import Move
+from experiments.trace import read_trace
+
+CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
+CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
+MAG1, MAG2, LMA = "2001:db8::1:1", "2001:db8::1:2", "2001:db8::1"
+CASES = [(scheme.name, policy) for scheme in SCHEMES.values() if scheme.home_prefixes for policy in scheme.policies]
+
+
+def write(folder: Path, **records: list[Record]) -> None:
+    for node in ("lma", "mag1", "mag2", "mag3", "cn1", "mn1"):
+        (folder / f"{node}.pcap").write_bytes(pcap(records.get(node, [])))
+
+
+def comparable(trace: Trace) -> list[Signal]:
+    """The signals without sizes, which hand-made messages do not share, and those of one moment in one order."""
+    return sorted((replace(signal, size=0) for signal in trace.signals), key=lambda signal: (signal.sent, signal.sender))
+
+
+@pytest.mark.parametrize(("scheme", "policy"), CASES)
+def test_what_was_put_into_captures_is_read_from_them(tmp_path: Path, scheme: str, policy: str) -> None:
+    this = run(scheme, policy, moving((Move(1.007, "mn1", "mag3"), Move(2.007, "mn1", "mag2")), 3.0), settings={"query.lifetime": "4s"})
+    expected = predict(this)
+    render(expected, this, tmp_path)
+    trace = read_trace(tmp_path, this)
+    assert trace.packets == expected.packets
+    assert comparable(trace) == comparable(expected)
+    assert trace.associations == expected.associations
+    assert (trace.lma_data_packets, trace.lma_data_bytes) == (expected.lma_data_packets, expected.lma_data_bytes)
+    assert trace.truncated == ()
+
+
+def test_a_packet_is_counted_once_however_often_a_node_shows_it(tmp_path: Path) -> None:
+    plain = numbered_packet(0, 7, CN, MN)
+    outer = encapsulated(plain, MAG1, MAG2)
+    at = EPOCH
+    write(
+        tmp_path,
+        cn1=[Record(at, plain, OUT, mac=CN_MAC)],
+        mag1=[
+            Record(at + 2 * MS, plain, mac=CN_MAC),
+            Record(at + 2 * MS + 1, plain, OUT, TUN),
+            Record(at + 22 * MS, plain, OUT, TUNNEL),
+            Record(at + 22 * MS + 1, outer, OUT),
+        ],
+        mag2=[Record(at + 32 * MS, outer), Record(at + 32 * MS + 1, plain, kind=TUNNEL), Record(at + 32 * MS + 2, plain, OUT, mac=MAG_MAC)],
+        mag3=[Record(at + 32 * MS, outer, OTHER)],
+        mn1=[Record(at + 34 * MS, plain, mac=MAG_MAC), Record(at + 35 * MS, plain, mac=MAG_MAC)],
+    )
+    (packet,) = read_trace(tmp_path, run("sd-pmip")).packets
+    seen = {"cn1": at, "mag1": at + 2 * MS, "mag2": at + 32 * MS, "mn1": at + 34 * MS}
+    assert packet == Packet(0, 7, at, at + 34 * MS, 2, seen, {"mag1": at + 22 * MS + 1})
+    assert packet.last_seen == "mn1"
+
+
+def test_only_test_packets_of_the_runs_flows_count(tmp_path: Path) -> None:
+    other_port = bytearray(numbered_packet(0, 0, CN, MN))
+    other_port[42:44] = (53).to_bytes(2, "big")
+    other_magic = numbered_packet(0, 1, CN, MN).replace(b"DMM1", b"DMM2")
+    packets = (bytes(other_port), other_magic, numbered_packet(5, 0, CN, MN), numbered_packet(0, 2, CN, MN))
+    write(tmp_path, cn1=[Record(EPOCH, packet, OUT) for packet in packets])
+    assert [(packet.flow, packet.sequence) for packet in read_trace(tmp_path, run("pmip")).packets] == [(0, 2)]
+
+
+def test_extension_headers_and_first_fragments_are_looked_through(tmp_path: Path) -> None:
+    inner = numbered_packet(0, 0, CN, MN)
+    limit = ipv6(MAG1, MAG2, 60, bytes((41, 0, 4, 1, 4, 1, 0, 0)) + inner)
+    fragment = ipv6(MAG1, MAG2, 44, bytes((41, 0, 0, 1, 0, 0, 0, 9)) + inner)
+    later = ipv6(MAG1, MAG2, 44, bytes((41, 0, 5, 1, 0, 0, 0, 9)) + inner)
+    records = [Record(EPOCH + n, packet) for n, packet in enumerate((later, fragment, limit))]
+    write(tmp_path, cn1=[Record(EPOCH, inner, OUT)], mag2=records)
+    (packet,) = read_trace(tmp_path, run("sd-pmip")).packets
+    assert packet.seen["mag2"] == EPOCH + 1
+
+
+def test_a_message_lost_has_no_arrivals_and_a_repeated_one_is_told_apart(tmp_path: Path) -> None:
+    query = messages.ProxyBindingUpdate(sequence=9, lifetime=2, query=True, home_network_prefixes=(messages.IPv6Network(f"{MN}/128"),))
+    packet = messages.ipv6_packet(messages.encode(query), messages.IPv6Address(MAG1), messages.IPv6Address(LMA))
+    write(
+        tmp_path,
+        mag1=[Record(EPOCH, packet, OUT), Record(EPOCH + 200 * MS, packet, OUT), Record(EPOCH + 200 * MS + 5, packet, OUT)],
+        lma=[Record(EPOCH + 225 * MS, packet), Record(EPOCH + 225 * MS + 5, packet)],
+    )
+    signals = read_trace(tmp_path, run("s-pmip")).signals
+    assert [signal.arrivals for signal in signals] == [(), (("lma", EPOCH + 225 * MS),), (("lma", EPOCH + 225 * MS + 5),)]
+    assert {(s.kind, s.sender, s.sequence, s.lifetime, s.home, s.size) for s in signals} == {("PBQ", "mag1", 9, 8.0, f"{MN}/128", 72)}
+
+
+def test_a_malformed_message_is_kept_with_its_reason(tmp_path: Path) -> None:
+    octets = bytes((59, 1, 5, 0, 0, 0, 0, 1, 0xC2, 0, 0, 2, 8, 200, 1, 0))
+    write(tmp_path, mag1=[Record(EPOCH, ipv6(MAG1, LMA, 135, octets), OUT)])
+    (signal,) = read_trace(tmp_path, run("pmip")).signals
+    assert signal.kind == "PBU"
+    assert signal.malformed is not None
+
+
+def test_advertisements_say_which_prefix(tmp_path: Path) -> None:
+    option = bytes((3, 4, 64, 0xC0)) + bytes(12) + messages.IPv6Address("2001:db8:100:1::").packed
+    advertisement = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0, 0x07, 0x08)) + bytes(8) + option)
+    write(tmp_path, mag2=[Record(EPOCH, advertisement, OUT, mac=MAG_MAC)], mn1=[Record(EPOCH + 2 * MS, advertisement, 2, mac=MAG_MAC)])
+    (signal,) = read_trace(tmp_path, run("pmip")).signals
+    assert (signal.kind, signal.home, signal.lifetime, signal.arrivals) == ("RA", "2001:db8:100:1::/64", 1800.0, (("mn1", EPOCH + 2 * MS),))
+
+
+def test_associations_and_the_last_packet_on_the_link_that_was_left(tmp_path: Path) -> None:
+    packet = numbered_packet(0, 0, CN, MN)
+    write(
+        tmp_path,
+        mag2=[
+            Record(EPOCH, bytes(6), 1, mac=MN_MAC, protocol=LLC),
+            Record(EPOCH + 5, packet, OUT, mac=MAG_MAC),
+            Record(EPOCH + 6, packet, OUT, mac="02:aa:00:00:00:02"),
+        ],
+        mag3=[Record(EPOCH + 9, bytes(6), 1, mac=mac, protocol=LLC) for mac in (MN_MAC, CN_MAC[:-1] + "9")],
+    )
+    expected = (Association("mn1", "mag2", EPOCH), Association("mn1", "mag3", EPOCH + 9, EPOCH + 5))
+    assert read_trace(tmp_path, run("pmip")).associations == expected
+
+
+def test_broken_and_missing_captures_are_named_and_the_others_read(tmp_path: Path) -> None:
+    packet = numbered_packet(0, 0, CN, MN)
+    write(
+        tmp_path, cn1=[Record(EPOCH, packet, OUT), Record(EPOCH + 1, numbered_packet(0, 1, CN, MN), OUT)], mn1=[Record(EPOCH + 9, packet)]
+    )
+    whole = (tmp_path / "cn1.pcap").read_bytes()
+    (tmp_path / "cn1.pcap").write_bytes(whole[:-3])
+    (tmp_path / "mag3.pcap").unlink()
+    (tmp_path / "lma.pcap").write_bytes(b"")
+    (tmp_path / "mag2.pcap").write_bytes(pcap([], link_type=1))
+    trace = read_trace(tmp_path, run("pmip"))
+    assert [packet.received for packet in trace.packets] == [EPOCH + 9]
+    assert set(trace.truncated) == {
+        "cn1.pcap: breaks off inside record 2",
+        "mag3.pcap: No such file or directory",
+        "lma.pcap: empty, expected a pcap file",
+        "mag2.pcap: link type 1, expected 276 (LINUX_SLL2)",
+    }
+
+
+def test_no_capture_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CaptureFileError, match=r"cn1\.pcap: No such file"):
+        read_trace(tmp_path, run("pmip"))
+
+
+def test_a_run_of_nothing_gives_an_empty_trace(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert read_trace(tmp_path, run("pmip")) == Trace((), (), (), 0, 0)
+
+
+def _children() -> float:
+    """Processor time of the programs that have ended, in s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is the oracle")
+def test_tshark_counts_the_same_and_takes_ten_times_as_long(tmp_path: Path) -> None:
+    this = run("s-pmip", "error", moving())
+    render(predict(this), this, tmp_path)
+    began = time.process_time()
+    trace = read_trace(tmp_path, this)
+    measure(trace, this)
+    ours = time.process_time() - began
+    found = {}
+    began = _children()
+    for path in sorted(tmp_path.glob("*.pcap")):
+        command = ["tshark", "-r", str(path), "-T", "fields"]
+        for name in ("frame.time_epoch", "sll.pkttype", "ipv6.src", "ipv6.dst", "udp.dstport", "mip6.mhtype", "_ws.malformed"):
+            command += ["-e", name]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        found[path.stem] = [line.split("\t") for line in lines]
+    theirs = _children() - began
+    assert len([row for row in found["cn1"] if row[1] == "4" and row[4] == "5213"]) == len(trace.packets)
+    received = [packet for packet in trace.packets if packet.received is not None]
+    assert len([row for row in found["mn1"] if row[1] == "0" and row[4] == "5213"]) == len(received)
+    messages_sent = [row for rows in found.values() for row in rows if row[1] == "4" and row[5]]
+    assert len(messages_sent) == len(trace.signals)
+    assert not [row for rows in found.values() for row in rows if row[6]]
+    times = sorted(row[0] for row in found["mn1"] if row[1] == "0")
+    assert times == [f"{p.received // 10**9}.{p.received % 10**9:09}" for p in received if p.received is not None]
+    assert theirs > 10 * ours, f"tshark {theirs:.2f} s, here {ours:.2f} s"
+
+
+def test_a_still_run_reads_the_same_twice(tmp_path: Path) -> None:
+    this = run("sd-pmip", scenario=still())
+    render(predict(this), this, tmp_path)
+    assert read_trace(tmp_path, this) == read_trace(tmp_path, this)
