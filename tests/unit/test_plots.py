@@ -13,7 +13,6 @@ from experiments.scenario import Case
 from experiments.study import Study
 from tests.unit import studies
 
-
 FEW = studies.CASES[1:3]
 
 
