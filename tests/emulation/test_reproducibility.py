@@ -1,0 +1,48 @@
+"""One seed, the same bytes: on an idle machine and on a busy one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.emulation.conftest import Emulation, declare
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    burners = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(2 * (os.cpu_count() or 1))]
+    for burner in burners:
+        burner.start()
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.join()
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pcap", ".jsonl", ".json")}
+
+
+def test_a_seed_gives_the_same_bytes_on_a_busy_machine(emulation: Emulation) -> None:
+    (idle,) = emulation.play(declare("handover", 2))
+    with _busy():
+        busy = emulation.again(declare("handover", 2))
+    assert set(_bytes(idle.folder)) >= {"cn1.pcap", "mn1.pcap", "mag1.pcap", "lma.pcap", "events.jsonl", "run.json"}
+    assert _bytes(idle.folder) == _bytes(busy.folder)
+    assert idle.metrics == busy.metrics
+
+
+def test_another_seed_gives_other_bytes(emulation: Emulation) -> None:
+    one, other = emulation.play(declare("fig1"), declare("fig1", seed=2))
+    assert _bytes(one.folder)["mag1.pcap"] != _bytes(other.folder)["mag1.pcap"]
+    assert one.metrics["one_way_delay_ms"] != 0
