@@ -17,6 +17,7 @@ MEMORY = Path("/dev/shm")
 GUEST_MEMORY = 1 << 30
 VIRTUAL_TIME = ("time-travel=inf-cpu", "time-travel-start=1704067200000000000")
 _PRIVATE = ".guest"
+_SYSTEM = ("/dev", "/proc", "/sys")
 _INIT = REPOSITORY / "engines" / "guest-init"
 _NEVER_RETURNED = 199
 _PANIC = "Kernel panic - not syncing: "
@@ -64,6 +65,8 @@ class UserModeLinux:
         results = job.results.absolute()
         if set(str(results)) & set(',"\\\n'):
             raise EngineError(f"{results}: a guest takes no comma, quotation mark, backslash or line feed in a path; name another folder")
+        if any(results.resolve().is_relative_to(system) for system in _SYSTEM):
+            raise EngineError(f"{results}: a guest has {', '.join(_SYSTEM)} of its own; name a results folder elsewhere")
         private = results / _PRIVATE
         try:
             private.mkdir(parents=True, exist_ok=True)

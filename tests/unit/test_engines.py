@@ -212,6 +212,12 @@ def test_a_results_path_that_a_guest_cannot_take(tmp_path: Path, name: str, monk
         asyncio.run(GUEST.run(job(tmp_path / name, "true")))
 
 
+def test_a_results_folder_that_a_guest_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
+    with pytest.raises(EngineError, match="elsewhere"):
+        asyncio.run(GUEST.run(job(Path("/dev/shm/results"), "true")))
+
+
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
     tarball(tmp_path, "file")
