@@ -67,7 +67,7 @@ class Settings:
     query_rate: float = 100.0
     buffer_packets: int = 1000
     buffer_bytes: int = 1_000_000
-    buffer_time: float = 5.0
+    buffer_time: float = 7.0
     update_timeout: float = 1.0
     update_tries: int = 3
     first_packet: FirstPacket = FirstPacket.BUFFER
