@@ -15,7 +15,8 @@ from experiments.records import Packet, Signal
 from experiments.study import RunResult, Step
 from topologies.domain import Domain
 
-_COLUMN = 165.0
+_COLUMN = 180.0
+_LABEL = 0.43
 _LEFT = 100.0
 _MARGIN = 430.0
 _TOP = 92.0
@@ -55,11 +56,12 @@ class _Arrow:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """Something that happened at a node without a message."""
+    """Something that happened at a node without a message; ``to`` is the node that it happened to, where that is another."""
 
     mark: _Mark
     detail: str
     lost: bool = False
+    to: str = ""
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ def _drawing(result: RunResult, steps: Sequence[Step], begin: int, end: int, pac
     for association in result.trace.associations:
         if begin <= association.time <= end or association.time in {step.time for step in steps}:
             mark = _Mark(association.time, association.mag, _SEND_ROW)
-            drawing.events.append(_Event(mark, f"{association.node} is associated with {association.mag}"))
+            drawing.events.append(_Event(mark, f"{association.node} is associated with {association.mag}", to=association.node))
     for step in steps:
         if step.time is not None and step.node is not None and _at(drawing, step) is None:
             drawing.events.append(_Event(_Mark(step.time, step.node, _SEND_ROW), step.evidence))
@@ -163,8 +165,9 @@ def _at(drawing: _Drawing, step: Step) -> _Mark | None:
     """The mark at which a step shows: that of its node nearest in time."""
     if step.time is None:
         return None
-    starts = [arrow.start for arrow in drawing.arrows] + [event.mark for event in drawing.events]
-    near = [mark for mark in starts if mark.node == step.node and abs(mark.time - step.time) <= _NEAR]
+    starts = [arrow.start for arrow in drawing.arrows if arrow.start.node == step.node]
+    starts += [event.mark for event in drawing.events if step.node in (event.mark.node, event.to)]
+    near = [mark for mark in starts if abs(mark.time - step.time) <= _NEAR]
     return min(near, key=lambda mark: abs(mark.time - (step.time or 0)), default=None)
 
 
@@ -195,7 +198,8 @@ def _home(signal: Signal) -> str:
         return signal.mn_id or ""
     if signal.kind in _DISCOVERY:
         return f"prefix {signal.home}"
-    return f"HoA {signal.home.removesuffix('/128')}" if signal.home.endswith("/128") else f"HNP {signal.home}"
+    home = signal.home.removesuffix("/128")
+    return f"HNP {home}" if "/" in home else f"HoA {home}"
 
 
 def _ends(arrivals: Sequence[tuple[str, int]]) -> tuple[_Mark, ...]:
@@ -312,9 +316,10 @@ def _svg(result: RunResult, drawing: _Drawing, columns: Sequence[str], steps: Se
             pieces.append(_line(40, y, detail_x - 8, y, style.RULE, 0.7))
             pieces.append(_text(detail_x, y + 4, detail, size=10.5))
     for arrow in drawing.arrows:
-        pieces += _arrow(arrow, at, zero)
+        pieces += _arrow(arrow, at)
     for event in drawing.events:
-        pieces += _event(event, at, zero)
+        pieces.append(_event(event, at))
+    pieces += _times(drawing, at, zero)
     taken: dict[float, int] = {}
     for step in steps:
         mark = _at(drawing, step)
@@ -360,7 +365,7 @@ def _head(domain: Domain, node: str, x: float) -> list[str]:
     ]
 
 
-def _arrow(arrow: _Arrow, at: dict[str, float], zero: int) -> list[str]:
+def _arrow(arrow: _Arrow, at: dict[str, float]) -> list[str]:
     start, x = arrow.start, at[arrow.start.node]
     pieces = []
     if arrow.waited is not None:
@@ -372,15 +377,14 @@ def _arrow(arrow: _Arrow, at: dict[str, float], zero: int) -> list[str]:
         pieces.append(_line(x, start.y, x + 46, start.y + 8, arrow.colour, 1.4, dashed=True))
         pieces.append(_text(x + 52, start.y + 13, "✕", colour="#b00020", size=13, anchor="middle"))
         pieces.append(_text(x + 24, start.y - 5, arrow.label, anchor="middle", weight="bold", colour=arrow.colour))
-        return [*pieces, _time(start, x, zero, left=True)]
+        return pieces
     for end in arrow.ends:
         pieces += _shaft(x, start.y, at[end.node], end.y, arrow)
-        pieces.append(_time(end, at[end.node], zero, left=at[end.node] < x))
     longest = max(arrow.ends, key=lambda end: abs(at[end.node] - x))
     far = at[longest.node]
     rightwards = far > x
     angle = math.degrees(math.atan2(longest.y - start.y, far - x)) if rightwards else math.degrees(math.atan2(start.y - longest.y, x - far))
-    nearest = x + math.copysign(_COLUMN / 2, far - x) if abs(far - x) > _COLUMN else (x + far) / 2
+    nearest = x + math.copysign(_LABEL * _COLUMN, far - x)
     share = (nearest - x) / (far - x)
     label_y = start.y + share * (longest.y - start.y)
     pieces.append(
@@ -388,7 +392,7 @@ def _arrow(arrow: _Arrow, at: dict[str, float], zero: int) -> list[str]:
         + _text(0, -6, arrow.label, anchor="middle", weight="bold", colour=arrow.colour)
         + "</g>"
     )
-    return [*pieces, _time(start, x, zero, left=rightwards)]
+    return pieces
 
 
 def _shaft(x1: float, y1: float, x2: float, y2: float, arrow: _Arrow) -> list[str]:
@@ -404,14 +408,22 @@ def _shaft(x1: float, y1: float, x2: float, y2: float, arrow: _Arrow) -> list[st
     return [*pieces, f'<polygon points="{tip}" fill="{arrow.colour}"/>']
 
 
-def _event(event: _Event, at: dict[str, float], zero: int) -> list[str]:
+def _event(event: _Event, at: dict[str, float]) -> str:
     x, y = at[event.mark.node], event.mark.y
     if event.lost:
-        symbol = _text(x, y + 5, "✕", anchor="middle", colour="#b00020", size=15, weight="bold")
-    else:
-        points = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
-        symbol = f'<polygon points="{points}" fill="#ffffff" stroke="{style.INK}" stroke-width="1.4"/>'
-    return [symbol, _time(event.mark, x, zero, left=True)]
+        return _text(x, y + 5, "✕", anchor="middle", colour="#b00020", size=15, weight="bold")
+    points = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
+    return f'<polygon points="{points}" fill="#ffffff" stroke="{style.INK}" stroke-width="1.4"/>'
+
+
+def _times(drawing: _Drawing, at: dict[str, float], zero: int) -> list[str]:
+    """The time of every mark, on the side of its node's line where its arrow is not."""
+    found = [_time(event.mark, at[event.mark.node], zero, left=True) for event in drawing.events]
+    for arrow in drawing.arrows:
+        x = at[arrow.start.node]
+        found += [_time(end, at[end.node], zero, left=at[end.node] < x) for end in arrow.ends]
+        found.append(_time(arrow.start, x, zero, left=all(at[end.node] > x for end in arrow.ends)))
+    return found
 
 
 def _circle(x: float, y: float, number: str) -> list[str]:

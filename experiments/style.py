@@ -79,7 +79,7 @@ METRICS: Mapping[str, MetricStyle] = MappingProxyType(
     {
         "one_way_delay_ms": MetricStyle("One-way delay", "median from the source's capture to the destination's, once routes stand", 3),
         "first_packet_delay_ms": MetricStyle("First packet", "the same for the first packet of the flow", 3),
-        "signalling_delay_ms": MetricStyle("Signalling", "from the first message of an exchange to its answer", 3),
+        "signalling_delay_ms": MetricStyle("Signalling delay", "from the first message of an exchange to its answer", 3),
         "buffer_wait_ms": MetricStyle("Buffer wait", "the longest that a packet waited in a MAG", 3),
         "handover_interruption_ms": MetricStyle(
             "Handover interruption", "last packet received before a handover to the first after, less the packet interval", 3
@@ -93,7 +93,7 @@ METRICS: Mapping[str, MetricStyle] = MappingProxyType(
         "signalling_messages": MetricStyle("Signalling messages", "Mobility Header messages, as their senders' captures show them"),
         "signalling_bytes": MetricStyle("Signalling bytes", "their IPv6 packets, outer headers included"),
         "lma_control_messages": MetricStyle("Messages at the LMA", "signalling messages that the LMA sent or received"),
-        "lma_data_packets": MetricStyle("Data through the LMA", "test packets that the LMA's capture shows"),
+        "lma_data_packets": MetricStyle("Data via LMA", "test packets that the LMA's capture shows"),
         "path_stretch": MetricStyle("Path stretch", "one-way delay over that of the shortest path", 3),
     }
 )

@@ -95,19 +95,19 @@ def _parts(study: Study) -> Iterable[Table | Text]:
 def summary_table(study: Study) -> Table:
     """A row a case, a column a headline metric; what disagrees with its expected value shows both."""
     present = [name for name in style.HEADLINE if any(row.metric == name for row in study.summary)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("scheme")
-    table.add_column("policy")
-    for name in present:
+    cases = study.experiment.cases
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("scheme", no_wrap=True)
+    table.add_column("policy", no_wrap=True)
+    columns = [[_measured(study.summary_of(case, name), _engine(study)) for case in cases] for name in present]
+    for name, values in zip(present, columns, strict=True):
         unit = next(row.unit for row in study.summary if row.metric == name)
-        table.add_column(style.metric_style(name).title + (" (ms)" if unit == "ms" else ""), justify="right")
-    for case in study.experiment.cases:
-        rows = (study.summary_of(case, name) for name in present)
-        table.add_row(
-            Text(style.title(case.scheme), style=style.colour(case.scheme)),
-            case.label,
-            *(_measured(row, _engine(study)) for row in rows),
-        )
+        heading = style.metric_style(name).title + (" (ms)" if unit == "ms" else "")
+        width = max([*(len(value) for value in values), *(len(word) for word in heading.split())])
+        table.add_column(heading, justify="right", width=width)
+    for index, case in enumerate(cases):
+        scheme = Text(style.title(case.scheme), style=style.colour(case.scheme))
+        table.add_row(scheme, case.label, *(values[index] for values in columns))
     return table
 
 
@@ -125,14 +125,19 @@ def _engine(study: Study) -> str:
 def _measured(row: SummaryRow | None, engine: str) -> Text:
     if row is None:
         return Text("\N{EN DASH}", style="dim")
-    value = style.number(row.mean, row.metric)
-    spread = f" ± {style.number(row.ci95, row.metric)}" if row.n > 1 and row.ci95 else ""
+    value = _number(row.mean, row.metric)
+    spread = f" ± {_number(row.ci95, row.metric)}" if row.n > 1 and row.ci95 else ""
     match agrees(row, engine):
         case None:
             return Text(value + spread)
         case True:
             return Text(value + spread, style=_GOOD)
-    return Text(f"{value}{spread} ≠ {style.number(row.expected or 0.0, row.metric)}", style=_BAD)
+    return Text(f"{value}{spread} ≠ {_number(row.expected or 0.0, row.metric)}", style=_BAD)
+
+
+def _number(value: float, metric: str) -> str:
+    """As in the report, but without spaces, at which a narrow terminal would break it."""
+    return style.number(value, metric).replace("\N{THIN SPACE}", "")
 
 
 def steps_table(study: Study) -> Table:

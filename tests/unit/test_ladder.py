@@ -84,6 +84,15 @@ def test_a_step_that_is_no_message_gets_a_row_of_its_own() -> None:
     assert "seen by chance" in words(ladder(run("s-pmip", "notify"), (step,)))
 
 
+def test_a_step_at_the_node_that_associates_is_numbered_at_the_association() -> None:
+    result = run("s-pmip", "notify")
+    step = Step(1, "MN attaches", "mn1 associates with mag2", result.trace.associations[1].time, "mn1")
+    svg = ladder(result, (step,))
+    assert "mn1 is associated with mag2" in words(svg)
+    assert step.evidence not in words(svg)
+    assert [x for text, x, _ in texts(svg) if text == "1"] == [columns(svg)["mag2"]]
+
+
 def test_a_multicast_query_reaches_every_mag() -> None:
     svg = ladder(run("sd-pmip", "error"), studies.STEPS[3:5])
     assert "mag1 to mag2 and mag3: PBQ seq 7" in description(svg)
