@@ -37,6 +37,9 @@ _NEVER = 1 << 62
 _IPV6 = 40
 _UDP = 8
 _ETHERNET = 14
+_NEIGHBOUR_DISCOVERY = 72
+_ROUTER_ADVERTISEMENT = 104
+_RESOLUTION = 3 * _SECOND
 _BINDING_ERROR_INTERVAL = _SECOND // 20
 _FAR = 3600 * _SECOND
 
@@ -53,7 +56,7 @@ class _Datagram:
     sequence: int
     destination: str
     size: int
-    sent: int
+    sent: int = 0
     received: int | None = None
     copies: int = 0
     seen: dict[str, int] = field(default_factory=dict)
@@ -62,11 +65,16 @@ class _Datagram:
 
 @dataclass(slots=True)
 class _Attachment:
-    """A host on a MAG's access link: ``served`` once the MAG forwards for it, ``resolved`` when its neighbour discovery is done."""
+    """A host on a MAG's access link.
+
+    ``served`` once the MAG forwards for it, ``router_known`` once the host has heard of the MAG; ``resolved`` is when the MAG's neighbour
+    discovery of the host is done, or None where it has not begun.
+    """
 
     mag: str
-    served: bool
-    resolved: int | None
+    served: bool = False
+    router_known: bool = False
+    resolved: int | None = None
     last_frame: int | None = None
 
 
@@ -114,12 +122,13 @@ class _Prediction:
         self._events: list[tuple[int, int, int, Callable[[], None]]] = []
         self._serial = 0
         self._now = run.epoch
-        self._at: dict[str, _Attachment | None] = {host.name: _Attachment(host.mag, True, run.epoch) for host in run.domain.hosts}
+        self._at: dict[str, _Attachment | None] = {host.name: _Attachment(host.mag, True, True, run.epoch) for host in run.domain.hosts}
         self._bindings = {host.name: _Binding(host.mag) for host in run.domain.hosts}
         self._relying: dict[str, dict[str, int]] = defaultdict(dict)
         self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
         self._told: dict[tuple[str, str, str], int] = {}
         self._sequences: dict[str, int] = defaultdict(int)
+        self._waiting: dict[str, list[_Datagram]] = defaultdict(list)
         self._datagrams: list[_Datagram] = []
         self._signals: list[Signal] = []
         self._associations: list[Association] = []
@@ -156,22 +165,38 @@ class _Prediction:
     # Packets
 
     def _sender(self, number: int, flow: Flow, sequence: int) -> Callable[[], None]:
-        def send() -> None:
-            attachment = self._at[flow.source]
-            if attachment is None:
-                return
-            datagram = _Datagram(number, sequence, flow.destination, _IPV6 + _UDP + flow.size, self._now)
-            datagram.seen[flow.source] = self._now
-            self._datagrams.append(datagram)
+        datagram = _Datagram(number, sequence, flow.destination, _IPV6 + _UDP + flow.size)
+        return lambda: self._submit(flow.source, datagram)
 
-            def arrive() -> None:
-                if self._at[flow.source] is attachment:
-                    attachment.last_frame = self._now
-                    self._from_access(attachment, datagram)
+    def _submit(self, host: str, datagram: _Datagram) -> None:
+        """A host that knows its router sends; another lets packets wait for an advertisement, until address resolution is given up."""
+        attachment = self._at[host]
+        if attachment is not None and attachment.router_known:
+            self._emit(host, attachment, datagram)
+            return
+        waiting = self._waiting[host]
+        waiting.append(datagram)
+        if len(waiting) == 1:
+            self._later(self._now + _RESOLUTION, lambda: waiting.clear() if waiting[:1] == [datagram] else None)
 
-            self._later(self._now + crossing(self._domain.access, datagram.size), arrive, packet=True)
+    def _emit(self, host: str, attachment: _Attachment, datagram: _Datagram) -> None:
+        datagram.sent = datagram.seen[host] = self._now
+        self._datagrams.append(datagram)
 
-        return send
+        def arrive() -> None:
+            if self._at[host] is attachment:
+                attachment.last_frame = self._now
+                self._from_access(attachment, datagram)
+
+        self._later(self._now + crossing(self._domain.access, datagram.size), arrive, packet=True)
+
+    def _advertised(self, host: str, attachment: _Attachment) -> None:
+        """The MAG's advertisement tells the host its router's link-layer address; what waited goes out."""
+        if self._at[host] is attachment:
+            attachment.router_known = True
+            for datagram in self._waiting[host]:
+                self._emit(host, attachment, datagram)
+            self._waiting[host].clear()
 
     def _from_access(self, source: _Attachment, datagram: _Datagram) -> None:
         mag, host = source.mag, datagram.destination
@@ -239,7 +264,7 @@ class _Prediction:
             return
         access = self._domain.access
         if attachment.resolved is None:
-            attachment.resolved = self._now + 2 * _ns(access.delay)
+            attachment.resolved = self._now + 2 * crossing(access, _NEIGHBOUR_DISCOVERY)
         leaves = max(self._now, attachment.resolved)
 
         def forward() -> None:
@@ -417,7 +442,7 @@ class _Prediction:
 
     def _attach(self, host: str, mag: str, last_frame: int | None) -> None:
         self._associations.append(Association(host, mag, self._now, last_frame))
-        attachment = self._at[host] = _Attachment(mag, False, None)
+        attachment = self._at[host] = _Attachment(mag)
         route = self._routes[mag, host]
         self._forget(route)
         route.query, route.failed_until = None, 0
@@ -428,6 +453,8 @@ class _Prediction:
 
     def _serve(self, host: str, attachment: _Attachment) -> None:
         attachment.served = True
+        heard = self._now + crossing(self._domain.access, _ROUTER_ADVERTISEMENT)
+        self._later(heard, lambda: self._advertised(host, attachment))
         route = self._routes[attachment.mag, host]
         waiting, route.waiting = route.waiting, []
         for datagram in waiting:

@@ -11,6 +11,7 @@ from runs import EPOCH, MS, moving, run, still
 
 from experiments.model import expect
 from experiments.predict import predict
+from experiments.records import Trace
 from experiments.scenario import Flow, Move, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
@@ -161,11 +162,21 @@ def test_a_rate_adds_what_serialisation_costs() -> None:
     assert expected["one_way_delay_ms"] == pytest.approx(14 + 2 * plain + 2 * outer)
 
 
-def test_a_moving_source_sends_nothing_in_the_gap() -> None:
-    scenario = Scenario(4.0, (Flow("mn1", "cn1", 0.0, 3.0),), ONE_MOVE)
-    expected = expect(run("sd-pmip", scenario=scenario))
-    assert expected["packets_sent"] == 300 - 5
-    assert expected["packets_lost"] == 0
+def from_mn(scheme: str, gap: float = 0.05) -> Trace:
+    return predict(run(scheme, scenario=Scenario(13.0, (Flow("mn1", "cn1", 0.0, 12.0),), (replace(ONE_MOVE[0], l2_gap=gap),))))
+
+
+@pytest.mark.parametrize(("scheme", "resumes"), [("sd-pmip", 1057 + 2), ("s-pmip", 1057 + 50 + 2), ("pmip", 1057 + 50 + 2)])
+def test_a_moving_source_waits_for_an_advertisement(scheme: str, resumes: int) -> None:
+    packets = from_mn(scheme).packets
+    assert len(packets) == 1200
+    assert [(packet.sent - EPOCH) / MS for packet in packets[100:102]] == [1000, resumes]
+    assert all(packet.received is not None for packet in packets)
+
+
+def test_a_source_that_is_away_for_long_gives_packets_up() -> None:
+    unsent = set(range(1200)) - {packet.sequence for packet in from_mn("sd-pmip", 5.0).packets}
+    assert unsent == set(range(101, 402))
 
 
 def test_chance_leaves_out_what_it_touches() -> None:
