@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import dataclass
 
 from engines.base import REPOSITORY, EngineError, Job, Outcome
-from engines.folders import COVERED, needed
+from engines.folders import temporary
 from engines.process import console, outcome, supervise, why
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ENVIRONMENT = {"PATH": _PATH, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+_ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 MODULES = "apt-get install linux-modules-extra-$(uname -r) (Ubuntu), dnf install kernel-modules-extra (Fedora)"
 _USER_NAMESPACES = (
     "run as root, or let users have namespaces: sysctl user.max_user_namespaces=10000 kernel.apparmor_restrict_unprivileged_userns=0"
@@ -113,10 +113,8 @@ class Native:
         return cls(platform.release())
 
     async def run(self, job: Job) -> Outcome:
-        seen = (*needed(), job.results.absolute())
-        private = [cover for cover in COVERED if not any(folder.is_relative_to(cover) for folder in seen)]
-        prepare = "".join(f"mount -t tmpfs tmpfs {cover} && " for cover in private)
-        script = f'{prepare}mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"'
+        tmp = str(temporary(job.results.absolute()))
+        script = f'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs {tmp} && mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"'
         command = (*unshare_command(), "sh", "-c", script, "sh", *job.command)
-        ended = await supervise(command, job, _ENVIRONMENT, cwd=REPOSITORY)
+        ended = await supervise(command, job, {**_ENVIRONMENT, "HOME": tmp, "TMPDIR": tmp}, cwd=REPOSITORY)
         return outcome(ended, why(ended, job.wall_limit, "the command"), console(job.log))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.base import REPOSITORY, EngineError, Job, Outcome
-from engines.folders import covered, needed
+from engines.folders import temporary
 from engines.kernel.build import Kernel
 from engines.process import console, outcome, supervise, why
 
@@ -17,7 +17,6 @@ MEMORY = Path("/dev/shm")
 GUEST_MEMORY = 1 << 30
 VIRTUAL_TIME = ("time-travel=inf-cpu", "time-travel-start=1704067200000000000")
 _PRIVATE = ".guest"
-_SYSTEM = ("/dev", "/proc", "/sys")
 _INIT = REPOSITORY / "engines" / "guest-init"
 _NEVER_RETURNED = 199
 _PANIC = "Kernel panic - not syncing: "
@@ -41,10 +40,9 @@ def memory_problem() -> str:
 
 
 def _job_script(job: Job, results: Path) -> str:
-    """What guest-init reads: the results folder, what is to be shown again below covered folders, and the command."""
-    keep = "".join(f"    show {shlex.quote(str(folder))} ro\n" for folder in needed() if covered(folder))
-    run = f"    cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}\n"
-    return f"results={shlex.quote(str(results))}\nkeep() {{\n{keep}    :\n}}\nrun() {{\n{run}}}\n"
+    """What guest-init reads: the results folder, the one for temporary files, and the command."""
+    run = f"cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}"
+    return f"results={shlex.quote(str(results))}\ntmp={temporary(results)}\nrun() {{\n    {run}\n}}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +63,13 @@ class UserModeLinux:
         results = job.results.absolute()
         if set(str(results)) & set(',"\\\n'):
             raise EngineError(f"{results}: a guest takes no comma, quotation mark, backslash or line feed in a path; name another folder")
-        if any(results.resolve().is_relative_to(system) for system in _SYSTEM):
-            raise EngineError(f"{results}: a guest has {', '.join(_SYSTEM)} of its own; name a results folder elsewhere")
+        script = _job_script(job, results)
         private = results / _PRIVATE
         try:
-            private.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(private, ignore_errors=True)
+            private.mkdir(parents=True)
             (private / "init").symlink_to(_INIT)
-            (private / "job").write_text(_job_script(job, results), encoding="utf-8")
+            (private / "job").write_text(script, encoding="utf-8")
         except OSError as error:
             raise EngineError(f"cannot write {results}: {error.strerror}; name a results folder that can be written") from error
         environment = {"TMPDIR": str(MEMORY), "UML_RANDOM_SEED": str(job.seed % 2**64)}

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,15 @@ def test_one_seed_gives_one_run_and_another_gives_another(run: Run) -> None:
     assert first == run(LOOK, name="again")[1]
     assert first != other
     assert first.splitlines()[0] == other.splitlines()[0], "the clock does not follow from the seed"
+
+
+def test_a_run_is_the_same_in_any_folder(virtual: Engine, run: Run) -> None:
+    """The kernel mixes its command line into its random numbers, and each step of a guest's set-up counts in the clock."""
+    here = run(LOOK)[1]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:
+        job = job_of(LOOK, Path(elsewhere) / "a b" / "c" / "d")
+        assert asyncio.run(virtual.run(job)).ok
+        assert job.log.read_text() == here
 
 
 def test_guests_side_by_side_are_as_alone(virtual: Engine, run: Run, tmp_path: Path) -> None:
@@ -205,7 +215,7 @@ async def cancelled(job):
     await asyncio.gather(task, return_exceptions=True)
 
 for user in (0, 1000):
-    folder = Path("/dev/shm") / str(user)
+    folder = Path("/srv") / str(user)
     folder.mkdir()
     if user:
         os.chown(folder, user, user)
@@ -234,9 +244,8 @@ def test_native_in_namespaces_of_its_own(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "native.py").write_text(NATIVE)
     python = f"PYTHONPATH={REPOSITORY} {sys.executable} {tmp_path}/run/native.py"
-    _, said = run(
-        f"chmod 666 /dev/net/tun; {python}; echo left: $(ps -e -o comm= | grep -c sleep), $(ip -o link | grep -c v0), $(ls -d /run/netns)"
-    )
+    left = "echo left: $(ps -e -o comm= | grep -c sleep), $(ip -o link | grep -c v0), $(ls -d /run/netns)"
+    _, said = run(f"mount -t tmpfs tmpfs /srv; chmod 666 /dev/net/tun; {python}; {left}")
     inside = "user 0, processes 4, interfaces ip6tnl0 lo sit0"
     assert [line for line in said.splitlines() if not line.startswith("ls:")] == [
         line

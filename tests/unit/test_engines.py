@@ -17,6 +17,7 @@ from engines import EngineError, Job, choose, doctor, native
 from engines import uml as uml_engine
 from engines.base import REPOSITORY
 from engines.choose import automatic
+from engines.folders import temporary
 from engines.kernel import build, source
 from engines.kernel.build import Kernel
 from engines.process import console, supervise, why
@@ -214,8 +215,14 @@ def test_a_results_path_that_a_guest_cannot_take(tmp_path: Path, name: str, monk
 
 def test_a_results_folder_that_a_guest_covers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
-    with pytest.raises(EngineError, match="elsewhere"):
+    with pytest.raises(EngineError, match="/dev of its own"):
         asyncio.run(GUEST.run(job(Path("/dev/shm/results"), "true")))
+
+
+def test_a_jobs_temporary_folder_hides_nothing_that_it_needs(tmp_path: Path) -> None:
+    needed = [tmp_path, REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)]
+    assert not any(path.resolve().is_relative_to(temporary(tmp_path)) for path in needed)
+    assert temporary(Path("/tmp/run")) != Path("/tmp")
 
 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
