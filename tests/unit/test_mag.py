@@ -445,7 +445,7 @@ class TestSPmip:
         assert gateway.receive(answer(request_of([send])), LMA, EPOCH) == [InstallRoute(prefix_of(2), MAG2)]
 
     def test_packets_are_not_held_for_ever(self) -> None:
-        gateway = serving()
+        gateway = serving(buffer_time=5.0)
         gateway.packet_for(MN, P1, EPOCH)
         assert (5.0, Drop((P1,), DropReason.BUFFER_TIMEOUT)) in timeouts(gateway, 6)
 
