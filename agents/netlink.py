@@ -150,4 +150,3 @@ def _answers(data: bytes) -> list[tuple[int, int]]:
             answers.append((sequence, -_ERROR.unpack_from(data, at + HEADER.size)[0]))
         at += (length + 3) & ~3
     return answers
-

@@ -73,9 +73,7 @@ class Scheme:
 
 _ROWS = (
     Scheme("none", "no mobility", ("MAG",), Architecture.NONE, False, Delivery.ROUTED, Query.NONE, ("none",)),
-    Scheme(
-        "pmip", "PMIP", ("MAG", "LMA"), Architecture.CENTRALIZED, True, Delivery.DATA_DRIVEN, Query.NONE, ("anchor",)
-    ),
+    Scheme("pmip", "PMIP", ("MAG", "LMA"), Architecture.CENTRALIZED, True, Delivery.DATA_DRIVEN, Query.NONE, ("anchor",)),
     Scheme(
         "s-pmip",
         "S-PMIP",

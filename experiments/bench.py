@@ -65,7 +65,6 @@ def _bringup() -> list[Figure]:
 
 def _build_dmmlab() -> Callable[[], None]:
     from topologies.build import Testbed
-
     from topologies.presets import star
 
     domain = star(mags=_MAGS, mns=_MAGS, cns=0)

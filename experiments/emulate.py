@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from topologies.build import Testbed
-
 from agents import daemon
 from agents.config import AgentConfig
 from agents.schemes import SCHEMES
@@ -24,6 +22,7 @@ from experiments import declarations, deploy, traffic
 from experiments.capture import Captures
 from experiments.scenario import Flow, Run
 from topologies.addresses import routed_prefix
+from topologies.build import Testbed
 
 _SECOND = 1_000_000_000
 _SETTLE = 3.0

@@ -8,8 +8,8 @@ EXPERIMENT = Experiment(
     title="Figure 2: SD-PMIP, steps 1 to 6",
     question=(
         "Does SD-PMIP run as draft section 3.3.1 has it? There is no LMA: the correspondent node's MAG asks all MAGs by multicast, the one "
-        "that serves the mobile node answers, and data goes straight to it. The draft's other reading, in which the first packets themselves "
-        "go to the group, is run beside it."
+        "that serves the mobile node answers, and data goes straight to it. The draft's other reading, in which the first packets "
+        "themselves go to the group, is run beside it."
     ),
     domain=star(),
     cases=(Case("sd-pmip", "error"), Case("sd-pmip", "error", {"first_packet": "multicast"}, "multicast")),

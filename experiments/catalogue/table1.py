@@ -7,8 +7,8 @@ EXPERIMENT = Experiment(
     name="table1",
     title="Table 1: what each scheme uses, and what its paths cost",
     question=(
-        "Which agents, binding updates, queries and paths does each scheme really use? Every cell of the draft's Table 1 is derived from what the "
-        "captures show, and set beside the draft's; the delays follow from the paths."
+        "Which agents, binding updates, queries and paths does each scheme really use? Every cell of the draft's Table 1 is derived from "
+        "what the captures show, and set beside the draft's; the delays follow from the paths."
     ),
     domain=star(),
     cases=(Case("pmip", "anchor"), Case("s-pmip", "notify"), Case("sd-pmip", "error")),

@@ -78,5 +78,3 @@ def test_events_follow_changes_only() -> None:
     states = [None, one, one, other, None, None]
     events = [list(associations.update(5, state)) for state in states]
     assert events == [[], [Attached(one)], [], [Detached(one), Attached(other)], [Detached(other)], []]
-
-
