@@ -1,0 +1,59 @@
+"""Results folders: nothing is overwritten, and latest moves at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from experiments import results
+from experiments.catalogue import CATALOGUE
+from experiments.declarations import from_json, to_json
+from experiments.results import Manifest, RunRecord
+from experiments.scenario import Run
+
+NOW = datetime(2024, 1, 1, 12, 30, 15, tzinfo=UTC)
+
+
+def test_each_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    names = [results.new_folder(tmp_path, "fig1", NOW).name for _ in range(3)]
+    assert names == ["20240101T123015Z-fig1", "20240101T123015Z-fig1-2", "20240101T123015Z-fig1-3"]
+
+
+def test_results_that_cannot_be_written_say_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(results.ResultsError, match=r"cannot write results to .*file.*--results"):
+        results.new_folder(tmp_path / "file", "fig1", NOW)
+
+
+def test_latest_moves_to_the_newest(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        results.point_latest(tmp_path / name)
+    assert (tmp_path / "latest").readlink() == Path("two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "one", "two"]
+
+
+def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
+    records = (RunRecord("s-pmip/notify/1", None, 3.5), RunRecord("s-pmip/notify/2", "kernel panic\nlast line", 1.0))
+    manifest = Manifest("dmmlab run", CATALOGUE["handover"], 2, 7, "virtual", "6.12", "2024", "abc", {"python": "3"}, 4.5, records)
+    results.write_manifest(tmp_path, manifest)
+    assert results.read_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_declaration_survives_json(name: str) -> None:
+    experiment = CATALOGUE[name]
+    for case in experiment.cases:
+        run = Run(name, experiment.domain, case, experiment.scenario, 1, 1, "virtual", {"query.lifetime": "12s"})
+        assert from_json(to_json(run), Run) == run
+        assert from_json(to_json(replace(run, epoch=1704067208 * 10**9)), Run) != run
+
+
+def test_cases_of_an_experiment_have_folders_of_their_own(tmp_path: Path) -> None:
+    for name, experiment in CATALOGUE.items():
+        runs = [Run(name, experiment.domain, case, experiment.scenario, 1, 1, "virtual") for case in experiment.cases]
+        folders = [results.run_folder(tmp_path, run) for run in runs]
+        assert len(set(folders)) == len(folders)

@@ -1,0 +1,98 @@
+"""Settings by dotted name: what they change, and what is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.config import FirstPacket, QueryFlag, Settings
+from experiments import settings
+from experiments.catalogue import CATALOGUE
+from experiments.selection import Selection, SelectionError, select
+from topologies.domain import LinkKind
+
+HANDOVER = CATALOGUE["handover"]
+
+
+def chosen(*assignments: str, **options: object) -> Selection:
+    selection = select(HANDOVER, assignments=assignments, **options)  # type: ignore[arg-type]
+    assert selection is not None
+    return selection
+
+
+def test_link_settings_change_the_domain() -> None:
+    domain = chosen("access.delay=3ms", "lma.delay=0.1s", "mag.loss=2%").experiment.domain
+    assert domain.access.delay == pytest.approx(0.003)
+    assert {link.settings.delay for link in domain.links if link.kind is LinkKind.LMA} == {0.1}
+    assert {link.settings.loss for link in domain.links if link.kind is LinkKind.MAG} == {0.02}
+
+
+def test_scenario_settings_change_flows_and_moves() -> None:
+    scenario = chosen("flow.rate=250", "flow.size=500", "move.gap=80ms").experiment.scenario
+    assert [(flow.rate, flow.size) for flow in scenario.flows] == [(250.0, 500)]
+    assert [move.l2_gap for move in scenario.moves] == [pytest.approx(0.08)] * 2
+
+
+def test_agent_settings_are_kept_by_name_and_read_by_type() -> None:
+    kept = chosen("query.lifetime=12s", "buffer.packets=0", "first_packet=multicast", "query.flag=unassigned").settings
+    assert kept == {"query.lifetime": "12s", "buffer.packets": "0", "first_packet": "multicast", "query.flag": "unassigned"}
+    read = settings.agent_settings(kept)
+    assert (read.query_lifetime, read.buffer_packets) == (12.0, 0)
+    assert (read.first_packet, read.query_flag) == (FirstPacket.MULTICAST, QueryFlag.UNASSIGNED)
+
+
+def test_every_agent_setting_can_be_given_its_own_default() -> None:
+    default = Settings()
+    texts = {
+        name: f"{getattr(default, field)}" + ("s" if isinstance(getattr(default, field), float) and field != "query_rate" else "")
+        for name, field in settings.AGENT_SETTINGS.items()
+    }
+    assert settings.agent_settings(texts) == default
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("access.delay", "expected name=value"),
+        ("acess.delay=3ms", "did you mean access.delay?"),
+        ("access.delay=3", "access.delay: expected"),
+        ("access.delay=3parsecs", "access.delay: expected"),
+        ("access.loss=130%", "access.loss: expected"),
+        ("buffer.packets=-1", "buffer.packets: expected a whole number"),
+        ("first_packet=drop", "first_packet: expected buffer or multicast"),
+        ("flow.rate=0", "flow.rate: expected a number above 0"),
+        ("query.rate=nan", "query.rate: expected a number above 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(text: str, says: str) -> None:
+    with pytest.raises(settings.SettingError, match=says.replace("?", "[?]")) as refused:
+        chosen(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_schemes_and_policies_select_cases() -> None:
+    cases = chosen(schemes=["sd-pmip", "pmip"]).experiment.cases
+    assert [(case.scheme, case.policy) for case in cases] == [("pmip", "anchor"), ("sd-pmip", "error"), ("sd-pmip", "expire")]
+    everything = chosen(schemes=["s-pmip"], policies=["all"]).experiment.cases
+    assert {case.policy for case in everything} >= {"notify", "error", "expire"}
+    assert select(CATALOGUE["fig1"], schemes=["pmip"]) is None
+
+
+def test_a_policy_or_a_network_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(SelectionError, match="no policy is called 'hope'"):
+        chosen(policies=["hope"])
+
+
+def test_a_network_without_the_scenario_s_nodes_is_refused(tmp_path: object) -> None:
+    with pytest.raises(SelectionError, match="needs mag3"):
+        select(CATALOGUE["handover"], domain=_small_domain(tmp_path))
+
+
+def _small_domain(folder: object) -> str:
+    path = f"{folder}/small.toml"
+    with open(path, "w") as file:
+        file.write(
+            'name = "small"\n[access]\ndelay = "2ms"\n[[mags]]\nname = "mag1"\n[[mags]]\nname = "mag2"\n'
+            '[[hosts]]\nname = "cn1"\nmag = "mag1"\n[[hosts]]\nname = "mn1"\nmag = "mag2"\n'
+            '[[core]]\nname = "s1"\n[[links]]\na = "mag1"\nb = "s1"\n[[links]]\na = "mag2"\nb = "s1"\n'
+        )
+    return path
