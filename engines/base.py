@@ -14,6 +14,17 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that stands in an engine's way, and what mends it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A command to run on an engine.
 

@@ -44,7 +44,7 @@ def choose(name: str) -> Engine:
             if platform.machine() != MACHINE:
                 raise EngineError(f"engine {name} runs on {MACHINE} only and this is {platform.machine()}: use --engine native")
             if problem := memory_problem():
-                raise EngineError(problem)
+                raise EngineError(str(problem))
             return UserModeLinux(name, virtual=name == "virtual", built=ensure())
         case "native":
             return Native.probed()

@@ -126,8 +126,11 @@ def _guests() -> Iterator[Row]:
     if platform.machine() != MACHINE:
         return
     yield from _building()
-    problem, _, remedy = memory_problem().partition(": ")
-    yield Row(str(MEMORY), State.MISSING if problem else State.OK, problem or "room enough, and executable", remedy)
+    problem = memory_problem()
+    if problem:
+        yield Row(str(MEMORY), State.MISSING, problem.what, problem.remedy)
+    else:
+        yield Row(str(MEMORY), State.OK, "room enough, and executable")
     kernel = _kernel()
     if isinstance(kernel, Row):
         yield kernel
@@ -153,10 +156,10 @@ def _boot(kernel: Kernel) -> Row:
 def _host() -> Iterator[Row]:
     """What the engine ``native`` needs; a machine where guests boot does without."""
     without = State.LIMITED if automatic().name != "native" else State.MISSING
-    problem, _, remedy = namespace_problem().partition(": ")
-    yield Row("namespaces", without if problem else State.OK, problem or "can be made", remedy)
-    if problem:
+    if problem := namespace_problem():
+        yield Row("namespaces", without, problem.what, problem.remedy)
         return
+    yield Row("namespaces", State.OK, "can be made")
     found = probe()
     for tried in found:
         remedy = tried.feature.remedy if tried.problem else ""

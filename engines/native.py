@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from engines.base import REPOSITORY, EngineError, Job, Outcome
+from engines.base import REPOSITORY, EngineError, Job, Outcome, Problem
 from engines.folders import temporary
 from engines.process import console, outcome, supervise, why
 
@@ -68,16 +68,16 @@ def unshare_command() -> tuple[str, ...]:
     return ("unshare", *user, "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--")
 
 
-def namespace_problem() -> str:
-    """Why this user cannot have namespaces, with the remedy; empty where they can be had."""
+def namespace_problem() -> Problem | None:
+    """Why this user cannot have namespaces, or None where they can be had."""
     if not shutil.which("unshare", path=_PATH):
-        return "there is no unshare: apt-get install util-linux"
+        return Problem("there is no unshare", "apt-get install util-linux")
     tried = subprocess.run((*unshare_command(), "true"), env=_ENVIRONMENT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if tried.returncode == 0:
-        return ""
+        return None
     said = tried.stderr.strip().splitlines()
     remedy = "run outside of this container, or give it more privileges" if os.geteuid() == 0 else _USER_NAMESPACES
-    return f"no namespaces ({said[-1] if said else 'unshare failed'}): {remedy}"
+    return Problem(f"no namespaces ({said[-1] if said else 'unshare failed'})", remedy)
 
 
 def probe() -> tuple[Probe, ...]:

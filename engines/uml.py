@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.base import REPOSITORY, EngineError, Job, Outcome
+from engines.base import REPOSITORY, EngineError, Job, Outcome, Problem
 from engines.folders import temporary
 from engines.kernel.build import Kernel
 from engines.process import console, outcome, supervise, why
@@ -22,21 +22,21 @@ _NEVER_RETURNED = 199
 _PANIC = "Kernel panic - not syncing: "
 
 
-def memory_problem() -> str:
-    """Why no guest can have its memory in a file of /dev/shm, with the remedy; empty where one can."""
-    remedy = f"mount -o remount,exec,size=4G {MEMORY}"
+def memory_problem() -> Problem | None:
+    """Why no guest can have its memory in a file of /dev/shm, or None where one can."""
+    remount = f"mount -o remount,exec,size=4G {MEMORY}"
     try:
         state = os.statvfs(MEMORY)
     except OSError:
-        return f"there is no {MEMORY} for a guest's memory: mount -t tmpfs -o mode=1777,size=4G tmpfs {MEMORY}"
+        return Problem(f"there is no {MEMORY} for a guest's memory", f"mount -t tmpfs -o mode=1777,size=4G tmpfs {MEMORY}")
     if state.f_flag & os.ST_NOEXEC:
-        return f"{MEMORY} is mounted noexec and a guest's memory must be executable: {remedy}"
+        return Problem(f"{MEMORY} is mounted noexec and a guest's memory must be executable", remount)
     if not os.access(MEMORY, os.W_OK | os.X_OK):
-        return f"{MEMORY} cannot be written: chmod 1777 {MEMORY}"
+        return Problem(f"{MEMORY} cannot be written", f"chmod 1777 {MEMORY}")
     free = state.f_bavail * state.f_frsize
     if free < GUEST_MEMORY:
-        return f"{MEMORY} has {free >> 20} MB free and a guest needs {GUEST_MEMORY >> 20} MB: {remedy}"
-    return ""
+        return Problem(f"{MEMORY} has {free >> 20} MB free and a guest needs {GUEST_MEMORY >> 20} MB", remount)
+    return None
 
 
 def _job_script(job: Job, results: Path) -> str:
@@ -59,7 +59,7 @@ class UserModeLinux:
 
     async def run(self, job: Job) -> Outcome:
         if problem := memory_problem():
-            raise EngineError(problem)
+            raise EngineError(str(problem))
         results = job.results.absolute()
         if set(str(results)) & set(',"\\\n'):
             raise EngineError(f"{results}: a guest takes no comma, quotation mark, backslash or line feed in a path; name another folder")

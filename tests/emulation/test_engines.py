@@ -87,11 +87,11 @@ def test_real_time_waits(run: Run) -> None:
 
 
 def test_a_guest_writes_to_its_results_and_nowhere_else(run: Run, tmp_path: Path) -> None:
-    _, said = run(f"pwd; for folder in {tmp_path}/run /tmp {REPOSITORY} {tmp_path} /root; do echo written >$folder/written; done")
+    _, said = run(f"pwd; for folder in {tmp_path}/run /tmp {REPOSITORY} {tmp_path} {Path.home()}; do echo written >$folder/written; done")
     assert said.splitlines()[0] == str(REPOSITORY)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["run", "run/console.log", "run/written"]
     assert (tmp_path / "run" / "written").read_text() == "written\n"
-    assert not any((folder / "written").exists() for folder in (Path("/tmp"), REPOSITORY, Path("/root")))
+    assert not any((folder / "written").exists() for folder in (Path("/tmp"), REPOSITORY, Path.home()))
 
 
 def test_what_is_left_running_does_not_keep_a_guest(run: Run) -> None:
@@ -117,7 +117,7 @@ def test_paths_with_spaces_and_arguments_with_quotes(virtual: Engine, tmp_path: 
     ("command", "reason"),
     [
         ("echo before; exit 3", "exit status 3"),
-        ("echo before; halt -f || poweroff -f || kill -9 1; sleep 1000", "the guest stopped before its command ended"),
+        ("echo before; perl -e 'syscall 169, 0xfee1dead, 672274793, 0x4321fedc, 0'", "the guest stopped before its command ended"),
     ],
 )
 def test_how_a_guest_fails_is_reported(run: Run, command: str, reason: str) -> None:
@@ -156,7 +156,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda death: death.name)
 def test_nothing_outlives_the_command(virtual: Engine, tmp_path: Path, death: signal.Signals) -> None:
-    memory = set(os.listdir("/dev/shm"))
+    memory = guest_memory()
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.DEVNULL, process_group=0)
     try:
         assert within(30, lambda: all("up" in (tmp_path / name / "console.log").read_text() for name in "ab"))
@@ -168,7 +168,12 @@ def test_nothing_outlives_the_command(virtual: Engine, tmp_path: Path, death: si
         driver.wait()
     assert within(5, lambda: not guests(tmp_path))
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "a/console.log", "b", "b/console.log"]
-    assert set(os.listdir("/dev/shm")) <= memory
+    assert guest_memory() <= memory
+
+
+def guest_memory() -> set[str]:
+    """The files of guests' memory that have a name."""
+    return {name for name in os.listdir("/dev/shm") if name.startswith("vm_file")}
 
 
 def within(limit: float, holds: Callable[[], bool]) -> bool:
@@ -215,7 +220,7 @@ async def cancelled(job):
     await asyncio.gather(task, return_exceptions=True)
 
 for user in (0, 1000):
-    folder = Path("/srv") / str(user)
+    folder = Path(os.environ["TMPDIR"]) / str(user)
     folder.mkdir()
     if user:
         os.chown(folder, user, user)
@@ -245,7 +250,7 @@ def test_native_in_namespaces_of_its_own(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run" / "native.py").write_text(NATIVE)
     python = f"PYTHONPATH={REPOSITORY} {sys.executable} {tmp_path}/run/native.py"
     left = "echo left: $(ps -e -o comm= | grep -c sleep), $(ip -o link | grep -c v0), $(ls -d /run/netns)"
-    _, said = run(f"mount -t tmpfs tmpfs /srv; chmod 666 /dev/net/tun; {python}; {left}")
+    _, said = run(f"chmod 666 /dev/net/tun; {python}; {left}")
     inside = "user 0, processes 4, interfaces ip6tnl0 lo sit0"
     assert [line for line in said.splitlines() if not line.startswith("ls:")] == [
         line

@@ -193,7 +193,7 @@ def test_an_unknown_engine_is_told_the_known_ones() -> None:
 
 def test_native_names_what_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     netem = next(feature for feature in native.FEATURES if feature.name == "netem")
-    monkeypatch.setattr(native, "namespace_problem", lambda: "")
+    monkeypatch.setattr(native, "namespace_problem", lambda: None)
     monkeypatch.setattr(native, "probe", lambda: (native.Probe(netem, "Error: unknown"),))
     with pytest.raises(EngineError, match=r"netem \(modprobe sch_netem\)"):
         native.Native.probed()
@@ -208,13 +208,13 @@ GUEST = UserModeLinux("virtual", virtual=True, built=Kernel(Path("/nowhere/linux
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a" * 255 + "/" + "/".join(["b" * 255] * 15)])
 def test_a_results_path_that_a_guest_cannot_take(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
     with pytest.raises(EngineError, match="name a"):
         asyncio.run(GUEST.run(job(tmp_path / name, "true")))
 
 
 def test_a_results_folder_that_a_guest_covers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
     with pytest.raises(EngineError, match="/dev of its own"):
         asyncio.run(GUEST.run(job(Path("/dev/shm/results"), "true")))
 
@@ -226,14 +226,14 @@ def test_a_jobs_temporary_folder_hides_nothing_that_it_needs(tmp_path: Path) -> 
 
 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
     tarball(tmp_path, "file")
     with pytest.raises(EngineError, match="cannot write"):
         asyncio.run(GUEST.run(job(tmp_path / "file" / "run", "true")))
 
 
 def test_a_guest_that_cannot_start_leaves_nothing_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: "")
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
     with pytest.raises(EngineError, match="cannot start"):
         asyncio.run(GUEST.run(job(tmp_path, "true")))
     assert [path.name for path in tmp_path.iterdir()] == ["console.log"]
@@ -241,10 +241,10 @@ def test_a_guest_that_cannot_start_leaves_nothing_private(tmp_path: Path, monkey
 
 def test_no_room_for_a_guests_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(uml_engine, "MEMORY", tmp_path / "absent")
-    assert "mount -t tmpfs" in uml_engine.memory_problem()
+    assert "mount -t tmpfs" in str(uml_engine.memory_problem())
     monkeypatch.setattr(uml_engine, "MEMORY", tmp_path)
     monkeypatch.setattr(uml_engine, "GUEST_MEMORY", 1 << 60)
-    assert "remount" in uml_engine.memory_problem()
+    assert "remount" in str(uml_engine.memory_problem())
 
 
 @pytest.mark.parametrize(
