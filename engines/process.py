@@ -8,8 +8,9 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from engines.base import EngineError, Job, Outcome
 
 CONSOLE_LINES = 15
 _PR_SET_PDEATHSIG = 1
+# A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group goes when this
+# process's end of a pipe does.
+_GUARD = ("/bin/sh", "-c", 'read word || kill -KILL -- "-$0"')
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,15 +68,26 @@ async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, 
         except OSError as error:
             raise EngineError(f"cannot start {command[0]}: {error.strerror}; `dmmlab doctor` says what is missing") from error
     status = None
-    try:
-        with contextlib.suppress(TimeoutError):
-            status = await asyncio.wait_for(process.wait(), job.wall_limit)
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+    with _guarded(process.pid):
+        try:
+            with contextlib.suppress(TimeoutError):
+                status = await asyncio.wait_for(process.wait(), job.wall_limit)
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
     return Ended(status, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _guarded(group: int) -> Iterator[None]:
+    """Within, a process group that is killed should this process end without leaving."""
+    guard = subprocess.Popen([*_GUARD, str(group)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.communicate(b"\n")
 
 
 def console(log: Path) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""The command as a user types it: the files it leaves, analysing them again, and ending it in the middle."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.emulation.conftest import Emulation
+
+DMMLAB = (sys.executable, "-m", "experiments.cli")
+
+
+def dmmlab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*DMMLAB, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def results(emulation: Emulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    done = dmmlab("run", "fig1", "--runs", "2", "--set", "access.delay=3ms", "--results", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_a_run_leaves_what_the_readme_says(results: Path) -> None:
+    latest = results / "latest"
+    assert latest.is_symlink()
+    manifest = json.loads((latest / "manifest.json").read_text())
+    assert [run["failure"] for run in manifest["runs"]] == [None, None]
+    assert manifest["engine"] == "virtual"
+    for number in ("1", "2"):
+        run = latest / "s-pmip" / "notify" / number
+        captures = {path.stem for path in run.glob("*.pcap")}
+        assert captures == {"cn1", "lma", "mag1", "mag2", "mag3", "mn1"}
+        assert all("time" in json.loads(line) for line in (run / "events.jsonl").read_text().splitlines())
+    rows = list(csv.DictReader((latest / "metrics.csv").open()))
+    first = {row["run"]: float(row["value"]) for row in rows if row["metric"] == "first_packet_delay_ms"}
+    assert first == {"1": pytest.approx(66.0, abs=0.05), "2": pytest.approx(66.0, abs=0.05)}
+    assert "<svg" in (latest / "index.html").read_text()
+    assert list(latest.glob("*.png"))
+
+
+def test_analysing_again_gives_the_same_numbers(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results / "latest", copy)
+    for name in ("metrics.csv", "summary.csv", "index.html"):
+        (copy / name).unlink()
+    done = dmmlab("analyse", str(copy))
+    assert done.returncode == 0, done.stderr
+    for name in ("metrics.csv", "summary.csv", "index.html"):
+        assert (copy / name).read_bytes() == (results / "latest" / name).read_bytes(), name
+
+
+def test_a_truncated_capture_is_read_to_where_it_breaks(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results / "latest", copy)
+    capture = copy / "s-pmip" / "notify" / "1" / "mn1.pcap"
+    capture.write_bytes(capture.read_bytes()[:-1000])
+    assert dmmlab("analyse", str(copy)).returncode == 0
+    assert "mn1.pcap" in (copy / "index.html").read_text()
+    rows = list(csv.DictReader((copy / "metrics.csv").open()))
+    lost = {row["run"]: int(float(row["value"])) for row in rows if row["metric"] == "packets_lost"}
+    assert 0 < lost["1"] < 20
+    assert lost["2"] == 0
+
+
+def _guests() -> set[str]:
+    """Processes that are a User-Mode Linux kernel."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "exe").readlink().name == "linux":
+                found.add(process.name)
+    return found
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ending_the_command_leaves_nothing_behind(emulation: Emulation, tmp_path: Path, end: signal.Signals) -> None:
+    before, shared = _guests(), set(os.listdir("/dev/shm"))
+    command = subprocess.Popen(
+        [*DMMLAB, "run", "handover", "--results", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not _guests() - before:
+        assert command.poll() is None
+        time.sleep(0.05)
+    command.send_signal(end)
+    _, errors = command.communicate(timeout=60)
+    for _ in range(100):
+        if not _guests() - before:
+            break
+        time.sleep(0.05)
+    assert _guests() - before == set()
+    assert set(os.listdir("/dev/shm")) <= shared
+    assert not (tmp_path / "latest").exists()
+    if end != signal.SIGKILL:
+        assert command.returncode == 130
+        assert "nothing is left running" in errors
