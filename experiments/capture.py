@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class CaptureError(RuntimeError):
-    """A capture could not be started; the message is tcpdump's own."""
+    """A capture could not be started or broke off; the message is tcpdump's own."""
 
 
 class Captures:
@@ -47,10 +47,12 @@ class Captures:
         raise CaptureError(f"the capture at {name} did not start: {' '.join(lines)}")
 
     def stop(self) -> None:
-        """End the captures; what they saw is in their files when this returns."""
-        for process in self._running.values():
+        """End the captures; what they saw is in their files when this returns. CaptureError names those that had broken off."""
+        running, self._running = self._running, {}
+        for process in running.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGTERM)
-        for process in self._running.values():
-            process.communicate()
-        self._running.clear()
+        said = {name: process.communicate()[1].decode(errors="replace") for name, process in running.items()}
+        broken = [f"{name}: {said[name].strip()}" for name, process in running.items() if process.returncode]
+        if broken:
+            raise CaptureError(f"captures broke off: {'; '.join(broken)}")

@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _expected_failures() as error:
         print(f"dmmlab: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"dmmlab: {error.filename or 'writing'}: {error.strerror}; what was complete is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("dmmlab: interrupted; nothing is left running", file=sys.stderr)
         return 130

@@ -74,10 +74,13 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json, whole or not at all."""
+    """Write manifest.json, whole or not at all; ResultsError where it cannot be written."""
     part = folder / f"{MANIFEST}.part"
-    part.write_bytes(declarations.to_json(manifest))
-    part.replace(folder / MANIFEST)
+    try:
+        part.write_bytes(declarations.to_json(manifest))
+        part.replace(folder / MANIFEST)
+    except OSError as error:
+        raise ResultsError(f"cannot write {folder / MANIFEST}: {error.strerror}; what was complete is kept") from None
 
 
 def read_manifest(folder: Path) -> Manifest:

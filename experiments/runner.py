@@ -99,7 +99,16 @@ async def _all(plans: Sequence[Plan], engine: Engine, at_once: int) -> list[Stud
                 tasks = [group.create_task(_experiment(plan, engine, places, analysts, progress)) for plan in plans]
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+        except BaseExceptionGroup as group_of_errors:
+            raise _first(group_of_errors) from None
     return [task.result() for task in tasks]
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first; the rest of a group followed from its cancelling."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _experiment(
