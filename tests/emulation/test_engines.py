@@ -157,7 +157,13 @@ asyncio.run(main())
 @pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda death: death.name)
 def test_nothing_outlives_the_command(virtual: Engine, tmp_path: Path, death: signal.Signals) -> None:
     memory = guest_memory()
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.DEVNULL, process_group=0)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        cwd=REPOSITORY,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     try:
         assert within(30, lambda: all("up" in (tmp_path / name / "console.log").read_text() for name in "ab"))
         assert len(guests(tmp_path)) >= 2
