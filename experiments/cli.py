@@ -1,4 +1,4 @@
-"""The command line: ``dmmlab run``, ``analyse``, ``list`` and ``doctor``."""
+"""The command line: ``dmmlab run``, ``analyse``, ``compare``, ``list`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ examples:
   dmmlab run handover --scheme sd-pmip --set access.delay=3ms
   dmmlab run fig1 --engine uml                 the same kernel in real time
   dmmlab analyse results/latest                metrics, figures and report again, from the captures alone
+  dmmlab compare results/latest                the same bytes as the reference run? the same numbers?
   dmmlab list settings                         everything that --set takes
   dmmlab doctor                                what this machine can do, and what would mend what it cannot
 """
@@ -94,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     analyse.add_argument("folder", type=Path, metavar="DIR", help="a folder that `dmmlab run` left, such as results/latest")
     analyse.set_defaults(do=_analyse)
 
+    compare = commands.add_parser("compare", help="compare a run with the reference run that comes with the project")
+    compare.add_argument("folder", type=Path, metavar="DIR", help="a folder that `dmmlab run` left")
+    compare.set_defaults(do=_compare)
+
     listing = commands.add_parser("list", help="what there is: experiments, schemes, domains, settings")
     listing.add_argument("what", choices=tuple(_LISTINGS), help="which list")
     listing.set_defaults(do=_list)
@@ -157,6 +162,17 @@ def _analyse(options: argparse.Namespace) -> int:
     terminal.show(study)
     print(f"report: {folder / 'index.html'}")
     return 1 if study.failed else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from experiments import reference
+
+    found = reference.compare(options.folder.resolve())
+    versions = "the reference's kernel and versions" if found.same_versions else "other versions than the reference's (see manifest.json)"
+    print(f"{versions}; captures that differ: {len(found.captures)}; metrics that differ: {len(found.metrics)}")
+    for line in (*found.captures, *found.metrics):
+        print(f"  {line}")
+    return 1 if found.metrics or (found.same_versions and found.captures) else 0
 
 
 def _experiment_lines() -> list[str]:
