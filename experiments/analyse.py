@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from experiments import declarations, metrics, model, procedures, report, results
-from experiments.pcap import CaptureFileError
-from experiments.records import Metric, Trace
+from experiments import declarations, results
+from experiments.measure import metrics, model, procedures
+from experiments.measure.pcap import CaptureFileError
+from experiments.measure.records import Metric, Trace
+from experiments.measure.trace import read_trace
+from experiments.present import report
+from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Run
-from experiments.study import RunResult, Step, Study, Table1Row
-from experiments.trace import read_trace
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
 

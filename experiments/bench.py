@@ -18,10 +18,11 @@ from pathlib import Path
 
 from engines import choose
 from engines.base import Job
-from experiments import declarations, metrics, results
+from experiments import declarations, results
 from experiments.catalogue import CATALOGUE
+from experiments.measure import metrics
+from experiments.measure.trace import read_trace
 from experiments.scenario import Case, Run, Scenario
-from experiments.trace import read_trace
 
 _MAGS = 20
 _FIELDS = ("frame.time_epoch", "sll.ifindex", "ipv6.src", "ipv6.dst", "udp.dstport", "data.data", "mip6.mhtype")
@@ -184,7 +185,7 @@ def main() -> int:
     unknown = [part for part in options.parts if part not in _PARTS]
     if unknown:
         parser.error(f"no part is called {unknown[0]!r}; expected {', '.join(_PARTS)}")
-    from experiments import terminal
+    from experiments.present import terminal
 
     figures = [figure for part in options.parts or _PARTS for figure in _PARTS[part]()]
     terminal.show_bench([(f.what, f.measured, f.goal, f.met) for f in figures])

@@ -154,8 +154,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _analyse(options: argparse.Namespace) -> int:
-    from experiments import terminal
     from experiments.analyse import analyse
+    from experiments.present import terminal
 
     folder = options.folder.resolve()
     study = analyse(folder)

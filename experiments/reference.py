@@ -13,7 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import metrics, results
+from experiments import results
+from experiments.measure import metrics
 
 FOLDER = results.ROOT / "results" / "reference"
 SUMS = "SHA256SUMS"

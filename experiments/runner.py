@@ -18,12 +18,13 @@ from pathlib import Path
 
 from engines import Engine, choose
 from engines.base import Job, Outcome
-from experiments import declarations, report, results, terminal
+from experiments import declarations, results
 from experiments.analyse import analyse
+from experiments.present import report, terminal
+from experiments.present.study import Study
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Run
 from experiments.selection import Selection
-from experiments.study import Study
 
 _WALL_LIMIT_VIRTUAL = 600.0
 _WALL_LIMIT_MARGIN = 180.0

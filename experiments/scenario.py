@@ -75,7 +75,7 @@ class Experiment:
         domain: the network.
         cases: what is compared.
         scenario: what is done to each of them.
-        figures: which figures the report draws (names of experiments.plots and experiments.ladder).
+        figures: which figures the report draws (names of experiments.present.plots and experiments.present.ladder).
     """
 
     name: str

@@ -14,11 +14,12 @@ import pytest
 
 from engines import choose
 from engines.base import Job, Outcome
-from experiments import declarations, metrics
+from experiments import declarations
 from experiments.catalogue import CATALOGUE
-from experiments.records import Trace
+from experiments.measure import metrics
+from experiments.measure.records import Trace
+from experiments.measure.trace import read_trace
 from experiments.scenario import Run
-from experiments.trace import read_trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import model, procedures
 from experiments.catalogue import CATALOGUE
+from experiments.measure import model, procedures
 from experiments.scenario import Case, Flow, Run, Scenario
 from tests.emulation.conftest import Emulation, declare
 from topologies.domain import LinkSettings

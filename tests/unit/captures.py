@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from agents import messages
-from experiments.records import Signal, Trace
+from experiments.measure.records import Signal, Trace
 from experiments.scenario import Run
 from experiments.traffic import PORT, payload
 

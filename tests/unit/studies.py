@@ -6,9 +6,9 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
-from experiments.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.present.study import Cell, RunResult, Step, Study, Table1Row
 from experiments.scenario import Case, Experiment, Flow, Move, Run, Scenario
-from experiments.study import Cell, RunResult, Step, Study, Table1Row
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
 
 EPOCH = 1_704_067_205_000_000_000

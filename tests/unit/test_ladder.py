@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from itertools import pairwise
 
-from experiments.ladder import ladder
-from experiments.records import Association, Packet, Signal
+from experiments.measure.records import Association, Packet, Signal
+from experiments.present.ladder import ladder
+from experiments.present.study import RunResult, Step
 from experiments.scenario import Case
-from experiments.study import RunResult, Step
 from tests.unit import studies
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from runs import EPOCH, MS, moving, run, still
 
-from experiments import metrics
-from experiments.metrics import MetricsFileError, measure
-from experiments.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure import metrics
+from experiments.measure.metrics import MetricsFileError, measure
+from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.present.study import RunResult
 from experiments.scenario import Flow, Move, Run, Scenario
-from experiments.study import RunResult
 
 NOTHING = Trace((), (), (), 0, 0)
 

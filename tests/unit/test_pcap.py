@@ -11,7 +11,7 @@ from captures import Record, numbered_packet, pcap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.pcap import CaptureFileError, read_capture
+from experiments.measure.pcap import CaptureFileError, read_capture
 
 START = 1_704_067_200_000_000_000
 RECORDS = [Record(START + n * 1_234_567_000, numbered_packet(0, n, "2001:db8::1", "2001:db8::2", 100 + n)) for n in range(5)]

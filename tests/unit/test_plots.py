@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import plots, style
+from experiments.present import plots, style
+from experiments.present.study import Study
 from experiments.scenario import Case
-from experiments.study import Study
 from tests.unit import studies
 
 FEW = studies.CASES[1:3]

@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from experiments import explanation, report, style
-from experiments.records import SummaryRow
+from experiments.measure.records import SummaryRow
+from experiments.present import explanation, report, style
+from experiments.present.study import agrees, by_case
 from experiments.scenario import Case
-from experiments.study import agrees, by_case
 from tests.unit import studies
 
 _VOID = {"meta", "br", "link", "img"}

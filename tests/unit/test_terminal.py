@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from experiments import style, terminal
-from experiments.study import Study
+from experiments.present import style, terminal
+from experiments.present.study import Study
 from tests.unit import studies
 
 

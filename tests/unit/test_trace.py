@@ -15,12 +15,12 @@ from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
 from agents.schemes import SCHEMES
-from experiments.metrics import measure
-from experiments.pcap import CaptureFileError
-from experiments.predict import predict
-from experiments.records import Association, Packet, Signal, Trace
+from experiments.measure.metrics import measure
+from experiments.measure.pcap import CaptureFileError
+from experiments.measure.predict import predict
+from experiments.measure.records import Association, Packet, Signal, Trace
+from experiments.measure.trace import read_trace
 from experiments.scenario import Move
-from experiments.trace import read_trace
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
 CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"

@@ -12,11 +12,11 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from experiments import explanation, style
-from experiments.ladder import ladder
-from experiments.records import SummaryRow
+from experiments.measure.records import SummaryRow
+from experiments.present import explanation, style
+from experiments.present.ladder import ladder
+from experiments.present.study import RunResult, Study, agrees
 from experiments.scenario import Case
-from experiments.study import RunResult, Study, agrees
 
 _TABLES = ("metrics.csv", "summary.csv", "manifest.json")
 _CONSOLE_LINES = 20
@@ -260,7 +260,7 @@ def _figures(name: str, study: Study, folder: Path) -> Iterable[FigurePart]:
     if name == "ladder":
         yield from _ladders(study, folder)
         return
-    from experiments import plots
+    from experiments.present import plots
 
     png, svg = plots.save(name, study, folder)
     heading, caption = _CAPTIONS[name]

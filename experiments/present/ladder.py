@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from experiments import style
-from experiments.records import Packet, Signal
-from experiments.study import RunResult, Step
+from experiments.measure.records import Packet, Signal
+from experiments.present import style
+from experiments.present.study import RunResult, Step
 from topologies.domain import Domain
 
 _COLUMN = 180.0

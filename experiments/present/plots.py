@@ -21,9 +21,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.present import style
+from experiments.present.study import RunResult, Study
 from experiments.scenario import Case, Move
-from experiments.study import RunResult, Study
 
 WIDTH = 10.0
 RESOLUTION = 160

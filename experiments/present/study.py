@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.records import Metric, SummaryRow, Trace
+from experiments.measure.records import Metric, SummaryRow, Trace
 from experiments.scenario import Case, Experiment, Run
 
 

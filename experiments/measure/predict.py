@@ -26,7 +26,7 @@ from agents.messages import (
     UpdateNotificationAcknowledgement,
 )
 from agents.schemes import SCHEMES, Delivery, Query
-from experiments.records import Association, Packet, Signal, Trace
+from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
 from topologies.domain import Domain, Host, LinkSettings

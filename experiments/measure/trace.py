@@ -15,9 +15,9 @@ import numpy as np
 from agents import messages
 from agents.config import QueryFlag
 from agents.schemes import SCHEMES
-from experiments.dissect import Dissected, SignalRecord, TestPackets, dissect
-from experiments.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
-from experiments.records import Association, Packet, Signal, Trace
+from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
+from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
+from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.scenario import Run
 from experiments.settings import agent_settings
 

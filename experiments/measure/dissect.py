@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.pcap import Capture, CaptureFileError, Integers, Mask
+from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask
 from experiments.traffic import HEADER, MAGIC, PORT
 
 LINK_TYPE = 276

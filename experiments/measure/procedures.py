@@ -8,10 +8,10 @@ from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType
 
 from agents.schemes import SCHEMES, Architecture, Delivery, Query, Scheme
-from experiments.metrics import Places
-from experiments.records import Packet, Signal, Trace
+from experiments.measure.metrics import Places
+from experiments.measure.records import Packet, Signal, Trace
+from experiments.present.study import Cell, Step, Table1Row
 from experiments.scenario import Run
-from experiments.study import Cell, Step, Table1Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from experiments import style
-from experiments.records import SummaryRow
-from experiments.study import Study, agrees
+from experiments.measure.records import SummaryRow
+from experiments.present import style
+from experiments.present.study import Study, agrees
 
 _GOOD, _BAD = "green", "bold red"
 _CONSOLE_LINES = 5

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from experiments.metrics import measure
-from experiments.predict import predict
+from experiments.measure.metrics import measure
+from experiments.measure.predict import predict
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
 from topologies.domain import LinkSettings

@@ -11,10 +11,10 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
 
-from experiments.records import Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.records import Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.statistics import describe
+from experiments.present.study import RunResult
 from experiments.scenario import Run
-from experiments.statistics import describe
-from experiments.study import RunResult
 from topologies.domain import Domain
 from topologies.routing import path_delay
 

@@ -1,0 +1,1 @@
+"""From numbers to what a person looks at: figures, ladders, the report, tables in the terminal."""
