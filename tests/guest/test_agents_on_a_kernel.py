@@ -1,4 +1,4 @@
-"""The daemon on a real kernel: namespaces, veth and SLAAC, a bridge for a core. Needs root and ``ip6tnl``; skipped elsewhere."""
+"""The daemon on a real kernel: namespaces, veth, SLAAC, a bridge for a core. Needs root and ``ip6tnl``, which a guest has."""
 
 from __future__ import annotations
 
