@@ -25,6 +25,7 @@ from topologies.addresses import routed_prefix
 from topologies.build import Testbed
 
 _SECOND = 1_000_000_000
+_TENTH = _SECOND // 10
 _SETTLE = 3.0
 _DRAIN = 2.0
 _PR_SET_TIMERSLACK = 29
@@ -39,6 +40,8 @@ def emulate(folder: Path) -> None:
     captures = Captures(folder)
     try:
         testbed.start()
+        time.sleep(_SETTLE)
+        _say("starting the captures")
         captures.start((name, testbed.get(name).within) for name in _captured(run))
         _say("starting the agents")
         with _agents(testbed, run, folder), _sinks(testbed, run):
@@ -55,7 +58,10 @@ def emulate(folder: Path) -> None:
 
 
 def _say(stage: str) -> None:
+    """Begin a stage, on the next tenth of a second: what came before may have read the clock more or less often, as Python's own
+    start does from one machine to the next, and in virtual time each reading counts."""
     print(f"dmmlab: {stage}", flush=True)
+    _sleep_until((time.time_ns() // _TENTH + 1) * _TENTH)
 
 
 def _captured(run: Run) -> list[str]:

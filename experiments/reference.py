@@ -2,7 +2,8 @@
 
 ``python -m experiments.reference FOLDER ...`` keeps what is small of results folders in results/reference/: manifest, metrics,
 summary, pictures, and the SHA-256 of every capture. With the same seed, kernel and versions (manifest.json) a run has the very
-same captures; with other versions its metrics agree to some microseconds.
+same captures on one system. On another, whose packages differ, some readings of the clock come sooner or later, 256 ns each: metrics
+then agree to some microseconds, and random delays of the kernel (multicast reports, say) fall elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _KEPT = ("manifest.json", "metrics.csv", "summary.csv")
 class Comparison:
     """How a run differs from the reference.
 
-    ``same_versions``: whether kernel and versions are those of the reference; ``captures`` names captures whose bytes differ,
+    ``same_versions``: whether kernel and versions are those of the reference's manifest; ``captures`` names captures whose bytes differ,
     ``metrics`` says which values do (times by more than TOLERANCE_MS, counts at all).
     """
 
