@@ -35,15 +35,15 @@ def emulate(folder: Path) -> None:
     """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
     run = declarations.load(folder / "run.json", Run)
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    _say("building the network")
+    _stage("building the network")
     testbed = Testbed(run.domain)
     captures = Captures(folder)
     try:
         testbed.start()
         time.sleep(_SETTLE)
-        _say("starting the captures")
+        _stage("starting the captures")
         captures.start((name, testbed.get(name).within) for name in _captured(run))
-        _say("starting the agents")
+        _stage("starting the agents")
         with _agents(testbed, run, folder), _sinks(testbed, run):
             _attach(testbed, run)
             testbed.warm()
@@ -57,7 +57,7 @@ def emulate(folder: Path) -> None:
         testbed.stop()
 
 
-def _say(stage: str) -> None:
+def _stage(stage: str) -> None:
     """Begin a stage, on the next tenth of a second: what came before may have read the clock more or less often, as Python's own
     start does from one machine to the next, and in virtual time each reading counts."""
     print(f"dmmlab: {stage}", flush=True)
@@ -117,7 +117,7 @@ def _end(pids: Iterator[int] | list[int]) -> None:
 
 def _attach(testbed: Testbed, run: Run) -> None:
     """Associate every host with its MAG and wait until it has configured the address that the network advertises to it."""
-    _say("attaching the hosts")
+    _stage("attaching the hosts")
     for host in run.domain.hosts:
         testbed.attach(host.name, host.mag)
     routed = not SCHEMES[run.case.scheme].home_prefixes
@@ -129,7 +129,7 @@ def _attach(testbed: Testbed, run: Run) -> None:
 
 def _play(testbed: Testbed, run: Run) -> None:
     """The scenario: flows in processes of their own, moves from here, each at its time after the epoch."""
-    _say("playing the scenario")
+    _stage("playing the scenario")
     senders = []
     for number, flow in enumerate(run.scenario.flows):
         destination = str(testbed.addresses(flow.destination)[0])
