@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+# To its standard output: a file of its own tcpdump would give to the user that it runs as, which a guest of an ordinary user may not.
+_TCPDUMP = ("tcpdump", "-i", "any", "-n", "--time-stamp-precision=nano", "-B", "8192", "-Z", "root", "-w", "-")
+
 
 class CaptureError(RuntimeError):
     """A capture could not be started or broke off; the message is tcpdump's own."""
@@ -29,10 +32,8 @@ class Captures:
     def start(self, nodes: Iterable[tuple[str, Callable[[], AbstractContextManager[object]]]]) -> None:
         """Start a capture for each (name, a context that enters the node's namespace) and return once all listen."""
         for name, within in nodes:
-            path = self._folder / f"{name}.pcap"
-            command = ["tcpdump", "-i", "any", "-n", "--time-stamp-precision=nano", "-B", "8192", "-Z", "root", "-w", str(path)]
-            with within():
-                self._running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            with within(), (self._folder / f"{name}.pcap").open("wb") as file:
+                self._running[name] = subprocess.Popen(_TCPDUMP, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE)
         for name, process in self._running.items():
             self._await_listening(name, process)
 
