@@ -55,15 +55,15 @@ def _star() -> dict[str, Any]:
             "lma": _ping(net, "mag1", "2001:db8::1"),
             "mag": _ping(net, "mag1", "2001:db8::1:2"),
             "ip": [net[name].IP() for name in ("lma", "mag1", "mn1")],
-            "routes": net.get("mag1").cmd("ip -6 route"),
+            "routes": net.get("mag1").cmd("ip -color=never -6 route"),
             "forwarding": net.get("mag1").cmd("cat /proc/sys/net/ipv6/conf/cn1-air/forwarding").strip(),
             "host": net.get("mn1").cmd("cat /proc/sys/net/ipv6/conf/mn1-eth0/forwarding").strip(),
             "nodes": sorted(net),
             "links": len(net.links),
             "popen": net.get("mag2").popen("ip -o link show mag2-eth0", text=True).communicate()[0],
             "pexec": net.get("mag2").pexec("cat /sys/none")[2],
-            "live": "mag3-x" in net.get("mag3").cmd("ip link"),
-            "node": net.get("s1").cmd("ip -d link show s1"),
+            "live": "mag3-x" in net.get("mag3").cmd("ip -color=never link"),
+            "node": net.get("s1").cmd("ip -color=never -d link show s1"),
         }
 
 
@@ -149,7 +149,7 @@ def _radio() -> dict[str, Any]:
             "carrier": carrier.communicate()[0],
             "gap": gap,
             "at": {node.name: [intf.name for intf in node.intfList()] for node in (mag1, mag2, mag3)},
-            "air": mag2.cmd("ip -6 addr show dev mn1-air; ip link show mn1-air"),
+            "air": mag2.cmd("ip -color=never -6 addr show dev mn1-air; ip -color=never link show mn1-air"),
         }
 
 
