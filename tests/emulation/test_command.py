@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,33 +74,42 @@ def test_a_truncated_capture_is_read_to_where_it_breaks(results: Path, tmp_path:
     assert lost["2"] == 0
 
 
-def _guests() -> set[str]:
-    """Processes that are a User-Mode Linux kernel."""
-    found = set()
+def _processes() -> Iterator[tuple[int, str, int, int]]:
+    """Every process: its number, its program's name, its parent and its process group."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "exe").readlink().name == "linux":
-                found.add(process.name)
-    return found
+            state, parent, group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+            if state != "Z":
+                yield int(process.name), (process / "exe").readlink().name, int(parent), int(group)
+
+
+def _heeds_interrupts() -> None:
+    """A job in a shell's background ignores SIGINT, and so does what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_ending_the_command_leaves_nothing_behind(emulation: Emulation, tmp_path: Path, end: signal.Signals) -> None:
-    before, shared = _guests(), set(os.listdir("/dev/shm"))
     command = subprocess.Popen(
-        [*DMMLAB, "run", "handover", "--results", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*DMMLAB, "run", "handover", "--results", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heeds_interrupts,
     )
-    while not _guests() - before:
+    guests: set[int] = set()
+    while not guests:
         assert command.poll() is None
         time.sleep(0.05)
+        guests = {group for _, program, parent, group in _processes() if program == "linux" and parent == command.pid}
     command.send_signal(end)
     _, errors = command.communicate(timeout=60)
     for _ in range(100):
-        if not _guests() - before:
+        left = [pid for pid, _, _, group in _processes() if group in guests]
+        if not left:
             break
         time.sleep(0.05)
-    assert _guests() - before == set()
-    assert set(os.listdir("/dev/shm")) <= shared
+    assert left == []
     assert not (tmp_path / "latest").exists()
     if end != signal.SIGKILL:
         assert command.returncode == 130
