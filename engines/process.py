@@ -24,12 +24,17 @@ _GUARD = ("/bin/sh", "-c", 'read word || kill -KILL -- "-$0"')
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def die_with_parent(death: signal.Signals) -> None:
+    """Have the kernel send this process ``death`` when the thread that started it ends (prctl(2))."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
+
+
 def dies_with_parent(death: signal.Signals) -> Callable[[], None]:
-    """A ``preexec_fn``: the kernel sends the child ``death`` when the thread that starts it ends (prctl(2)); it dumps no core."""
+    """A ``preexec_fn``: the child does ``die_with_parent``, and dumps no core."""
     parent = os.getpid()
 
     def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
+        die_with_parent(death)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if os.getppid() != parent:
             os._exit(1)

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agents.schemes import SCHEMES
+from engines.base import EngineError
+from engines.choose import NAMES
 from experiments import results, settings
 from experiments.catalogue import CATALOGUE
 from experiments.selection import SelectionError, select
 from topologies import presets
-
-_ENGINES = ("auto", "virtual", "uml", "native")
 
 _EPILOG = """\
 examples:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, SelectionError, settings.SettingError, presets.DomainError) as error:
         print(f"dmmlab: {error}", file=sys.stderr)
         return 2
-    except _expected_failures() as error:
+    except (EngineError, results.ResultsError) as error:
         print(f"dmmlab: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -51,12 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dmmlab: interrupted; nothing is left running", file=sys.stderr)
         return 130
-
-
-def _expected_failures() -> tuple[type[Exception], ...]:
-    from engines import EngineError
-
-    return (EngineError, results.ResultsError)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--runs", type=_count, default=1, metavar="N", help="runs of each case (default: 1)")
     run.add_argument("--seed", type=_seed, default=1, metavar="N", help="seed of the first run, one more for each further (default: 1)")
-    run.add_argument(
-        "--engine", default="auto", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(_ENGINES)} (default: auto)"
-    )
+    run.add_argument("--engine", default="auto", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
     run.add_argument("--domain", metavar="DOMAIN", help=f"another network: {', '.join(presets.PRESETS)}, or a TOML file")
     run.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"
@@ -131,7 +123,7 @@ def _known(kind: str, name: str, known: Iterable[str]) -> str:
 def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
-    _known("engine", options.engine, _ENGINES)
+    _known("engine", options.engine, NAMES)
     names = [_known("experiment", name, CATALOGUE) for name in options.experiments] or list(CATALOGUE)
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
     selected = (

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,14 +41,17 @@ def emulate(folder: Path) -> None:
         _stage("starting the captures")
         captures.start((name, testbed.get(name).within) for name in _captured(run))
         _stage("starting the agents")
-        with _agents(testbed, run, folder), _sinks(testbed, run):
-            _attach(testbed, run)
-            testbed.warm()
-            time.sleep(_SETTLE)
-            run = replace(run, epoch=(time.time_ns() // _SECOND + 2) * _SECOND)
-            (folder / "run.json").write_bytes(declarations.to_json(run))
-            _play(testbed, run)
-            captures.stop()
+        agents = _start_agents(testbed, run, folder)
+        for name in dict.fromkeys(flow.destination for flow in run.scenario.flows):
+            testbed.get(name).spawn(traffic.sink)
+        _attach(testbed, run)
+        testbed.warm()
+        time.sleep(_SETTLE)
+        run = replace(run, epoch=(time.time_ns() // _SECOND + 2) * _SECOND)
+        (folder / "run.json").write_bytes(declarations.to_json(run))
+        _play(testbed, run)
+        captures.stop()
+        _check_alive(agents)
     finally:
         captures.stop()
         testbed.stop()
@@ -69,10 +69,9 @@ def _captured(run: Run) -> list[str]:
     return [*(agent.name for agent in deploy.agents(run)), *(host.name for host in run.domain.hosts), *routers]
 
 
-@contextlib.contextmanager
-def _agents(testbed: Testbed, run: Run, folder: Path) -> Iterator[None]:
-    """The scheme's agents, each a process in its node's namespace; ready on entry, ended by SIGTERM on exit."""
-    started: list[tuple[str, int, int]] = []
+def _start_agents(testbed: Testbed, run: Run, folder: Path) -> dict[str, int]:
+    """Start the scheme's agents, each a process in its node's namespace; node name to process, once all are ready."""
+    started: dict[str, tuple[int, int]] = {}
     for agent in deploy.agents(run):
         config = deploy.configuration(run, agent)
         ready, tell = os.pipe()
@@ -80,39 +79,19 @@ def _agents(testbed: Testbed, run: Run, folder: Path) -> Iterator[None]:
         def serve(config: AgentConfig = config, tell: int = tell) -> None:
             daemon.run(config, folder / "events.jsonl", tell)
 
-        started.append((agent.name, testbed.get(agent.name).spawn(serve), ready))
+        started[agent.name] = testbed.get(agent.name).spawn(serve), ready
         os.close(tell)
-    try:
-        for name, _, ready in started:
-            if not os.read(ready, 1):
-                raise RuntimeError(f"the agent of {name} ended before it was ready")
-            os.close(ready)
-        yield
-        failed = [name for name, pid, _ in started if os.waitpid(pid, os.WNOHANG)[0]]
-        if failed:
-            raise RuntimeError(f"the agent of {', '.join(failed)} ended during the run")
-    finally:
-        _end(pid for _, pid, _ in started)
+    for name, (_, ready) in started.items():
+        if not os.read(ready, 1):
+            raise RuntimeError(f"the agent of {name} ended before it was ready")
+        os.close(ready)
+    return {name: pid for name, (pid, _) in started.items()}
 
 
-@contextlib.contextmanager
-def _sinks(testbed: Testbed, run: Run) -> Iterator[None]:
-    receivers = dict.fromkeys(flow.destination for flow in run.scenario.flows)
-    pids = [testbed.get(name).spawn(traffic.sink) for name in receivers]
-    try:
-        yield
-    finally:
-        _end(pids)
-
-
-def _end(pids: Iterator[int] | list[int]) -> None:
-    pids = list(pids)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+def _check_alive(agents: dict[str, int]) -> None:
+    ended = [name for name, pid in agents.items() if os.waitpid(pid, os.WNOHANG)[0]]
+    if ended:
+        raise RuntimeError(f"the agent of {', '.join(ended)} ended during the run")
 
 
 def _attach(testbed: Testbed, run: Run) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -100,6 +101,7 @@ def point_latest(folder: Path) -> None:
     fresh.replace(link)
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions that the bytes of a run depend on."""
     return {
@@ -110,6 +112,7 @@ def versions() -> dict[str, str]:
     }
 
 
+@cache
 def revision() -> str:
     """The git revision of the project, "+" behind it where files differ, or "unknown" outside a checkout."""
     commit = _first_line("git", "-C", str(ROOT), "rev-parse", "HEAD")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,13 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engines import Engine, choose
 from engines.base import Job, Outcome
+from engines.process import die_with_parent
 from experiments import declarations, results
 from experiments.analyse import analyse
 from experiments.present import report, terminal
@@ -28,7 +27,6 @@ from experiments.selection import Selection
 
 _WALL_LIMIT_VIRTUAL = 600.0
 _WALL_LIMIT_MARGIN = 180.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ async def _all(plans: Sequence[Plan], engine: Engine, at_once: int) -> list[Stud
     places = asyncio.Semaphore(at_once)
     spawn = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(at_once, mp_context=spawn, initializer=_die_with_parent) as analysts,
+        ProcessPoolExecutor(at_once, mp_context=spawn, initializer=_analyst) as analysts,
         terminal.Progress(sum(len(plan.runs) for plan in plans)) as progress,
     ):
         try:
@@ -146,7 +144,6 @@ def _failure(outcome: Outcome) -> str | None:
     return None if outcome.ok else "\n".join((outcome.reason, *outcome.console))
 
 
-def _die_with_parent() -> None:
+def _analyst() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent(signal.SIGKILL)

@@ -283,8 +283,9 @@ def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> 
         if row is None or not np.isfinite(row.mean):
             axis.text(0.01 * top, index, "none" if row is None else "never", va="center", fontsize=8, color=style.MUTED)
             continue
-        look = style.policy_style(case.policy)
-        axis.barh(index, row.mean, height=0.66, color=style.colour(case.scheme), hatch=look.hatch, edgecolor="white", linewidth=0)
+        axis.barh(
+            index, row.mean, height=0.66, color=style.colour(case.scheme), hatch=style.hatch(case.policy), edgecolor="white", linewidth=0
+        )
         if row.n > 1:
             axis.errorbar(row.mean, index, xerr=row.ci95, color=style.INK, capsize=2.5, linewidth=1, zorder=4)
         if row.expected is not None and np.isfinite(row.expected):

@@ -28,31 +28,12 @@ def colour(scheme: str) -> str:
     return _OTHER_COLOURS[(others.index(scheme) if scheme in others else 0) % len(_OTHER_COLOURS)]
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyStyle:
-    """How a handover policy is drawn: the line style and the bar's hatch of matplotlib, and what it does, in a phrase."""
-
-    line: str
-    hatch: str
-    meaning: str
+_HATCHES: Mapping[str, str] = MappingProxyType({"none": "", "anchor": "", "notify": "", "error": "", "expire": "////"})
 
 
-_POLICIES: Mapping[str, PolicyStyle] = MappingProxyType(
-    {
-        "none": PolicyStyle("-", "", "the node gets another address"),
-        "anchor": PolicyStyle("-", "", "the LMA re-points its tunnel"),
-        "notify": PolicyStyle("-", "", "whoever asked is told the new care-of address"),
-        "error": PolicyStyle("--", "", "the previous MAG answers a misdirected packet with a Binding Error"),
-        "forward": PolicyStyle("-.", "..", "the previous MAG buffers and forwards"),
-        "expire": PolicyStyle(":", "////", "stale routes last until their lifetime ends: the draft as written"),
-    }
-)
-_OTHER_POLICY = PolicyStyle("-.", "xx", "")
-
-
-def policy_style(policy: str) -> PolicyStyle:
-    """How a handover policy is drawn; policies unknown here share one look."""
-    return _POLICIES.get(policy, _OTHER_POLICY)
+def hatch(policy: str) -> str:
+    """The hatch of a handover policy's bars, as matplotlib has it; policies unknown here share one."""
+    return _HATCHES.get(policy, "xx")
 
 
 def title(scheme: str) -> str:
