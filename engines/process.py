@@ -18,9 +18,9 @@ from engines.base import EngineError, Job, Outcome
 
 CONSOLE_LINES = 15
 _PR_SET_PDEATHSIG = 1
-# A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group goes when this
-# process's end of a pipe does.
-_GUARD = ("/bin/sh", "-c", 'read word || kill -KILL -- "-$0"')
+# A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group, which is this
+# guard's, goes when this process's end of a pipe does.
+_GUARD = ("/bin/sh", "-c", "read word || kill -KILL 0")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,14 +51,15 @@ class Ended:
 
 
 async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, str], cwd: Path) -> Ended:
-    """Run ``command`` in a session of its own, its output into the job's log, until it ends or the job's wall limit is reached."""
+    """Run ``command`` in a process group of its own, its output into the job's log, until it ends or the job's wall limit is reached."""
     started = time.monotonic()
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         log = job.log.open("wb")
     except OSError as error:
         raise EngineError(f"cannot write {job.log}: {error.strerror}; name a results folder that can be written") from error
-    with log:
+    status = None
+    with log, _guarded_group() as group:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -67,30 +68,27 @@ async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, 
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=cwd,
                 env=dict(environment),
-                start_new_session=True,
+                process_group=group,
                 preexec_fn=dies_with_parent(signal.SIGKILL),
             )
         except OSError as error:
             raise EngineError(f"cannot start {command[0]}: {error.strerror}; `dmmlab doctor` says what is missing") from error
-    status = None
-    with _guarded(process.pid):
         try:
             with contextlib.suppress(TimeoutError):
                 status = await asyncio.wait_for(process.wait(), job.wall_limit)
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(group, signal.SIGKILL)
                 await process.wait()
     return Ended(status, time.monotonic() - started)
 
 
 @contextlib.contextmanager
-def _guarded(group: int) -> Iterator[None]:
-    """Within, a process group that is killed should this process end without leaving."""
-    guard = subprocess.Popen([*_GUARD, str(group)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+def _guarded_group() -> Iterator[int]:
+    """A process group, there before anything else is in it, that is killed should this process end without leaving."""
+    guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0)
     try:
-        yield
+        yield guard.pid
     finally:
         guard.communicate(b"\n")
 
