@@ -86,22 +86,30 @@ class AddressIndex:
         return tuple(address for subnet in self._subnets.values() for address in subnet if address in prefix)
 
 
+UNKNOWN_INTERFACE = bytes(2)
+"""The link-layer identifier of a binding whose PBU had none (RFC 5213, 5.1)."""
+
+
 @dataclass(slots=True)
 class Binding:
     """A Binding Cache entry, one mobility session (RFC 5213, 5.1).
 
-    ``expires`` is when it is deleted; ``leaving`` tells that it was de-registered and waits for that. ``sequence`` and
-    ``timestamp`` are those of the last PBU accepted.
+    Attributes:
+        link_layer_identifier: of the node's interface, or UNKNOWN_INTERFACE.
+        link_local_address: what a MAG uses on the link to the node.
+        sequence, timestamp: those of the last PBU accepted; a timestamp of 0 where it had none.
+        expires: when the binding is deleted.
+        leaving: whether it was de-registered and waits for that.
     """
 
     mn_id: str
     prefixes: tuple[IPv6Network, ...]
     care_of: IPv6Address
     access_technology: int
-    link_layer_identifier: bytes | None
-    link_local_address: IPv6Address | None
+    link_layer_identifier: bytes
+    link_local_address: IPv6Address
     sequence: int
-    timestamp: int | None
+    timestamp: int
     expires: float
     leaving: bool = False
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha256
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
-from agents.bindings import Binding, BindingCache
-from agents.config import AgentConfig, profiles_by_mn_id
+from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
+from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
+from agents.lookup import find, named_prefixes
 from agents.messages import (
-    HandoffIndicator,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     Status,
     lifetime_seconds,
     lifetime_units,
-    seconds_from_timestamp,
     timestamp_from_seconds,
 )
 from agents.ordering import Ordering
 from agents.policies import POLICIES
 from agents.schemes import Query
 from agents.timers import Timers, earliest
+from agents.validation import Validator
+from agents.waiting import Waiting, WaitingRoom
+
+_ALL_ZERO = IPv6Address("::")
+_LINK_LOCAL = int(IPv6Address("fe80::"))
+_INTERFACE_IDENTIFIER = (1 << 64) - 1 - (1 << 57)
+"""The bits of an interface identifier but for the universal bit, which those made of link-layer addresses mostly have."""
 
 
 class Lma:
@@ -31,7 +39,9 @@ class Lma:
         self._config = config
         self._settings = config.settings
         self._profiles = profiles_by_mn_id(config.profiles)
+        self._validator = Validator(config)
         self._cache = BindingCache()
+        self._waiting = WaitingRoom(self._settings.binding_assign_delay)
         self._expiries: Timers[IPv6Network] = Timers()
         self._policy = POLICIES[config.policy].lma(config, Ordering(sequence))
 
@@ -44,10 +54,12 @@ class Lma:
         """Take in a message from ``source``; ``link`` names the access link that it came from, if it did."""
         if link is not None:
             return [Ignore(IgnoreReason.FROM_ACCESS_LINK, source)]
+        if isinstance(message, ProxyBindingUpdate) and not message.query:
+            return self._update(message, source, now)
         if source not in self._config.mags:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
         if isinstance(message, ProxyBindingUpdate):
-            return self._asked(message, source, now) if message.query else self._update(message, source, now)
+            return self._asked(message, source, now)
         if isinstance(message, ProxyBindingAcknowledgement):
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
         return self._policy.receive(message, source, now)
@@ -59,16 +71,18 @@ class Lma:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        return earliest(self._expiries.next, self._policy.next_timeout)
+        return earliest(self._expiries.next, self._waiting.next, self._policy.next_timeout)
 
     def timeout(self, now: float) -> list[Action]:
-        """Delete bindings whose time is over, and repeat what was not acknowledged."""
+        """Delete bindings whose time is over, answer PBUs that have waited, and repeat what was not acknowledged."""
         actions: list[Action] = []
         for prefix in self._expiries.due(now):
             binding = self._cache.of_prefix(prefix)
             assert binding is not None, "every timer has its binding"
             self._cache.remove(binding)
-            actions += _routes_removed(binding)
+            actions += _routes_removed(binding) + self._resume(binding.mn_id, now)
+        for waiting in self._waiting.due(now):
+            actions += self._accept(waiting, None, now)
         return actions + self._policy.timeout(now)
 
     def stop(self, now: float) -> list[Action]:
@@ -111,120 +125,65 @@ class Lma:
 
     def _update(self, request: ProxyBindingUpdate, source: IPv6Address, now: float) -> list[Action]:
         """Process a PBU, in the order of RFC 5213, 5.3.1."""
-        objection = self._objection(request, now)
-        if objection is not None:
-            return [_acknowledge(request, source, objection, now)]
-        care_of = request.alternate_care_of or source
-        found = self._session(request, care_of)
+        asked = Waiting(request, source, request.alternate_care_of or source)
+        match = find(self._cache, request, asked.care_of)
+        session = None if match.waits else match.session
+        status = self._validator.objection(request, source, asked.care_of, session, now) or match.refusal
+        if status is not None:
+            return [self._refusal(request, source, status, session, now)]
+        if _overtaken(asked, self._waiting.before(asked)):
+            return [Ignore(IgnoreReason.STALE, source)]
         if request.lifetime == 0:
-            if not isinstance(found, Binding):
-                return [Ignore(IgnoreReason.NOT_OURS, source)]
-            return self._deregister(found, request, source, care_of, now)
-        if isinstance(found, Status):
-            return [_acknowledge(request, source, found, now)]
-        prefixes = found.prefixes if found else self._allocate(request)
-        if not prefixes:
-            return [_acknowledge(request, source, Status.INSUFFICIENT_RESOURCES, now)]
-        return self._register(found, prefixes, request, source, care_of, now)
+            self._waiting.leave(asked)
+            return [Ignore(IgnoreReason.NOT_OURS, source)] if session is None else self._deregister(session, asked, now)
+        if match.waits and self._settings.binding_assign_delay > 0:
+            self._waiting.put(asked, now)
+            return []
+        self._waiting.leave(asked)
+        return self._accept(asked, session, now)
 
-    def _objection(self, request: ProxyBindingUpdate, now: float) -> Status | None:
-        if request.mn_id is None:
-            return Status.MISSING_MN_IDENTIFIER_OPTION
-        if request.alternate_care_of is not None and request.alternate_care_of not in self._config.mags:
-            return Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG
-        if request.mn_id not in self._profiles:
-            return Status.NOT_LMA_FOR_THIS_MOBILE_NODE
-        disorder = self._disorder(request, self._cache.of_mn_id(request.mn_id), now)
-        if disorder is not None:
-            return disorder
-        if not request.home_network_prefixes:
-            return Status.MISSING_HOME_NETWORK_PREFIX_OPTION
-        if request.handoff_indicator is None:
-            return Status.MISSING_HANDOFF_INDICATOR_OPTION
-        if request.access_technology is None:
-            return Status.MISSING_ACCESS_TECH_TYPE_OPTION
-        return None
+    def _resume(self, mn_id: str, now: float) -> list[Action]:
+        """Go on with the PBUs that waited for a session which has now ended."""
+        actions: list[Action] = []
+        for waiting in self._waiting.of_mn_id(mn_id):
+            match = find(self._cache, waiting.request, waiting.care_of)
+            if not match.waits:
+                self._waiting.leave(waiting)
+                actions += self._accept(waiting, match.session, now)
+        return actions
 
-    def _disorder(self, request: ProxyBindingUpdate, sessions: tuple[Binding, ...], now: float) -> Status | None:
-        """What is wrong with the order of a PBU (RFC 5213, 5.5; by sequence number RFC 6275, 9.5.1)."""
-        if request.timestamp is None:
-            late = any((request.sequence - session.sequence - 1) & 0x8000 for session in sessions)
-            return Status.SEQUENCE_NUMBER_OUT_OF_WINDOW if late else None
-        if any(session.timestamp is not None and request.timestamp <= session.timestamp for session in sessions):
-            return Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
-        if abs(seconds_from_timestamp(request.timestamp) - now) > self._settings.timestamp_window:
-            return Status.TIMESTAMP_MISMATCH
-        return None
+    def _accept(self, asked: Waiting, session: Binding | None, now: float) -> list[Action]:
+        """Update ``session``, or begin one if there are prefixes for it (RFC 5213, 5.3.2 to 5.3.4)."""
+        prefixes = self._allocate(asked.request) if session is None else session.prefixes
+        if isinstance(prefixes, Status):
+            return [self._refusal(asked.request, asked.source, prefixes, session, now)]
+        return self._register(session, prefixes, asked, now)
 
-    def _session(self, request: ProxyBindingUpdate, care_of: IPv6Address) -> Binding | Status | None:
-        """The session that a PBU is about, None for a new one, or why it is refused (RFC 5213, 5.4.1)."""
-        wanted = _wanted(request)
-        if not wanted:
-            return self._session_of_node(request)
-        binding = next((binding for prefix in wanted if (binding := self._cache.of_prefix(prefix)) is not None), None)
-        if binding is None:
-            allowed = self._profiles[request.mn_id or ""].home_network_prefixes
-            return None if set(wanted) <= set(allowed) else Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
-        if binding.mn_id != request.mn_id:
-            return Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
-        if sorted(binding.prefixes) != sorted(wanted):
-            return Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH
-        same_technology = binding.access_technology == request.access_technology
-        same_interface = binding.link_layer_identifier == request.link_layer_identifier and same_technology
-        known_interface = request.link_layer_identifier is not None or request.handoff_indicator == HandoffIndicator.BETWEEN_MAGS
-        if (
-            (same_interface and known_interface)
-            or request.handoff_indicator == HandoffIndicator.BETWEEN_INTERFACES
-            or (binding.care_of == care_of and same_technology)
-            or binding.leaving
-        ):
-            return binding
-        return Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    def _allocate(self, request: ProxyBindingUpdate) -> tuple[IPv6Network, ...] | Status:
+        """The prefixes of a new session, which no other has (RFC 5213, 5.3.2): those asked for, or a choice of the node's."""
+        profile = self._profiles[request.mn_id or ""]
+        owned = (prefix for prefix in profile.home_network_prefixes if prefix.subnet_of(self._config.home))
+        free = tuple(prefix for prefix in owned if self._cache.of_prefix(prefix) is None)
+        named = named_prefixes(request)
+        if len(named) < len(set(request.home_network_prefixes)):
+            return free[: profile.session_prefixes] or Status.INSUFFICIENT_RESOURCES
+        return named if set(named) <= set(free) else Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
 
-    def _session_of_node(self, request: ProxyBindingUpdate) -> Binding | None:
-        """The session of a PBU that names no prefix (RFC 5213, 5.4.1.2 and 5.4.1.3); no new one waits for a de-registration."""
-        sessions = self._cache.of_mn_id(request.mn_id or "")
-        interface = (request.access_technology, request.link_layer_identifier)
-        if request.link_layer_identifier is not None:
-            for session in sessions:
-                if (session.access_technology, session.link_layer_identifier) == interface:
-                    return session
-        if len(sessions) != 1:
-            return None
-        moves = {HandoffIndicator.BETWEEN_INTERFACES}
-        if request.link_layer_identifier is None:
-            moves.add(HandoffIndicator.BETWEEN_MAGS)
-        handed_over = request.handoff_indicator == HandoffIndicator.UNKNOWN and sessions[0].leaving
-        return sessions[0] if request.handoff_indicator in moves or handed_over else None
-
-    def _allocate(self, request: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
-        """The prefixes of a new session: those asked for, or those of the profile that no other session has (RFC 5213, 5.3.2)."""
-        wanted = _wanted(request)
-        if wanted:
-            return wanted
-        owned = self._profiles[request.mn_id or ""].home_network_prefixes
-        return tuple(prefix for prefix in owned if self._cache.of_prefix(prefix) is None)
-
-    def _register(
-        self,
-        binding: Binding | None,
-        prefixes: tuple[IPv6Network, ...],
-        request: ProxyBindingUpdate,
-        source: IPv6Address,
-        care_of: IPv6Address,
-        now: float,
-    ) -> list[Action]:
-        lifetime = min(request.lifetime, lifetime_units(self._settings.binding_lifetime))
-        before = binding
+    def _register(self, before: Binding | None, prefixes: tuple[IPv6Network, ...], asked: Waiting, now: float) -> list[Action]:
+        request, care_of = asked.request, asked.care_of
+        mn_id = request.mn_id or ""
+        longest = self._profiles[mn_id].lifetime
+        limits = [self._settings.binding_lifetime] if longest is None else [self._settings.binding_lifetime, longest]
+        lifetime = min(request.lifetime, *map(lifetime_units, limits))
         binding = Binding(
-            mn_id=request.mn_id or "",
+            mn_id=mn_id,
             prefixes=prefixes,
             care_of=care_of,
             access_technology=request.access_technology or 0,
-            link_layer_identifier=request.link_layer_identifier,
-            link_local_address=request.link_local_address,
+            link_layer_identifier=request.link_layer_identifier or UNKNOWN_INTERFACE,
+            link_local_address=_link_local_address(mn_id, prefixes[0]) if before is None else before.link_local_address,
             sequence=request.sequence,
-            timestamp=request.timestamp,
+            timestamp=request.timestamp or 0,
             expires=now + lifetime_seconds(lifetime),
         )
         if before is not None:
@@ -234,57 +193,68 @@ class Lma:
         moved = before is None or before.care_of != care_of
         routed = not moved and before is not None and not before.leaving
         actions: list[Action] = [] if routed else [InstallRoute(prefix, care_of) for prefix in prefixes]
-        actions.append(_acknowledge(request, source, Status.ACCEPTED, now, lifetime, prefixes))
+        actions.append(self._acceptance(asked, binding, lifetime))
         return actions + (self._policy.moved(binding, now) if moved else [])
 
-    def _deregister(
-        self, binding: Binding, request: ProxyBindingUpdate, source: IPv6Address, care_of: IPv6Address, now: float
-    ) -> list[Action]:
+    def _deregister(self, binding: Binding, asked: Waiting, now: float) -> list[Action]:
         """Let a binding end (RFC 5213, 5.3.5); until it is deleted its packets have no route, but it can be taken up again."""
-        if binding.care_of != care_of:
-            return [Ignore(IgnoreReason.STALE, source)]
-        binding.sequence, binding.timestamp = request.sequence, request.timestamp
-        acknowledgement = _acknowledge(request, source, Status.ACCEPTED, now, 0, binding.prefixes)
-        if binding.leaving:
-            return [acknowledgement]
-        removed = _routes_removed(binding)
+        if binding.care_of != asked.care_of:
+            return [Ignore(IgnoreReason.STALE, asked.source)]
+        actions = [*_routes_removed(binding), self._acceptance(asked, binding, 0)]
+        binding.sequence, binding.timestamp = asked.request.sequence, asked.request.timestamp or 0
         binding.leaving = True
         binding.expires = now + self._settings.binding_delete_delay
         self._expiries.set(binding.prefixes[0], binding.expires)
-        return [*removed, acknowledgement]
+        return actions + self._resume(binding.mn_id, now)
+
+    def _acceptance(self, asked: Waiting, binding: Binding, lifetime: int) -> Action:
+        """Note that a PBU is accepted for ``binding``, and acknowledge it (RFC 5213, 5.3.6)."""
+        request = asked.request
+        self._validator.accepted(request)
+        if request.link_local_address not in (None, _ALL_ZERO):
+            binding.link_local_address = request.link_local_address
+        link_local_address = None if request.link_local_address is None else binding.link_local_address
+        acknowledgement = _acknowledgement(request, Status.ACCEPTED, link_local_address)
+        return Send(replace(acknowledgement, lifetime=lifetime, home_network_prefixes=binding.prefixes), asked.source)
+
+    def _refusal(self, request: ProxyBindingUpdate, source: IPv6Address, status: Status, session: Binding | None, now: float) -> Action:
+        """Refuse a PBU (RFC 5213, 5.3.6, 5.5; RFC 6275, 9.5.1)."""
+        acknowledgement = _acknowledgement(request, status, request.link_local_address)
+        if status in _BY_TIMESTAMP and self._settings.message_order is not MessageOrder.NODE_TIMESTAMP:
+            acknowledgement = replace(acknowledgement, timestamp=timestamp_from_seconds(now))
+        elif status is Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and session is not None:
+            acknowledgement = replace(acknowledgement, sequence=session.sequence)
+        return Send(acknowledgement, source)
 
 
-def _wanted(request: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
-    """The prefixes that a PBU names; ALL_ZERO names none (RFC 5213, 8.3)."""
-    return tuple(prefix for prefix in request.home_network_prefixes if int(prefix.network_address))
+_BY_TIMESTAMP = frozenset({Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED})
+
+
+def _overtaken(asked: Waiting, waiting: Waiting | None) -> bool:
+    return waiting is not None and (asked.request.timestamp or 0) < (waiting.request.timestamp or 0)
+
+
+def _link_local_address(mn_id: str, prefix: IPv6Network) -> IPv6Address:
+    """The link-local address of whichever MAG serves a session (RFC 5213, 6.8): the same each time, and another for each session."""
+    digest = sha256(f"{mn_id} {prefix}".encode()).digest()
+    return IPv6Address(_LINK_LOCAL | int.from_bytes(digest[:8], "big") & _INTERFACE_IDENTIFIER)
 
 
 def _routes_removed(binding: Binding) -> list[Action]:
     return [] if binding.leaving else [RemoveRoute(prefix) for prefix in binding.prefixes]
 
 
-def _acknowledge(
-    request: ProxyBindingUpdate,
-    destination: IPv6Address,
-    status: Status,
-    now: float,
-    lifetime: int = 0,
-    prefixes: tuple[IPv6Network, ...] = (),
-) -> Action:
-    """The PBA to a PBU (RFC 5213, 5.3.6)."""
-    timestamp = request.timestamp
-    if status in (Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED):
-        timestamp = timestamp_from_seconds(now)
-    acknowledgement = ProxyBindingAcknowledgement(
+def _acknowledgement(request: ProxyBindingUpdate, status: Status, link_local_address: IPv6Address | None) -> ProxyBindingAcknowledgement:
+    """What every PBA repeats of its PBU (RFC 5213, 5.3.6)."""
+    return ProxyBindingAcknowledgement(
         status=status,
         sequence=request.sequence,
-        lifetime=lifetime,
-        mn_id=request.mn_id,
-        home_network_prefixes=prefixes or request.home_network_prefixes or (IPv6Network("::/0"),),
+        lifetime=0,
+        mn_id=request.mn_id or "",
+        home_network_prefixes=request.home_network_prefixes or (IPv6Network("::/0"),),
         handoff_indicator=request.handoff_indicator or 0,
         access_technology=request.access_technology or 0,
-        timestamp=timestamp,
+        timestamp=request.timestamp,
         link_layer_identifier=request.link_layer_identifier,
-        link_local_address=request.link_local_address,
+        link_local_address=link_local_address,
     )
-    return Send(acknowledgement, destination)
