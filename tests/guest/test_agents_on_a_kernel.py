@@ -37,6 +37,29 @@ raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
 raw.sendto(packet if protocol == 41 else bytes([59, 1, 5]) + bytes(13), (target, 0))
 """
 
+TUNNEL_ECN = """
+import socket, struct, sys
+target, source, destination, inner, outer = *sys.argv[1:4], *map(int, sys.argv[4:])
+address = lambda text: socket.inet_pton(socket.AF_INET6, text)
+packet = struct.pack("!IHBB", 6 << 28 | inner << 20, 8, 17, 64) + address(source) + address(destination) + bytes(8)
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 41)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, outer)
+raw.sendto(packet, (target, 0))
+"""
+TAKE_TUNNELLED = """
+import socket, sys
+taken = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86DD))
+taken.bind((sys.argv[1], 0))
+taken.settimeout(5)
+print("ready", flush=True)
+while True:
+    packet = taken.recv(2000)
+    if packet[6] == 41:
+        print(packet.hex(), flush=True)
+"""
+ECN = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((2, 3), (3, 2)), ((1, 3), (3, 2)), ((3, 2), (3, 2))]
+"""What the ECN field says inside and outside, as a packet comes to the anchor and as it leaves."""
+
 
 def ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
@@ -257,6 +280,27 @@ def test_a_node_that_leaves_is_detached_and_its_routes_go(lab: Lab) -> None:
     assert "mn1-air" not in ip("-6", "-n", "mag1", "rule")
     assert prefix not in ip("-6", "-n", "mag1", "route", "show", "table", "all")
     assert f"{prefix} dev mn1-air" in ip("-6", "-n", "mag2", "route")
+
+
+def test_the_anchor_forwards_from_tunnel_to_tunnel_and_keeps_what_ecn_says(lab: Lab) -> None:
+    """RFC 5213, 5.6.2 and 5.6.3; what leaves with congestion experienced inside is capable of it outside (RFC 3168, 9.1.1)."""
+    lab.start_all("pmip")
+    lab.attach("mn1", "mag1")
+    destination = lab.address("mn1")
+    time.sleep(0.5)
+    listen = ["ip", "netns", "exec", "mag1", sys.executable, "-c", TAKE_TUNNELLED, "mag1-eth0"]
+    with subprocess.Popen(listen, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as listener:
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "ready\n"
+        for before, after in ECN:
+            arguments = AGENTS["lma"], "2001:db8:100:2::9", destination, *map(str, before)
+            ip("netns", "exec", "mag2", sys.executable, "-c", TUNNEL_ECN, *arguments)
+            outer = bytes.fromhex(listener.stdout.readline())
+            inner = outer[40:]
+            assert (IPv6Address(outer[8:24]), IPv6Address(outer[24:40])) == (IPv6Address(AGENTS["lma"]), IPv6Address(AGENTS["mag1"]))
+            assert (IPv6Address(inner[8:24]), IPv6Address(inner[24:40])) == (IPv6Address("2001:db8:100:2::9"), IPv6Address(destination))
+            assert (inner[1] >> 4 & 3, outer[1] >> 4 & 3) == after
+        listener.terminate()
 
 
 def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(lab: Lab) -> None:
