@@ -30,7 +30,8 @@ class MobilityOptions:
         link_local_address: the MAG's link-local address on the access link (RFC 5213, 8.7).
         timestamp: 64 bits, seconds since 1970 in 48.16 fixed point (RFC 5213, 8.8).
         alternate_care_of: a care-of address other than the source (RFC 6275, 6.2.5); in a PQA the CoA asked for.
-        authentication: RFC 4285; always the last option.
+        replay_protection: 64 bits, when the message was sent, as NTP has it (RFC 4285, 6).
+        authentication: RFC 4285, 5; always the last option.
     """
 
     mn_id: str | None = None
@@ -41,6 +42,7 @@ class MobilityOptions:
     link_local_address: IPv6Address | None = None
     timestamp: int | None = None
     alternate_care_of: IPv6Address | None = None
+    replay_protection: int | None = None
     authentication: Authentication | None = None
 
 

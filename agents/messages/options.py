@@ -25,6 +25,7 @@ _RESTART_COUNTER = Struct("!BBI")
 _ALTERNATE_CARE_OF = 3
 _MN_ID = 8
 _MESSAGE_AUTHENTICATION = 9
+_REPLAY_PROTECTION = 10
 _HOME_NETWORK_PREFIX = 22
 _HANDOFF_INDICATOR = 23
 _ACCESS_TECHNOLOGY_TYPE = 24
@@ -89,6 +90,10 @@ def _put_timestamp(out: bytearray, timestamp: int) -> None:
     _put(out, 8, 2, _TIMESTAMP.pack(_TIMESTAMP_OPTION, 8, timestamp))
 
 
+def _put_replay_protection(out: bytearray, timestamp: int) -> None:
+    _put(out, 8, 2, _TIMESTAMP.pack(_REPLAY_PROTECTION, 8, timestamp))
+
+
 def _put_alternate_care_of(out: bytearray, address: IPv6Address) -> None:
     _put(out, 8, 6, _ADDRESS_OPTION.pack(_ALTERNATE_CARE_OF, 16, address.packed))
 
@@ -117,6 +122,7 @@ _WRITERS: tuple[tuple[str, Callable[[bytearray, Any], None]], ...] = (
     ("timestamp", _put_timestamp),
     ("alternate_care_of", _put_alternate_care_of),
     ("restart_counter", _put_restart_counter),
+    ("replay_protection", _put_replay_protection),
     ("authentication", _put_authentication),
 )
 
@@ -185,6 +191,11 @@ def _get_timestamp(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
+def _get_replay_protection(data: bytes) -> int:
+    _expect("Mobility Message Replay Protection", data, 8, 8)
+    return int.from_bytes(data, "big")
+
+
 def _get_alternate_care_of(data: bytes) -> IPv6Address:
     _expect("Alternate Care-of Address", data, 16, 16)
     return _address(data)
@@ -205,6 +216,7 @@ _READERS: Mapping[int, tuple[str, Callable[[bytes], Any]]] = MappingProxyType(
         _ALTERNATE_CARE_OF: ("alternate_care_of", _get_alternate_care_of),
         _MN_ID: ("mn_id", _get_mn_id),
         _MESSAGE_AUTHENTICATION: ("authentication", _get_authentication),
+        _REPLAY_PROTECTION: ("replay_protection", _get_replay_protection),
         _HOME_NETWORK_PREFIX: ("home_network_prefixes", _get_prefix),
         _HANDOFF_INDICATOR: ("handoff_indicator", _get_handoff_indicator),
         _ACCESS_TECHNOLOGY_TYPE: ("access_technology", _get_access_technology),

@@ -42,6 +42,7 @@ options = {
     "link_local_address": st.none() | addresses,
     "timestamp": st.none() | st.integers(0, (1 << 64) - 1),
     "alternate_care_of": st.none() | addresses,
+    "replay_protection": st.none() | st.integers(0, (1 << 64) - 1),
     "authentication": st.none()
     | st.builds(
         Authentication,

@@ -71,7 +71,7 @@ def test_what_is_encoded_is_decoded(message: Message, query_flag: QueryFlag) -> 
 @thorough
 @given(messages)
 def test_every_option_lies_where_its_rfc_wants_it(message: Message) -> None:
-    alignments = {3: (8, 6), 9: (4, 1), 22: (8, 4), 26: (8, 6), 27: (8, 2), 28: (4, 2), 51: (8, 4)}
+    alignments = {3: (8, 6), 9: (4, 1), 10: (8, 2), 22: (8, 4), 26: (8, 6), 27: (8, 2), 28: (4, 2), 51: (8, 4)}
     header = encode(message)
     assert len(header) % 8 == 0
     assert header[:2] == bytes((59, len(header) // 8 - 1))
@@ -150,6 +150,12 @@ def test_authentication_comes_last_and_the_mn_id_first(message: Message) -> None
         (
             ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 0x100, b"\xaa" * 4)),
             "3b020500 0000 0001 c200 0001 00 0909 01 00000100 aaaaaaaa",
+        ),
+        (
+            UpdateNotificationAcknowledgement(
+                sequence=9, status=0, replay_protection=0xE93C6D0080000000, authentication=Authentication(1, 0x100, b"\xaa" * 12)
+            ),
+            "3b051400 0000 0009 00 000000 01040000 0000 0a08 e93c6d0080000000 00 0911 01 00000100" + "aa" * 12,
         ),
         (
             ProxyBindingAcknowledgement(status=Status.MISSING_MN_IDENTIFIER_OPTION, sequence=7, lifetime=0, mn_id=""),
@@ -419,7 +425,7 @@ def test_any_octets(data: bytes, query_flag: QueryFlag) -> None:
 @given(
     st.sampled_from(MobilityHeaderType),
     st.binary(min_size=18, max_size=18),
-    st.lists(st.tuples(st.sampled_from([1, 3, 8, 9, 22, 23, 24, 25, 26, 27, 28, 51]) | octet, st.binary(max_size=20)), max_size=6),
+    st.lists(st.tuples(st.sampled_from([1, 3, 8, 9, 10, 22, 23, 24, 25, 26, 27, 28, 51]) | octet, st.binary(max_size=20)), max_size=6),
     query_flags,
 )
 def test_any_options(mh_type: int, fixed: bytes, tlvs: list[tuple[int, bytes]], query_flag: QueryFlag) -> None:

@@ -23,6 +23,7 @@ from scapy.layers.inet6 import (
     MIP6OptAltCoA,
     MIP6OptMNID,
     MIP6OptMsgAuth,
+    MIP6OptReplayProtection,
     MIP6OptUnknown,
 )
 from scapy.packet import Packet
@@ -191,6 +192,8 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
         options.append(MIP6OptAltCoA(acoa=str(message.alternate_care_of)))
     if getattr(message, "restart_counter", None) is not None:
         options.append(MIP6OptRestartCounter(counter=message.restart_counter))
+    if message.replay_protection is not None:
+        options.append(MIP6OptReplayProtection(timestamp=message.replay_protection))
     if message.authentication is not None:
         auth = message.authentication
         options.append(MIP6OptMsgAuth(subtype=auth.subtype, mspi=auth.spi, authdata=auth.data))
