@@ -37,6 +37,9 @@ class IgnoreReason(StrEnum):
     UNMATCHED = "no exchange waits for it"
     STALE = "stale"
     NOT_OURS = "no binding here"
+    NOT_AUTHENTICATED = "not authenticated"
+    REPLAYED = "replayed"
+    UNTIMELY = "sent at another time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ class Settings:
         update_tries: how often an Update Notification is sent.
         first_packet: what happens to packets during a multicast query.
         query_flag: which bits carry Q.
+        authentication_key: what the agents authenticate their messages with (RFC 4285), 32 hexadecimal digits; empty for not at all.
+        authentication_spi: the key's Mobility SPI, 256 or more (RFC 4285, 5.1).
+        authentication_window: how far an authenticated message's time of sending may be from the receiver's clock (RFC 4285, 6).
     """
 
     binding_lifetime: float = 300.0
@@ -88,6 +91,9 @@ class Settings:
     update_tries: int = 3
     first_packet: FirstPacket = FirstPacket.BUFFER
     query_flag: QueryFlag = QueryFlag.DRAFT
+    authentication_key: str = ""
+    authentication_spi: int = 256
+    authentication_window: float = 7.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ from typing import Any
 import msgspec
 
 from agents.actions import Action
+from agents.authentication import protection
 from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
 from agents.journal import Journal
 from agents.links import Attached, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
-from agents.messages import MessageError, decode
+from agents.messages import Message, MessageError, decode
 from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 
@@ -191,7 +192,14 @@ class Daemon:
             self._input("malformed", lambda now: self._agent.malformed(source, now), source=source, error=str(error), **arrival)
             return
         details = {**arrival, **describe(message)}
-        self._input("received", lambda now: self._agent.receive(message, source, now, **arrival), source=source, **details)
+        self._input("received", lambda now: self._taken_in(message, received, arrival, now), source=source, **details)
+
+    def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
+        source = received.source
+        refusal = self._effects.protection.refusal(message, received.data, source, received.destination, now)
+        if refusal is not None:
+            return list(self._agent.refused(refusal, message, source, now))
+        return list(self._agent.receive(message, source, now, **arrival))
 
     def _on_stray(self, port: TunnelSocket) -> None:
         self._burst(port, self._strayed)
@@ -275,7 +283,9 @@ def load(path: Path) -> AgentConfig:
     def convert(kind: type, value: Any) -> Any:
         return _ADDRESSES[kind](value)
 
-    return msgspec.json.decode(path.read_bytes(), type=AgentConfig, dec_hook=convert)
+    config = msgspec.json.decode(path.read_bytes(), type=AgentConfig, dec_hook=convert)
+    protection(config.settings)
+    return config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

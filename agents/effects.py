@@ -25,10 +25,11 @@ from agents.actions import (
     Send,
     Unreachable,
 )
+from agents.authentication import protection
 from agents.config import AgentConfig
 from agents.journal import Journal
 from agents.kernel import TRIGGER, TUNNEL_MTU, DataPlane
-from agents.messages import Message, encode, ipv6_packet, kind
+from agents.messages import Message, ipv6_packet, kind
 from agents.router_advertisement import (
     ALL_NODES,
     FIXED_LINK_LOCAL,
@@ -42,6 +43,7 @@ from agents.socket_filter import stray_packets
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket
 from agents.tun import Tun
 
+_NANOSECOND = 1e-9
 _ERROR_HOP_LIMIT = 64
 _NETWORK_FAULTS = frozenset(
     {
@@ -91,6 +93,7 @@ class Effects:
         self._before_route = before_route
         self._now = 0
         self._attached: dict[IPv6Network, None] = {}
+        self.protection = protection(config.settings)
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
@@ -166,8 +169,8 @@ class Effects:
 
     def _send(self, action: Send) -> None:
         self._plane.commit()
-        data = encode(action.message, self._config.settings.query_flag)
         destination = action.destination
+        data = self.protection.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
         if action.tunnelled:
             packet = ipv6_packet(data, self._config.address, destination)
             sent = self._attempt("send", self._port(self.tunnel).send, packet, destination)

@@ -68,6 +68,13 @@ class Lma:
         """Octets came from ``source`` that are no message."""
         return [Ignore(IgnoreReason.MALFORMED, source)]
 
+    def refused(self, reason: IgnoreReason, message: Message, source: IPv6Address, now: float) -> list[Action]:
+        """A message came from ``source`` that is not to be trusted; a MAG whose clock is wrong is told so (RFC 4285, 6)."""
+        ignored = Ignore(reason, source)
+        if reason is IgnoreReason.UNTIMELY and isinstance(message, ProxyBindingUpdate) and not message.query:
+            return [ignored, _acknowledge(message, source, Status.TIMESTAMP_MISMATCH, now)]
+        return [ignored]
+
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""

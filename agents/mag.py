@@ -110,6 +110,10 @@ class Mag:
         """Octets came from ``source`` that are no message."""
         return [Ignore(IgnoreReason.MALFORMED, source)]
 
+    def refused(self, reason: IgnoreReason, message: Message, source: IPv6Address, now: float) -> list[Action]:
+        """A message came from ``source`` that is not to be trusted."""
+        return [Ignore(reason, source)]
+
     def packet_for(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
         """A packet for ``hoa`` found no route in the kernel; its source address tells the access link."""
         if hoa not in self._config.home:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, get_type_hints
 
+from agents.authentication import key_octets
 from agents.config import Settings
 from experiments.scenario import Scenario
 from topologies.domain import Domain
 from topologies.settings import LINK_SETTINGS, apply_link_setting
 from topologies.units import UnitError, parse_time
 
-_GROUPS = ("binding", "query", "buffer", "update")
+_GROUPS = ("binding", "query", "buffer", "update", "authentication")
+_FIRST_FREE_SPI = 256
 
 
 class SettingError(ValueError):
@@ -42,6 +44,25 @@ def _number(text: str) -> float:
     return value
 
 
+def _key(text: str) -> str:
+    try:
+        if text:
+            key_octets(text)
+    except ValueError as error:
+        raise UnitError(f"{error}, not {text!r}") from None
+    return text
+
+
+def _spi(text: str) -> int:
+    spi = _integer(text)
+    if not _FIRST_FREE_SPI <= spi < 1 << 32:
+        raise UnitError(f"expected a number from {_FIRST_FREE_SPI} to {(1 << 32) - 1}, not {text!r}")
+    return spi
+
+
+_OF_FIELDS: Mapping[str, Callable[[str], Any]] = {"query_rate": _number, "authentication_key": _key, "authentication_spi": _spi}
+
+
 def _choice(kind: type[StrEnum], text: str) -> StrEnum:
     if text not in list(kind):
         raise UnitError(f"expected {' or '.join(kind)}, not {text!r}")
@@ -49,8 +70,8 @@ def _choice(kind: type[StrEnum], text: str) -> StrEnum:
 
 
 def _parser(kind: Any, field: str) -> Callable[[str], Any]:
-    if field == "query_rate":
-        return _number
+    if field in _OF_FIELDS:
+        return _OF_FIELDS[field]
     if kind is int:
         return _integer
     if kind is float:
@@ -123,5 +144,5 @@ def agent_settings(values: Mapping[str, str]) -> Settings:
 def describe() -> list[str]:
     """One line for each setting: its name, and its default where it has one."""
     defaults = Settings()
-    agents = [f"{dotted:22} default {getattr(defaults, field)}" for dotted, field in AGENT_SETTINGS.items()]
+    agents = [f"{dotted:22} default {getattr(defaults, field) or 'none'}" for dotted, field in AGENT_SETTINGS.items()]
     return [*LINK_SETTINGS, *_SCENARIO, *agents]

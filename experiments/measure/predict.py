@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
 from agents import messages
+from agents.authentication import protection
 from agents.config import FirstPacket, Settings
 from agents.messages import (
     BindingError,
@@ -35,6 +36,7 @@ from topologies.routing import paths
 _SECOND = 1_000_000_000
 _NEVER = 1 << 62
 _IPV6 = 40
+_UNSPECIFIED = IPv6Address("::")
 _UDP = 8
 _ETHERNET = 14
 _NEIGHBOUR_DISCOVERY = 72
@@ -113,6 +115,7 @@ class _Prediction:
         self._scheme = SCHEMES[run.case.scheme]
         self._policy = run.case.policy
         self._settings: Settings = agent_settings({**run.settings, **run.case.settings})
+        self._protection = protection(self._settings)
         self._hosts: dict[str, Host] = {host.name: host for host in run.domain.hosts}
         self._mags = [mag.name for mag in run.domain.mags]
         self._coa = {mag.name: mag.address for mag in run.domain.mags}
@@ -561,11 +564,10 @@ class _Prediction:
     def _send(self, message: Message, sender: str, receivers: list[str], handle: Callable[[str], None]) -> None:
         """Send a message to one agent, or IP-in-IP to the group; ``handle`` is called when it reaches each receiver."""
         to_group = self._group and isinstance(message, ProxyBindingUpdate | UpdateNotification)
-        size = len(messages.encode(message, self._settings.query_flag)) + _IPV6 * (2 if to_group else 1)
+        size = len(self._protection.octets(message, _UNSPECIFIED, _UNSPECIFIED, 0.0)) + _IPV6 * (2 if to_group else 1)
         arrivals = sorted(((receiver, self._now + self._transit(sender, receiver, size)) for receiver in receivers), key=lambda a: a[1])
         for receiver, time in arrivals:
             self._later(time, lambda receiver=receiver: handle(receiver))  # type: ignore[misc]
-        lifetime = getattr(message, "lifetime", None)
         home = next(iter(message.home_network_prefixes), getattr(message, "home_address", None))
         self._signals.append(
             Signal(
@@ -579,7 +581,7 @@ class _Prediction:
                 tunnelled=to_group,
                 sequence=getattr(message, "sequence", None),
                 status=getattr(message, "status", None),
-                lifetime=None if lifetime is None else float(messages.lifetime_seconds(lifetime)),
+                lifetime=messages.lifetime_of(message),
                 mn_id=message.mn_id,
                 home=None if home is None else str(home),
                 care_of=None if message.alternate_care_of is None else str(message.alternate_care_of),

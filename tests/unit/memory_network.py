@@ -25,10 +25,11 @@ from agents.actions import (
     Send,
     Unreachable,
 )
+from agents.authentication import Unprotected, protection
 from agents.config import AgentConfig, Profile, Settings
 from agents.lma import Lma
 from agents.mag import Mag
-from agents.messages import Message, decode, encode, kind
+from agents.messages import Message, decode, kind
 from agents.schemes import SCHEMES
 from agents.timers import Timers
 
@@ -108,6 +109,7 @@ class Node:
 
     name: str
     agent: Mag | Lma
+    protection: Unprotected
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
@@ -137,13 +139,15 @@ class MemoryNetwork:
         self.delay = delay
         self.lost = lost
         self.nodes: dict[IPv6Address, Node] = {}
+        self.sendings: list[tuple[IPv6Address, IPv6Address, bytes]] = []
         self._timers: Timers[IPv6Address] = Timers()
         told = config(scheme, policy, None, mags, hosts, settings)
         for number in range(1, mags + 1):
             address = mag_address(number)
-            self.nodes[address] = Node(f"mag{number}", Mag(replace(told, name=f"mag{number}", address=address), self.now))
+            mag = Mag(replace(told, name=f"mag{number}", address=address), self.now)
+            self.nodes[address] = Node(f"mag{number}", mag, protection(settings))
         if told.lma is not None:
-            self.nodes[LMA] = Node("lma", Lma(told, self.now))
+            self.nodes[LMA] = Node("lma", Lma(told, self.now), protection(settings))
         self.where: dict[int, int] = {}
         self.signals: list[tuple[float, str, str]] = []
         self.delivered: list[tuple[float, int]] = []
@@ -289,15 +293,23 @@ class MemoryNetwork:
     def _message(self, source: IPv6Address, action: Send) -> None:
         name = kind(action.message)
         self.signals.append((self.now, self.nodes[source].name, name))
-        octets = encode(action.message)
+        octets = self.nodes[source].protection.octets(action.message, source, action.destination, self.now)
+        self.sendings.append((source, action.destination, octets))
         group = action.destination == GROUP
         for destination in self.nodes if group else (action.destination,):
             if (group and destination in (LMA, source)) or self.lost(name):
                 continue
-            self._schedule(self.now + self.delay(source, destination), lambda to=destination: self._receive(to, octets, source))
+            arrival = self.now + self.delay(source, destination)
+            self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, action.destination))
 
-    def _receive(self, address: IPv6Address, octets: bytes, source: IPv6Address) -> None:
-        self._do(address, self.nodes[address].agent.receive(decode(octets), source, self.now))
+    def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+        """Let an agent receive octets in a packet with these addresses."""
+        node, message = self.nodes[address], decode(octets)
+        refusal = node.protection.refusal(message, octets, source, destination, self.now)
+        if refusal is not None:
+            self._do(address, node.agent.refused(refusal, message, source, self.now))
+        else:
+            self._do(address, node.agent.receive(message, source, self.now))
 
     def _do(self, address: IPv6Address, actions: list[Action]) -> None:
         node = self.nodes[address]

@@ -1,0 +1,137 @@
+"""Who may signal: how messages become octets with and without the domain's key (RFC 4285), and which ones are refused.
+
+With a key every message, of whatever type, ends in an MN-HA Mobility Message Authentication option (RFC 4285, 5.1) and carries
+a Replay Protection option (section 6) before it. Where RFC 4285 speaks of the care-of address and the home address, this takes
+the packet's source and destination, the inner ones where it is tunnelled: a proxy message is between two agents, its home
+addresses are in options that the authenticator covers anyway, and so a message counts only from whom and to whom it was sent.
+
+The Replay Protection option, not RFC 5213's Timestamp, says when a message was sent: a repeated Update Notification keeps its
+Timestamp, which tells when the node moved, and an answer echoes that of its request. Every sending has a time of its own.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+from agents.actions import IgnoreReason
+from agents.config import QueryFlag, Settings
+from agents.messages import Authentication, Message, ProxyBindingAcknowledgement, Status, encode
+from agents.ordering import Recent
+
+MN_HA = 1
+"""Subtype of the option that two agents who share a key use (RFC 4285, 5.1)."""
+
+_KEY_OCTETS = 16
+_AUTHENTICATOR_OCTETS = 12
+_OPTION_TYPE = 9
+_OPTION_LENGTH = 5 + _AUTHENTICATOR_OCTETS
+_PADDING = b"\1\2\0\0"
+_SECONDS_FROM_1900_TO_1970 = 2208988800
+_FRACTION = 1 << 32
+_ERA = 1 << 64
+
+
+class Unprotected:
+    """Signalling without a key: messages are nothing but octets, and none is refused."""
+
+    def __init__(self, query_flag: QueryFlag) -> None:
+        self._query_flag = query_flag
+
+    def octets(self, message: Message, source: IPv6Address, destination: IPv6Address, now: float) -> bytes:
+        """The Mobility Header of a message that is sent ``now`` (s since 1970); MessageError as ``encode``."""
+        return encode(message, self._query_flag)
+
+    def refusal(self, message: Message, data: bytes, source: IPv6Address, destination: IPv6Address, now: float) -> IgnoreReason | None:
+        """Why ``message``, decoded of ``data``, is not to be taken in; None where nothing is wrong with it."""
+        return None
+
+
+class Protected(Unprotected):
+    """Signalling with a key that all agents of the domain share: HMAC_SHA1 and a window of time (RFC 4285, 5.1 and 6).
+
+    A message is refused that is not authenticated, whose time is more than ``window`` s from this agent's, or that was taken in
+    before. Unlike RFC 4285 it need not be later than all before it: packets of two exchanges may overtake each other.
+    """
+
+    def __init__(self, query_flag: QueryFlag, spi: int, key: bytes, window: float) -> None:
+        super().__init__(query_flag)
+        self._spi = spi
+        self._key = key
+        self._window = window
+        self._option = bytes((_OPTION_TYPE, _OPTION_LENGTH, MN_HA)) + spi.to_bytes(4, "big")
+        self._sent = 0
+        self._taken: Recent[bytes] = Recent(2 * window)
+
+    def octets(self, message: Message, source: IPv6Address, destination: IPv6Address, now: float) -> bytes:
+        self._sent = max(_ntp(now), self._sent + 1)
+        unsigned = Authentication(MN_HA, self._spi, bytes(_AUTHENTICATOR_OCTETS))
+        data = super().octets(replace(message, replay_protection=self._sent, authentication=unsigned), source, destination, now)
+        at = self._authenticator_at(data)
+        assert at is not None, "the authenticator is the last option"
+        return data[:at] + self._authenticator(data[:at], source, destination) + data[at + _AUTHENTICATOR_OCTETS :]
+
+    def refusal(self, message: Message, data: bytes, source: IPv6Address, destination: IPv6Address, now: float) -> IgnoreReason | None:
+        data = data[: 8 * (data[1] + 1)]
+        at = self._authenticator_at(data)
+        if at is None:
+            return IgnoreReason.NOT_AUTHENTICATED
+        said = data[at : at + _AUTHENTICATOR_OCTETS]
+        if not hmac.compare_digest(said, self._authenticator(data[:at], source, destination)):
+            return IgnoreReason.NOT_AUTHENTICATED
+        if _says_that_clocks_differ(message):
+            return None
+        if message.replay_protection is None or abs(_seconds_apart(message.replay_protection, _ntp(now))) > self._window:
+            return IgnoreReason.UNTIMELY
+        if self._taken.knows(said, now):
+            return IgnoreReason.REPLAYED
+        self._taken.note(said, now)
+        return None
+
+    def _authenticator_at(self, data: bytes) -> int | None:
+        """Where a header's authenticator begins: in its last option, after which there is nothing but padding."""
+        for padding in (b"", _PADDING):
+            at = len(data) - len(padding) - _AUTHENTICATOR_OCTETS
+            if data.endswith(padding) and data[at - len(self._option) : at] == self._option:
+                return at
+        return None
+
+    def _authenticator(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> bytes:
+        """First (96, HMAC_SHA1 (key, addresses | header up to and including the SPI, checksum zero)) (RFC 4285, 5.1)."""
+        mobility_data = source.packed + destination.packed + data[:4] + b"\0\0" + data[6:]
+        return hmac.digest(self._key, mobility_data, "sha1")[:_AUTHENTICATOR_OCTETS]
+
+
+def protection(settings: Settings) -> Unprotected:
+    """What the settings ask for; ValueError where their key is none."""
+    if not settings.authentication_key:
+        return Unprotected(settings.query_flag)
+    key = key_octets(settings.authentication_key)
+    return Protected(settings.query_flag, settings.authentication_spi, key, settings.authentication_window)
+
+
+def key_octets(text: str) -> bytes:
+    """The key that 32 hexadecimal digits are (RFC 4285, 5.1: 16 octets); ValueError where they are not."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_OCTETS:
+        raise ValueError("a key is 32 hexadecimal digits (16 octets)")
+    return key
+
+
+def _says_that_clocks_differ(message: Message) -> bool:
+    """Whether this is the answer to a PBU sent by a wrong clock, for which its receiver's time is as wrong (RFC 4285, 6)."""
+    return isinstance(message, ProxyBindingAcknowledgement) and not message.query and message.status == Status.TIMESTAMP_MISMATCH
+
+
+def _ntp(seconds: float) -> int:
+    """A time, in s since 1970, in NTP's 32.32 bits since 1900."""
+    return int((seconds + _SECONDS_FROM_1900_TO_1970) * _FRACTION) % _ERA
+
+
+def _seconds_apart(one: int, other: int) -> float:
+    """Between two times of NTP, also where an era of 2^32 s ends between them."""
+    return ((one - other + _ERA // 2) % _ERA - _ERA // 2) / _FRACTION
