@@ -138,6 +138,14 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterProblem:
+    """Tell the source of ``packet`` by ICMPv6: erroneous header field, at octet ``pointer`` (RFC 4443, 3.4)."""
+
+    packet: bytes
+    pointer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """A message was dropped and is counted."""
 
@@ -158,5 +166,6 @@ Action = (
     | Multicast
     | Drop
     | Unreachable
+    | ParameterProblem
     | Ignore
 )

@@ -25,6 +25,7 @@ from agents.actions import Action
 from agents.authentication import protection
 from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
+from agents.header_errors import HeaderErrors
 from agents.journal import Journal
 from agents.links import Attached, LinkEvent, LinkMonitor
 from agents.lma import Lma
@@ -66,6 +67,7 @@ class Daemon:
         now = self._clock.now() * _NANOSECOND
         sequence = int.from_bytes(os.urandom(2))
         self._agent: Any = Mag(config, now, sequence) if self._gateway else Lma(config, now, sequence)
+        self._header_errors = HeaderErrors()
         self._effects = Effects(config, journal, self._read_trigger)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
@@ -189,10 +191,15 @@ class Daemon:
         try:
             message = decode(received.data, self._config.settings.query_flag)
         except MessageError as error:
-            self._input("malformed", lambda now: self._agent.malformed(source, now), source=source, error=str(error), **arrival)
+            self._input("malformed", partial(self._malformed, error, received, arrival), source=source, error=str(error), **arrival)
             return
         details = {**arrival, **describe(message)}
         self._input("received", lambda now: self._taken_in(message, received, arrival, now), source=source, **details)
+
+    def _malformed(self, error: MessageError, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
+        source = received.source
+        told = [] if arrival else self._header_errors.answer(error, received.data, source, received.destination, now)
+        return [*self._agent.malformed(source, now), *told]
 
     def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
         source = received.source

@@ -18,6 +18,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    ParameterProblem,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -35,6 +36,7 @@ from agents.router_advertisement import (
     FIXED_LINK_LOCAL,
     HOP_LIMIT,
     encode_advertisement,
+    encode_parameter_problem,
     encode_unreachable,
     may_report,
 )
@@ -80,7 +82,7 @@ def describe(message: Message) -> dict[str, Any]:
 class Effects:
     """The node that an agent runs on: its kernel state and its sockets.
 
-    ``mobility``, ``tunnel``, ``neighbours`` and ``trigger`` are None where the agent needs no such thing.
+    ``mobility``, ``tunnel`` and ``trigger`` are None where the agent needs no such thing.
     """
 
     def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
@@ -100,7 +102,7 @@ class Effects:
         signals = config.scheme.home_prefixes
         self.mobility = MobilitySocket(config.address, core) if signals else None
         self.tunnel = TunnelSocket(config.address, core, stray_packets(config.home, ())) if queries else None
-        self.neighbours = NeighbourSocket() if gateway else None
+        self.neighbours = NeighbourSocket()
         self.trigger = Tun(TRIGGER) if queries else None
         self._plane = DataPlane(config, gateway=gateway, trigger=queries)
         try:
@@ -124,6 +126,7 @@ class Effects:
             Multicast: self._multicast,
             Drop: self._drop,
             Unreachable: self._unreachable,
+            ParameterProblem: self._parameter_problem,
             Ignore: self._ignore,
         }
 
@@ -224,7 +227,7 @@ class Effects:
 
     def _to_all_nodes(self, link: str, data: bytes) -> None:
         index = socket.if_nametoindex(link)
-        self._port(self.neighbours).send_from(FIXED_LINK_LOCAL, index, HOP_LIMIT, data, ALL_NODES)
+        self.neighbours.send_from(FIXED_LINK_LOCAL, index, HOP_LIMIT, data, ALL_NODES)
 
     def _release(self, action: Release) -> None:
         self._plane.commit()
@@ -246,13 +249,18 @@ class Effects:
         self._note("dropped", packets=len(action.packets), reason=action.reason)
 
     def _unreachable(self, action: Unreachable) -> None:
+        self._report("unreachable", encode_unreachable(action.packet), action.packet)
+
+    def _parameter_problem(self, action: ParameterProblem) -> None:
+        self._report("parameter problem", encode_parameter_problem(action.packet, action.pointer), action.packet)
+
+    def _report(self, what: str, error: bytes, packet: bytes) -> None:
         self._plane.commit()
-        if not may_report(action.packet):
+        if not may_report(packet):
             return
-        source, destination = IPv6Address(action.packet[8:24]), IPv6Address(action.packet[24:40])
-        arguments = self._config.address, 0, _ERROR_HOP_LIMIT, encode_unreachable(action.packet), source
-        if self._attempt("unreachable", self._port(self.neighbours).send_from, *arguments):
-            self._note("reported unreachable", source=source, destination=destination)
+        source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+        if self._attempt(what, self.neighbours.send_from, self._config.address, 0, _ERROR_HOP_LIMIT, error, source):
+            self._note(f"reported {what}", source=source, destination=destination)
 
     def _ignore(self, action: Ignore) -> None:
         self._note("ignored", reason=action.reason, source=action.source)

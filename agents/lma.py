@@ -72,7 +72,7 @@ class Lma:
         """A message came from ``source`` that is not to be trusted; a MAG whose clock is wrong is told so (RFC 4285, 6)."""
         ignored = Ignore(reason, source)
         if reason is IgnoreReason.UNTIMELY and isinstance(message, ProxyBindingUpdate) and not message.query:
-            return [ignored, _acknowledge(message, source, Status.TIMESTAMP_MISMATCH, now)]
+            return [ignored, self._refusal(message, source, Status.TIMESTAMP_MISMATCH, None, now)]
         return [ignored]
 
     @property

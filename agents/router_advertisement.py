@@ -1,7 +1,7 @@
 """The ICMPv6 messages that a MAG exchanges with its mobile nodes, and their octets, checksum zero.
 
-Router Solicitation and Advertisement as RFC 4861 sections 4.1, 4.2 and 4.6 define them, Destination Unreachable as RFC
-4443 section 3.1 does. On a raw ICMPv6 socket the kernel computes the checksums (RFC 3542, 3.1).
+Router Solicitation and Advertisement as RFC 4861 sections 4.1, 4.2 and 4.6 define them, Destination Unreachable and
+Parameter Problem as RFC 4443 sections 3.1 and 3.4 do. On a raw ICMPv6 socket the kernel computes the checksums (RFC 3542, 3.1).
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 
 _DESTINATION_UNREACHABLE = 1
 _ADDRESS_UNREACHABLE = 3
+_PARAMETER_PROBLEM = 4
+_ERRONEOUS_HEADER_FIELD = 0
 _ICMPV6 = 58
 _IPV6_HEADER = 40
 _MINIMUM_MTU = 1280
 
 _ADVERTISEMENT = Struct("!BBHBBHII")
 _SOLICITATION_SIZE = 8
-_UNREACHABLE = Struct("!BBHI")
+_ERROR = Struct("!BBHI")
 _SOURCE_LINK_LAYER = Struct("!BB6s")
 _PREFIX = Struct("!BBBBIII16s")
 _MTU = Struct("!BBHI")
@@ -109,5 +111,13 @@ def may_report(packet: bytes) -> bool:
 
 def encode_unreachable(packet: bytes) -> bytes:
     """Destination Unreachable, address unreachable, with as much of ``packet`` as the minimum MTU holds (RFC 4443, 3.1)."""
-    quoted = packet[: _MINIMUM_MTU - _IPV6_HEADER - _UNREACHABLE.size]
-    return _UNREACHABLE.pack(_DESTINATION_UNREACHABLE, _ADDRESS_UNREACHABLE, 0, 0) + quoted
+    return _error(_DESTINATION_UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet)
+
+
+def encode_parameter_problem(packet: bytes, pointer: int) -> bytes:
+    """Parameter Problem, erroneous header field at octet ``pointer``, with as much of ``packet`` likewise (RFC 4443, 3.4)."""
+    return _error(_PARAMETER_PROBLEM, _ERRONEOUS_HEADER_FIELD, pointer, packet)
+
+
+def _error(kind: int, code: int, word: int, packet: bytes) -> bytes:
+    return _ERROR.pack(kind, code, 0, word) + packet[: _MINIMUM_MTU - _IPV6_HEADER - _ERROR.size]
