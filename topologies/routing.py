@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
-from topologies.addresses import core_subnet, routed_aggregate, router_address
+from topologies.addresses import HOME, core_subnet, routed_aggregate, router_address
 from topologies.domain import Agent, Domain, DomainError
 
 
@@ -131,7 +131,10 @@ def _interfaces_towards(domain: Domain) -> dict[tuple[str, str], CoreInterface]:
 
 
 def routes(domain: Domain, node: str) -> tuple[Route, ...]:
-    """The static routes of a router or an agent: to every segment that it is not on, and to each other MAG's routed prefixes."""
+    """The static routes of a router or an agent: to every segment that it is not on, and to each other MAG's routed prefixes.
+
+    Routers have one to all home network prefixes as well, which leads to the LMA (RFC 5213, 5.6.2); MAGs have a use of their own for those.
+    """
     towards = _interfaces_towards(domain)
     shortest = _shortest(domain, node)
     ends = [(end.prefix, end.node) for end in core_interfaces(domain) if end.prefix is not None]
@@ -147,7 +150,9 @@ def routes(domain: Domain, node: str) -> tuple[Route, ...]:
         return Route(prefix, next(address for address in hops if address is not None), towards[node, path[1]].name)
 
     aggregates = ((routed_aggregate(domain, mag), mag.name) for mag in domain.mags if mag.name != node)
-    return tuple(route(prefix, target) for prefix, target in (*sorted(nearest.items()), *aggregates))
+    router = node in (core.name for core in domain.core)
+    home = ((HOME, domain.lma.name),) if domain.lma is not None and router else ()
+    return tuple(route(prefix, target) for prefix, target in (*sorted(nearest.items()), *aggregates, *home))
 
 
 def multicast_routes(domain: Domain, router: str) -> tuple[MulticastRoute, ...]:

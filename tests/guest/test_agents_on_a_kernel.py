@@ -37,6 +37,11 @@ raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
 raw.sendto(packet if protocol == 41 else bytes([59, 1, 5]) + bytes(13), (target, 0))
 """
 
+INJECT_HEADER = """
+import socket, sys
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135)
+raw.sendto(bytes.fromhex(sys.argv[1]), (sys.argv[2], 0))
+"""
 TUNNEL_ECN = """
 import socket, struct, sys
 target, source, destination, inner, outer = *sys.argv[1:4], *map(int, sys.argv[4:])
@@ -252,6 +257,17 @@ def test_signalling_from_an_access_link_is_told_apart_or_never_forwarded(lab: La
         lab.inject("mn1", 135, target, source, source)
     assert [line["link"] for line in lab.journal("mag1") if line["event"] == "malformed"] == ["mn1-air"]
     assert not [line for name in ("mag2", "lma") for line in lab.journal(name) if line["event"] == "malformed"]
+
+
+def test_a_header_that_cannot_be_read_is_answered(lab: Lab) -> None:
+    lab.start_all("pmip")
+    for unreadable in ("3b01ff00000000000000000000000000", "3a010500000000010000000000000000"):
+        ip("netns", "exec", "mag2", sys.executable, "-c", INJECT_HEADER, unreadable, AGENTS["lma"])
+    time.sleep(0.2)
+    (error,) = [line for line in lab.journal("mag2") if line.get("message") == "BE"]
+    assert (error["source"], error["status"], error["home_address"]) == (AGENTS["lma"], 2, "::")
+    reported = [line["source"] for line in lab.journal("lma") if line["event"] == "reported parameter problem"]
+    assert reported == [AGENTS["mag2"]]
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])

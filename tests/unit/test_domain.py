@@ -169,6 +169,18 @@ def test_static_routes_lead_from_every_node_to_every_address_on_the_shortest_way
                 assert _follow(domain, start, end.address) == shortest
 
 
+@pytest.mark.parametrize("domain", [presets.tree(depth=3), toml.load(CAMPUS)], ids=lambda domain: domain.name)
+def test_every_router_forwards_home_addresses_to_the_lma(domain: Domain) -> None:
+    assert domain.lma is not None
+    at = {end.address: end.node for end in routing.core_interfaces(domain)}
+    for router in (core.name for core in domain.core if core.routed):
+        way = [router]
+        while way[-1] != domain.lma.name:
+            (route,) = (r for r in routing.routes(domain, way[-1]) if domain.hosts[0].home_network_prefix.subnet_of(r.prefix))
+            way.append(at[route.via])
+        assert tuple(way) == routing.paths(domain, router)[domain.lma.name]
+
+
 def test_each_mag_reaches_the_routed_prefixes_of_all_others() -> None:
     domain = presets.tree()
     for mag in domain.mags:

@@ -333,6 +333,11 @@ def test_reserved_bits_and_unused_flags_are_ignored() -> None:
     assert decode(bytes(header)) == ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,))
 
 
+@pytest.mark.parametrize("option", ["1702 ff04", "1802 ff04", "1903 ffff 04 0105 0000000000", "1612 ff40 20010db8010000010000000000000000"])
+def test_reserved_octets_of_options_are_ignored(option: str) -> None:
+    assert decode(pbu(option)) == decode(pbu(option.replace("ff", "00")))
+
+
 def test_bits_beyond_the_prefix_length_are_ignored() -> None:
     header = bytearray(encode(ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,))))
     header[31] = 1
