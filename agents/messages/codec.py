@@ -38,8 +38,8 @@ _ERROR = Struct("!Bx16s")
 _HEARTBEAT = Struct("!HI")
 _HANDOVER = Struct("!HBB")
 _REVOCATION = Struct("!BBHH")
-_INITIATION = Struct("!HxxH")
-_ACKNOWLEDGMENT = Struct("!HBBH")
+_ROUTING_INITIATION = Struct("!HxxH")
+_ROUTING_ACKNOWLEDGMENT = Struct("!HBBH")
 _NOTIFICATION = Struct("!HHH")
 _NOTIFICATION_ACKNOWLEDGEMENT = Struct("!HB3x")
 
@@ -93,12 +93,12 @@ def _encode_heartbeat(message: Heartbeat, query_flag: QueryFlag) -> bytes:
     return _HEARTBEAT.pack(flags, message.sequence)
 
 
-def _encode_initiate(message: HandoverInitiate, query_flag: QueryFlag) -> bytes:
+def _encode_handover_initiate(message: HandoverInitiate, query_flag: QueryFlag) -> bytes:
     flags = _HI_P | (_HI_U if message.buffer else 0) | (_HI_F if message.forward else 0)
     return _HANDOVER.pack(message.sequence, flags, message.code)
 
 
-def _encode_acknowledge(message: HandoverAcknowledge, query_flag: QueryFlag) -> bytes:
+def _encode_handover_acknowledge(message: HandoverAcknowledge, query_flag: QueryFlag) -> bytes:
     flags = _HACK_P | (_HACK_U if message.buffer else 0) | (_HACK_F if message.forward else 0)
     return _HANDOVER.pack(message.sequence, flags, message.code)
 
@@ -111,7 +111,7 @@ def _revocation_flags(message: BindingRevocationIndication | BindingRevocationAc
     )
 
 
-def _encode_indication(message: BindingRevocationIndication, query_flag: QueryFlag) -> bytes:
+def _encode_revocation_indication(message: BindingRevocationIndication, query_flag: QueryFlag) -> bytes:
     return _REVOCATION.pack(BindingRevocationType.INDICATION, message.trigger, message.sequence, _revocation_flags(message))
 
 
@@ -119,12 +119,12 @@ def _encode_revocation_acknowledgement(message: BindingRevocationAcknowledgement
     return _REVOCATION.pack(BindingRevocationType.ACKNOWLEDGEMENT, message.status, message.sequence, _revocation_flags(message))
 
 
-def _encode_initiation(message: LocalizedRoutingInitiation, query_flag: QueryFlag) -> bytes:
-    return _INITIATION.pack(message.sequence, message.lifetime)
+def _encode_routing_initiation(message: LocalizedRoutingInitiation, query_flag: QueryFlag) -> bytes:
+    return _ROUTING_INITIATION.pack(message.sequence, message.lifetime)
 
 
-def _encode_acknowledgment(message: LocalizedRoutingAcknowledgment, query_flag: QueryFlag) -> bytes:
-    return _ACKNOWLEDGMENT.pack(message.sequence, _LRA_U if message.unsolicited else 0, message.status, message.lifetime)
+def _encode_routing_acknowledgment(message: LocalizedRoutingAcknowledgment, query_flag: QueryFlag) -> bytes:
+    return _ROUTING_ACKNOWLEDGMENT.pack(message.sequence, _LRA_U if message.unsolicited else 0, message.status, message.lifetime)
 
 
 def _decode_update(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
@@ -164,14 +164,14 @@ def _decode_heartbeat(data: bytes, query_flag: QueryFlag, options: Mapping[str, 
     return Heartbeat(sequence=sequence, response=bool(flags & _HEARTBEAT_R), unsolicited=bool(flags & _HEARTBEAT_U), **options)
 
 
-def _decode_initiate(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+def _decode_handover_initiate(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
     sequence, flags, code = _HANDOVER.unpack_from(data, _HEADER_SIZE)
     if not flags & _HI_P:
         raise MessageError("a Handover Initiate without flag P is not between MAGs")
     return HandoverInitiate(sequence=sequence, code=code, buffer=bool(flags & _HI_U), forward=bool(flags & _HI_F), **options)
 
 
-def _decode_acknowledge(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+def _decode_handover_acknowledge(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
     sequence, flags, code = _HANDOVER.unpack_from(data, _HEADER_SIZE)
     if not flags & _HACK_P:
         raise MessageError("a Handover Acknowledge without flag P is not between MAGs")
@@ -194,13 +194,13 @@ def _decode_revocation(data: bytes, query_flag: QueryFlag, options: Mapping[str,
     raise MessageError(f"unknown Binding Revocation Type {purpose}")
 
 
-def _decode_initiation(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
-    sequence, lifetime = _INITIATION.unpack_from(data, _HEADER_SIZE)
+def _decode_routing_initiation(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    sequence, lifetime = _ROUTING_INITIATION.unpack_from(data, _HEADER_SIZE)
     return LocalizedRoutingInitiation(sequence=sequence, lifetime=lifetime, **options)
 
 
-def _decode_acknowledgment(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
-    sequence, flags, status, lifetime = _ACKNOWLEDGMENT.unpack_from(data, _HEADER_SIZE)
+def _decode_routing_acknowledgment(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
+    sequence, flags, status, lifetime = _ROUTING_ACKNOWLEDGMENT.unpack_from(data, _HEADER_SIZE)
     unsolicited = bool(flags & _LRA_U)
     return LocalizedRoutingAcknowledgment(sequence=sequence, status=status, lifetime=lifetime, unsolicited=unsolicited, **options)
 
@@ -224,24 +224,28 @@ _FORMATS: Mapping[type[MobilityOptions], _Format] = MappingProxyType(
         ),
         BindingError: _Format(_Type.BINDING_ERROR, _ERROR, _encode_error, _decode_error, _ANY),
         Heartbeat: _Format(_Type.HEARTBEAT, _HEARTBEAT, _encode_heartbeat, _decode_heartbeat, OptionSet(Heartbeat)),
-        HandoverInitiate: _Format(_Type.HANDOVER_INITIATE, _HANDOVER, _encode_initiate, _decode_initiate, _ANY),
-        HandoverAcknowledge: _Format(_Type.HANDOVER_ACKNOWLEDGE, _HANDOVER, _encode_acknowledge, _decode_acknowledge, _ANY),
-        BindingRevocationIndication: _Format(_Type.BINDING_REVOCATION, _REVOCATION, _encode_indication, _decode_revocation, _ANY),
+        HandoverInitiate: _Format(_Type.HANDOVER_INITIATE, _HANDOVER, _encode_handover_initiate, _decode_handover_initiate, _ANY),
+        HandoverAcknowledge: _Format(
+            _Type.HANDOVER_ACKNOWLEDGE, _HANDOVER, _encode_handover_acknowledge, _decode_handover_acknowledge, _ANY
+        ),
+        BindingRevocationIndication: _Format(
+            _Type.BINDING_REVOCATION, _REVOCATION, _encode_revocation_indication, _decode_revocation, _ANY
+        ),
         BindingRevocationAcknowledgement: _Format(
             _Type.BINDING_REVOCATION, _REVOCATION, _encode_revocation_acknowledgement, _decode_revocation, _ANY
         ),
         LocalizedRoutingInitiation: _Format(
             _Type.LOCALIZED_ROUTING_INITIATION,
-            _INITIATION,
-            _encode_initiation,
-            _decode_initiation,
+            _ROUTING_INITIATION,
+            _encode_routing_initiation,
+            _decode_routing_initiation,
             OptionSet(LocalizedRoutingInitiation, of_two_nodes),
         ),
         LocalizedRoutingAcknowledgment: _Format(
             _Type.LOCALIZED_ROUTING_ACKNOWLEDGMENT,
-            _ACKNOWLEDGMENT,
-            _encode_acknowledgment,
-            _decode_acknowledgment,
+            _ROUTING_ACKNOWLEDGMENT,
+            _encode_routing_acknowledgment,
+            _decode_routing_acknowledgment,
             OptionSet(LocalizedRoutingAcknowledgment, of_two_nodes),
         ),
         UpdateNotification: _Format(_Type.UPDATE_NOTIFICATION, _NOTIFICATION, _encode_notification, _decode_notification, _ANY),

@@ -17,6 +17,7 @@ from experiments.present import explanation, style
 from experiments.present.ladder import ladder
 from experiments.present.study import RunResult, Study, agrees
 from experiments.scenario import Case
+from experiments.settings import agent_settings
 
 _TABLES = ("metrics.csv", "summary.csv", "manifest.json")
 _CONSOLE_LINES = 20
@@ -213,8 +214,17 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("revision", "Project revision"),
     )
     facts = [(title, str(manifest[key])) for key, title in names if key in manifest]
+    facts.append(("Security", _security(study)))
     versions = manifest.get("versions", {})
     return [*facts, ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))] if versions else facts
+
+
+def _security(study: Study) -> str:
+    run = study.results[0].run
+    settings = agent_settings({**run.settings, **run.case.settings})
+    if not settings.authentication_key:
+        return "Signalling is not authenticated: whoever reaches an agent can pose as another."
+    return f"Every signalling message is authenticated (RFC 4285) with the domain's key, Mobility SPI {settings.authentication_spi}."
 
 
 def _name(result: RunResult) -> str:

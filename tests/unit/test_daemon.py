@@ -51,6 +51,13 @@ def test_an_address_that_is_none_is_a_bad_configuration(tmp_path: Path, capsys: 
     assert "2001:db8::zz" in capsys.readouterr().err
 
 
+def test_a_key_that_is_none_is_a_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mag1.json"
+    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(authentication_key="secret")), enc_hook=str))
+    assert main(["--config", str(path)]) == 2
+    assert "32 hexadecimal digits" in capsys.readouterr().err
+
+
 def test_help_explains_the_arguments() -> None:
     result = subprocess.run([sys.executable, "-m", "agents.daemon", "--help"], capture_output=True, text=True, check=True)
     assert "--config" in result.stdout

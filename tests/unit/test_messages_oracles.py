@@ -30,6 +30,7 @@ from scapy.packet import Packet
 from scapy.utils import RawPcapWriter
 
 from agents import scapy_layers
+from agents.authentication import Protected
 from agents.config import QueryFlag
 from agents.messages import (
     AccessTechnologyType,
@@ -92,6 +93,8 @@ HNP = IPv6Network("2001:db8:100::/64")
 HOA = IPv6Network("2001:db8:100::1/128")
 NOW = timestamp_from_seconds(1704067200.5)
 
+PROTECTED = Protected(QueryFlag.DRAFT, 0x100, bytes(range(16)), 7.0)
+
 REGISTRATION: dict[str, Any] = {
     "mn_id": "mn1@dmm.example",
     "home_network_prefixes": (HNP, IPv6Network("2001:db8:101::/64")),
@@ -147,6 +150,7 @@ MESSAGES: tuple[Message, ...] = (
         timestamp=NOW,
     ),
     HandoverAcknowledge(sequence=13, code=HandoverAcknowledgeCode.ACCEPTED, buffer=True, mn_id="mn1@dmm.example", timestamp=NOW),
+    decode(PROTECTED.octets(ProxyBindingUpdate(sequence=14, lifetime=75, mn_id="a@b"), MAG, LMA, 1704067200.5)),
 )
 
 
@@ -273,6 +277,13 @@ def test_scapy_alone_knows_the_binding_messages() -> None:
     assert answer[MIP6OptAltCoA].acoa == str(MAG)
     error = IPv6(ipv6_packet(encode(MESSAGES[7]), MAG, LMA))[MIP6MH_BE]
     assert (error.status, error.ha) == (1, "2001:db8:100::1")
+
+
+def test_scapy_finds_the_options_of_rfc_4285() -> None:
+    octets = PROTECTED.octets(ProxyBindingUpdate(sequence=14, lifetime=75), MAG, LMA, 1704067200.5)
+    update = IPv6(ipv6_packet(octets, MAG, LMA))[MIP6MH_BU]
+    assert update[MIP6OptReplayProtection].timestamp == decode(octets).replay_protection
+    assert (update[MIP6OptMsgAuth].subtype, update[MIP6OptMsgAuth].mspi, update[MIP6OptMsgAuth].authdata) == (1, 0x100, octets[-12:])
 
 
 def test_importing_the_layers_leaves_scapy_as_it_was() -> None:

@@ -47,6 +47,14 @@ def test_signalling_of_a_new_session(scheme: str, messages: int, lma: int) -> No
     assert (expected["signalling_messages"], expected["lma_control_messages"]) == (messages, lma)
 
 
+def test_a_key_adds_the_options_of_rfc_4285_to_every_message() -> None:
+    key = {"authentication.key": "00" * 16}
+    for scheme, sizes in (("s-pmip", (40 + 48 + 32, 40 + 64 + 32)), ("sd-pmip", (80 + 48 + 32, 40 + 64 + 32))):
+        plain, keyed = expect(run(scheme)), expect(run(scheme, settings=key))
+        assert [signal.size for signal in predict(run(scheme, settings=key)).signals] == list(sizes)
+        assert keyed == plain | {"signalling_bytes": plain["signalling_bytes"] + 2 * 32}
+
+
 def test_a_query_goes_to_every_other_mag() -> None:
     query = predict(run("sd-pmip", domain=star(mags=5))).signals[0]
     assert [node for node, _ in query.arrivals] == ["mag2", "mag3", "mag4", "mag5"]

@@ -100,6 +100,16 @@ def test_all_cases_question_command_and_facts(tmp_path: Path) -> None:
         assert part in page.text
 
 
+def test_it_says_whether_signalling_is_authenticated(tmp_path: Path) -> None:
+    assert "Signalling is not authenticated" in make(tmp_path).text
+    study = studies.study(packets=50, folder=tmp_path, figures=())
+    key = {"authentication.key": "00" * 16, "authentication.spi": "4711"}
+    results = tuple(replace(result, run=replace(result.run, settings=key)) for result in study.results)
+    page = Page(report.write_report(replace(study, results=results), tmp_path))
+    assert "Mobility SPI 4711" in page.text
+    assert "not authenticated" not in page.text
+
+
 def test_each_figure_has_a_label_and_both_files(tmp_path: Path) -> None:
     page = make(tmp_path, figures=("delays", "bars"), cases=studies.CASES[:1])
     assert len(page.labels) >= 2

@@ -61,6 +61,8 @@ def test_every_agent_setting_can_be_given_its_own_default() -> None:
         ("first_packet=drop", "first_packet: expected buffer or multicast"),
         ("flow.rate=0", "flow.rate: expected a number above 0"),
         ("query.rate=nan", "query.rate: expected a number above 0"),
+        ("authentication.key=secret", "authentication.key: a key is 32 hexadecimal digits"),
+        ("authentication.spi=255", "authentication.spi: expected a number from 256 to 4294967295"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(text: str, says: str) -> None:
