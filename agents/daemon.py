@@ -25,7 +25,7 @@ from agents.actions import Action
 from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
 from agents.journal import Journal
-from agents.links import Attached, LinkEvent, LinkMonitor
+from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import MessageError, decode
@@ -165,6 +165,8 @@ class Daemon:
             self._effects.admit(link, association.index)
             details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
             self._input("attached", lambda now: self._agent.attached(link, association.mn_id, association.link_layer, now), **details)
+        elif isinstance(event, Leaving):
+            self._input("leaving", lambda now: self._agent.leaving(link, event.to, now), link=link, to=event.to)
         else:
             self._effects.dismiss(link)
             self._input("detached", lambda now: self._agent.detached(link, now), link=link)

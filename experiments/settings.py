@@ -14,7 +14,7 @@ from topologies.domain import Domain
 from topologies.settings import LINK_SETTINGS, apply_link_setting
 from topologies.units import UnitError, parse_time
 
-_GROUPS = ("binding", "query", "buffer", "update")
+_GROUPS = ("binding", "query", "buffer", "update", "handover")
 
 
 class SettingError(ValueError):
