@@ -1,5 +1,5 @@
 # mypy: disallow-subclassing-any=False
-"""Scapy layers for what scapy lacks: PBQ and PQA, update notifications, and the mobility options of Proxy Mobile IPv6.
+"""Scapy layers for what scapy lacks: PBQ and PQA, the later messages of Proxy Mobile IPv6, and its mobility options.
 
 Importing this module changes nothing. The classes build packets at once; ``register()`` makes scapy dissect them too::
 
@@ -10,7 +10,7 @@ Importing this module changes nothing. The classes build packets at once; ``regi
     >>> IPv6(bytes(query)).show()
 
 A PBU and a PBA are scapy's own MIP6MH_BU and MIP6MH_BA with flag P. Class and field names follow scapy's, formats
-RFC 5213 (8), RFC 7077 (4) and draft-jikim-dmm-pmip-00 (4).
+RFC 5213 (8), RFC 5846 (5), RFC 5847 (3), RFC 5949 (6), RFC 6705 (10), RFC 7077 (4) and draft-jikim-dmm-pmip-00 (4).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scapy.fields import (
     ByteField,
     FieldLenField,
     FlagsField,
+    IntField,
     LongField,
     ShortEnumField,
     ShortField,
@@ -38,9 +39,15 @@ from scapy.layers.inet6 import MIP6MH_BA, MIP6MH_BU, IP6Field, LifetimeField, MI
 from agents.config import QueryFlag
 from agents.messages import (
     AccessTechnologyType,
+    BindingRevocationType,
     HandoffIndicator,
+    HandoverAcknowledgeCode,
+    HandoverInitiateCode,
+    LocalizedRoutingStatus,
     MobilityHeaderType,
     NotificationReason,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
     UpdateNotificationStatus,
 )
@@ -57,6 +64,8 @@ _OPTIONS = {
     25: "Mobile Node Link-layer Identifier",
     26: "Link-local Address",
     27: "Timestamp",
+    28: "Restart Counter",
+    51: "MAG IPv6 Address",
 }
 _MH_TYPES = _names(MobilityHeaderType)
 
@@ -141,6 +150,30 @@ class MIP6OptTimestamp(inet6._MIP6OptAlign):
     y = 2
 
 
+class MIP6OptRestartCounter(inet6._MIP6OptAlign):
+    """RFC 5847, 3.4."""
+
+    name = "PMIPv6 Option - Restart Counter"
+    fields_desc = [ByteEnumField("otype", 28, _OPTIONS), ByteField("olen", 4), IntField("counter", 0)]  # noqa: RUF012
+    x = 4
+    y = 2
+
+
+class MIP6OptMAGAddress(inet6._MIP6OptAlign):
+    """RFC 6705, 11.1."""
+
+    name = "PMIPv6 Option - MAG IPv6 Address"
+    fields_desc = [  # noqa: RUF012
+        ByteEnumField("otype", 51, _OPTIONS),
+        ByteField("olen", 18),
+        ByteField("reserved", 0),
+        ByteField("alen", 128),
+        IP6Field("address", "::"),
+    ]
+    x = 8
+    y = 4
+
+
 def _header(mhtype: MobilityHeaderType) -> list[Any]:
     return [
         ByteEnumField("nh", 59, inet6.ipv6nh),
@@ -151,10 +184,10 @@ def _header(mhtype: MobilityHeaderType) -> list[Any]:
     ]
 
 
-def _options() -> list[Any]:
+def _options(start: int = 12) -> list[Any]:
     return [
         inet6._PhantomAutoPadField("autopad", 1),
-        inet6._OptionsField("options", [], MIP6OptUnknown, 12, length_from=lambda header: 8 * header.len - 4),
+        inet6._OptionsField("options", [], MIP6OptUnknown, start, length_from=lambda header: 8 * header.len + 8 - start),
     ]
 
 
@@ -252,6 +285,105 @@ class MIP6MH_UPA(inet6._MobilityHeader):
         return isinstance(other, MIP6MH_UPN) and bool(self.seq == other.seq)
 
 
+class MIP6MH_HB(inet6._MobilityHeader):
+    """A Heartbeat (RFC 5847, 3.3)."""
+
+    name = "IPv6 Mobility Header - Heartbeat"
+    fields_desc = [  # noqa: RUF012
+        *_header(MobilityHeaderType.HEARTBEAT),
+        XBitField("reserved", 0, 14),
+        FlagsField("flags", 0, 2, "RU"),
+        IntField("seq", 0),
+        *_options(),
+    ]
+
+
+class MIP6MH_HI(inet6._MobilityHeader):
+    """A Handover Initiate between MAGs (RFC 5949, 6.1.1)."""
+
+    name = "IPv6 Mobility Header - Handover Initiate"
+    fields_desc = [  # noqa: RUF012
+        *_header(MobilityHeaderType.HANDOVER_INITIATE),
+        XShortField("seq", 0),
+        FlagsField("flags", "P", 4, "FPUS"),
+        XBitField("reserved", 0, 4),
+        ByteEnumField("code", 0, _names(HandoverInitiateCode)),
+        *_options(10),
+    ]
+
+
+class MIP6MH_HAck(inet6._MobilityHeader):
+    """A Handover Acknowledge between MAGs (RFC 5949, 6.1.2)."""
+
+    name = "IPv6 Mobility Header - Handover Acknowledge"
+    fields_desc = [  # noqa: RUF012
+        *_header(MobilityHeaderType.HANDOVER_ACKNOWLEDGE),
+        XShortField("seq", 0),
+        FlagsField("flags", "P", 3, "FPU"),
+        XBitField("reserved", 0, 5),
+        ByteEnumField("code", 0, _names(HandoverAcknowledgeCode)),
+        *_options(10),
+    ]
+
+
+def _revocation(purpose: BindingRevocationType, code: Any) -> list[Any]:
+    return [
+        *_header(MobilityHeaderType.BINDING_REVOCATION),
+        ByteEnumField("brtype", int(purpose), _names(BindingRevocationType)),
+        code,
+        XShortField("seq", 0),
+        FlagsField("flags", "P", 3, "GVP"),
+        XBitField("reserved", 0, 13),
+        *_options(),
+    ]
+
+
+class MIP6MH_BRA(inet6._MobilityHeader):
+    """A Binding Revocation Acknowledgement (RFC 5846, 5.2)."""
+
+    name = "IPv6 Mobility Header - Binding Revocation Acknowledgement"
+    fields_desc = _revocation(BindingRevocationType.ACKNOWLEDGEMENT, ByteEnumField("status", 0, _names(RevocationStatus)))
+
+
+class MIP6MH_BRI(inet6._MobilityHeader):
+    """A Binding Revocation Indication (RFC 5846, 5.1). Octets of B.R. Type 2 become a MIP6MH_BRA."""
+
+    name = "IPv6 Mobility Header - Binding Revocation Indication"
+    fields_desc = _revocation(BindingRevocationType.INDICATION, ByteEnumField("trigger", 0, _names(RevocationTrigger)))
+
+    @classmethod
+    def dispatch_hook(cls, _pkt: bytes = b"", *_: Any, **__: Any) -> type[Any]:
+        return MIP6MH_BRA if len(_pkt) > 6 and _pkt[6] == BindingRevocationType.ACKNOWLEDGEMENT else cls
+
+
+class MIP6MH_LRI(inet6._MobilityHeader):
+    """A Localized Routing Initiation (RFC 6705, 10.1)."""
+
+    name = "IPv6 Mobility Header - Localized Routing Initiation"
+    fields_desc = [  # noqa: RUF012
+        *_header(MobilityHeaderType.LOCALIZED_ROUTING_INITIATION),
+        XShortField("seq", 0),
+        XShortField("reserved", 0),
+        ShortField("lifetime", 0),
+        *_options(),
+    ]
+
+
+class MIP6MH_LRA(inet6._MobilityHeader):
+    """A Localized Routing Acknowledgment (RFC 6705, 10.2)."""
+
+    name = "IPv6 Mobility Header - Localized Routing Acknowledgment"
+    fields_desc = [  # noqa: RUF012
+        *_header(MobilityHeaderType.LOCALIZED_ROUTING_ACKNOWLEDGMENT),
+        XShortField("seq", 0),
+        FlagsField("flags", 0, 1, "U"),
+        XBitField("reserved", 0, 7),
+        ByteEnumField("status", 0, _names(LocalizedRoutingStatus)),
+        ShortField("lifetime", 0),
+        *_options(),
+    ]
+
+
 _QUERIES = {QueryFlag.DRAFT: MIP6MH_PBQ, QueryFlag.UNASSIGNED: MIP6MH_PBQ_Unassigned}
 _QUERY_ACKNOWLEDGEMENTS = {QueryFlag.DRAFT: MIP6MH_PQA, QueryFlag.UNASSIGNED: MIP6MH_PQA_Unassigned}
 
@@ -266,12 +398,20 @@ def register(query_flag: QueryFlag = QueryFlag.DRAFT) -> None:
             25: MIP6OptMNLLI,
             26: MIP6OptLLA,
             27: MIP6OptTimestamp,
+            28: MIP6OptRestartCounter,
+            51: MIP6OptMAGAddress,
         }
     )
     inet6._mip6_mhtype2cls.update(
         {
             5: _QUERIES[query_flag],
             6: _QUERY_ACKNOWLEDGEMENTS[query_flag],
+            13: MIP6MH_HB,
+            14: MIP6MH_HI,
+            15: MIP6MH_HAck,
+            16: MIP6MH_BRI,
+            17: MIP6MH_LRI,
+            18: MIP6MH_LRA,
             19: MIP6MH_UPN,
             20: MIP6MH_UPA,
         }

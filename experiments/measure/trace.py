@@ -25,7 +25,19 @@ _BURST = 100_000_000
 """Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
 
 _NEVER = np.iinfo(np.int64).max
-_MOBILITY_NAMES = {5: "PBU", 6: "PBA", 7: "BE", 19: "UPN", 20: "UPA"}
+_MOBILITY_NAMES = {
+    5: "PBU",
+    6: "PBA",
+    7: "BE",
+    13: "HB",
+    14: "HI",
+    15: "HACK",
+    16: "BRI",
+    17: "LRI",
+    18: "LRA",
+    19: "UPN",
+    20: "UPA",
+}
 _DISCOVERY_NAMES = {133: "RS", 134: "RA"}
 _ROUTER_ADVERTISEMENT = 134
 _PREFIX_INFORMATION = 3
@@ -286,12 +298,11 @@ def _describe_mobility(message: bytes, query_flag: QueryFlag) -> dict[str, Any]:
         number = message[2] if len(message) > 2 else None
         return {"kind": _MOBILITY_NAMES.get(number or 0, f"MH {number}"), "malformed": str(error)}
     home: IPv6Network | IPv6Address | None = next(iter(decoded.home_network_prefixes), getattr(decoded, "home_address", None))
-    lifetime = getattr(decoded, "lifetime", None)
     return {
         "kind": messages.kind(decoded),
         "sequence": getattr(decoded, "sequence", None),
         "status": getattr(decoded, "status", None),
-        "lifetime": None if lifetime is None else float(messages.lifetime_seconds(lifetime)),
+        "lifetime": messages.lifetime_of(decoded),
         "mn_id": decoded.mn_id,
         "home": None if home is None else str(home),
         "care_of": None if decoded.alternate_care_of is None else str(decoded.alternate_care_of),

@@ -6,7 +6,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from agents import messages
@@ -115,7 +115,7 @@ def _octets(signal: Signal) -> bytes:
     if signal.kind == "BE":
         message: messages.Message = messages.BindingError(status=signal.status or 0, home_address=IPv6Address(signal.home or "::"))
     else:
-        options["home_network_prefixes"] = () if signal.home is None else (messages.IPv6Network(signal.home),)
+        options["home_network_prefixes"] = () if signal.home is None else (IPv6Network(signal.home),)
         update = {"sequence": signal.sequence, "lifetime": int((signal.lifetime or 0) // 4)}
         made = {
             "PBU": lambda: messages.ProxyBindingUpdate(**update, **options),

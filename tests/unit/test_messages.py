@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -13,12 +14,29 @@ from agents.messages import (
     Authentication,
     BindingError,
     BindingErrorStatus,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    HandoverAcknowledge,
+    HandoverAcknowledgeCode,
+    HandoverInitiate,
+    HandoverInitiateCode,
+    HeaderLengthError,
+    Heartbeat,
+    LocalizedRoutingAcknowledgment,
+    LocalizedRoutingInitiation,
+    LocalizedRoutingStatus,
     Message,
     MessageError,
+    MobileNode,
+    MobilityHeaderType,
     NotificationReason,
+    PayloadProtocolError,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
+    UnknownTypeError,
     UpdateNotification,
     UpdateNotificationAcknowledgement,
     checksum,
@@ -26,6 +44,7 @@ from agents.messages import (
     encode,
     ipv6_packet,
     kind,
+    lifetime_of,
     lifetime_seconds,
     lifetime_units,
     parse_ipv6_mobility,
@@ -52,7 +71,7 @@ def test_what_is_encoded_is_decoded(message: Message, query_flag: QueryFlag) -> 
 @thorough
 @given(messages)
 def test_every_option_lies_where_its_rfc_wants_it(message: Message) -> None:
-    alignments = {3: (8, 6), 9: (4, 1), 22: (8, 4), 26: (8, 6), 27: (8, 2)}
+    alignments = {3: (8, 6), 9: (4, 1), 22: (8, 4), 26: (8, 6), 27: (8, 2), 28: (4, 2), 51: (8, 4)}
     header = encode(message)
     assert len(header) % 8 == 0
     assert header[:2] == bytes((59, len(header) // 8 - 1))
@@ -84,7 +103,7 @@ def test_authentication_comes_last_and_the_mn_id_first(message: Message) -> None
     kinds = [option for _, option, _ in walk(encode(message), options_start(message)) if option > 1]
     if message.authentication:
         assert kinds[-1] == 9
-    if message.mn_id:
+    if message.mn_id is not None:
         assert kinds[0] == 8
 
 
@@ -132,6 +151,67 @@ def test_authentication_comes_last_and_the_mn_id_first(message: Message) -> None
             ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 0x100, b"\xaa" * 4)),
             "3b020500 0000 0001 c200 0001 00 0909 01 00000100 aaaaaaaa",
         ),
+        (
+            ProxyBindingAcknowledgement(status=Status.MISSING_MN_IDENTIFIER_OPTION, sequence=7, lifetime=0, mn_id=""),
+            "3b010600 0000 a020 0007 0000 080101 00",
+        ),
+        (Heartbeat(sequence=0x01020304), "3b010d00 0000 0000 01020304 01020000"),
+        (
+            Heartbeat(sequence=0x01020304, response=True, restart_counter=5),
+            "3b020d00 0000 0001 01020304 0100 1c04 00000005 01020000",
+        ),
+        (
+            Heartbeat(sequence=0, response=True, unsolicited=True, restart_counter=6),
+            "3b020d00 0000 0003 00000000 0100 1c04 00000006 01020000",
+        ),
+        (
+            BindingRevocationIndication(
+                sequence=0x0102, trigger=RevocationTrigger.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE, mn_id="a@b", home_network_prefixes=(HNP,)
+            ),
+            "3b041000 0000 01 02 0102 8000 080401614062 0100 16120040 20010db8010000000000000000000000",
+        ),
+        (
+            BindingRevocationIndication(
+                sequence=1, trigger=RevocationTrigger.PER_PEER_POLICY, all_bindings=True, ipv4_only=True, alternate_care_of=MAG
+            ),
+            "3b031000 0000 01 80 0001 e000 0100 0310 20010db8000000000000000000000011",
+        ),
+        (
+            BindingRevocationAcknowledgement(sequence=0x0102, status=RevocationStatus.BINDING_DOES_NOT_EXIST, proxy=False),
+            "3b011000 0000 02 80 0102 0000 01020000",
+        ),
+        (
+            LocalizedRoutingInitiation(
+                sequence=3,
+                lifetime=300,
+                mn_id="a@b",
+                home_network_prefixes=(HNP,),
+                correspondent=MobileNode("c@d", (HOA,)),
+                mag_address=MAG,
+            ),
+            "3b0b1100 0000 0003 0000 012c"
+            "0804 01614062 0100 16120040 20010db8010000000000000000000000"
+            "0804 01634064 0104 00000000 16120080 20010db8010000000000000000000001"
+            "0102 0000 33120080 20010db8000000000000000000000011",
+        ),
+        (
+            LocalizedRoutingAcknowledgment(
+                sequence=3, lifetime=0, status=LocalizedRoutingStatus.MN_NOT_ATTACHED, unsolicited=True, mn_id="a@b"
+            ),
+            "3b021200 0000 0003 80 81 0000 080401614062 01040000 0000",
+        ),
+        (
+            HandoverInitiate(sequence=9, code=HandoverInitiateCode.ALL_CONTEXT_TRANSFERRED, buffer=True, mn_id="a@b"),
+            "3b010e00 0000 0009 60 03 080401614062",
+        ),
+        (
+            HandoverInitiate(sequence=9, code=HandoverInitiateCode.FORWARDING_COMPLETED, forward=True, timestamp=1704067200 << 16),
+            "3b020e00 0000 0009 30 02 1b08 0000659200800000 01020000",
+        ),
+        (
+            HandoverAcknowledge(sequence=9, code=HandoverAcknowledgeCode.FORWARDING_NOT_AVAILABLE, buffer=True, forward=True, mn_id="a@b"),
+            "3b010f00 0000 0009 e0 84 080401614062",
+        ),
     ],
     ids=lambda value: kind(value) if not isinstance(value, str) else "",
 )
@@ -163,8 +243,23 @@ def test_kinds() -> None:
             BindingError(status=1, home_address=MAG),
             UpdateNotification(sequence=1, notification_reason=1),
             UpdateNotificationAcknowledgement(sequence=1, status=0),
+            Heartbeat(sequence=1),
+            BindingRevocationIndication(sequence=1, trigger=0),
+            BindingRevocationAcknowledgement(sequence=1, status=0),
+            LocalizedRoutingInitiation(sequence=1, lifetime=0),
+            LocalizedRoutingAcknowledgment(sequence=1, lifetime=0, status=0),
+            HandoverInitiate(sequence=1, code=0),
+            HandoverAcknowledge(sequence=1, code=0),
         )
-    ] == ["PBU", "PBA", "PBQ", "PQA", "BE", "UPN", "UPA"]
+    ] == ["PBU", "PBA", "PBQ", "PQA", "BE", "UPN", "UPA", "HB", "BRI", "BRA", "LRI", "LRA", "HI", "HACK"]
+
+
+def test_lifetimes_are_in_the_units_of_their_rfcs() -> None:
+    assert lifetime_of(ProxyBindingUpdate(sequence=1, lifetime=75)) == 300
+    assert lifetime_of(ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=75)) == 300
+    assert lifetime_of(LocalizedRoutingInitiation(sequence=1, lifetime=300)) == 300
+    assert lifetime_of(LocalizedRoutingAcknowledgment(sequence=1, lifetime=300, status=0)) == 300
+    assert lifetime_of(Heartbeat(sequence=1)) is None
 
 
 def pbu(options: str) -> bytes:
@@ -179,6 +274,47 @@ def test_unknown_options_are_skipped() -> None:
 
 def test_an_mn_id_that_is_no_nai_is_skipped() -> None:
     assert decode(pbu("0802 0241 0802 0142 0000 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="B")
+
+
+def test_options_of_other_messages_are_skipped() -> None:
+    assert decode(pbu("0100 1c04 00000001 1702 0001")) == ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=1)
+
+
+def lri(options: str) -> bytes:
+    body = bytes.fromhex("0001 0000 0001" + options)
+    assert (len(body) + 6) % 8 == 0
+    return bytes((59, (len(body) + 6) // 8 - 1, 17, 0, 0, 0)) + body
+
+
+def test_prefixes_of_a_localized_route_belong_to_the_mn_id_before_them() -> None:
+    one, other = ("0802 0141", "0802 0142")
+    prefix, next_prefix = (f"0100 0000 16120040 20010db801{n:02x}00000000000000000000" for n in range(2))
+    first, second = (IPv6Network((f"2001:db8:1{n:02x}::", 64)) for n in range(2))
+    route = LocalizedRoutingInitiation(sequence=1, lifetime=1, mn_id="A", home_network_prefixes=(first,))
+    assert decode(lri(one + prefix + other + next_prefix + "01020000")) == replace(route, correspondent=MobileNode("B", (second,)))
+    assert decode(lri(one + prefix + next_prefix)) == replace(route, home_network_prefixes=(first, second))
+    assert decode(lri(one + prefix + other + "01020000")) == replace(route, correspondent=MobileNode("B"))
+    assert decode(lri(one + other + next_prefix + "01020000")) == replace(
+        route, home_network_prefixes=(), correspondent=MobileNode("B", (second,))
+    )
+
+
+@pytest.mark.parametrize("options", ["0802 0141 0802 0142 0802 0143", "0802 0141 0802 0242 0000 0000"], ids=["three", "no NAI"])
+def test_a_localized_route_is_between_two_nodes(options: str) -> None:
+    with pytest.raises(MessageError):
+        decode(lri(options))
+
+
+def test_what_rfc_6275_answers_is_told_apart_in_its_order() -> None:
+    with pytest.raises(UnknownTypeError) as unknown:
+        decode(bytes.fromhex("3a000000 00000000"))
+    assert unknown.value.mh_type == 0
+    with pytest.raises(PayloadProtocolError) as payload:
+        decode(bytes.fromhex("3a000500 00000000"))
+    assert payload.value.offset == 0
+    with pytest.raises(HeaderLengthError) as length:
+        decode(bytes.fromhex("3b000500 00000000"))
+    assert length.value.offset == 1
 
 
 def test_of_duplicates_the_first_counts() -> None:
@@ -218,12 +354,18 @@ def test_octets_after_the_header_are_ignored() -> None:
         "3b010500 0000 0001 c200 0001 00000017",
         "3b010500 0000 0001 c200 0001 01030000",
         "3b010500 0000 0001 c200 0001 17010000",
-        "3b010500 0000 0001 c200 0001 08010100",
+        "3b010500 0000 0001 c200 0001 08000100",
         "3b010500 0000 0001 c200 0001 080201ff",
         "3b010500 0000 0001 c200 0001 19020000",
         "3b010500 0000 0001 c200 0001 09020100",
         "3b030500 0000 0001 c200 0001 16120081 20010db8010000000000000000000000",
         "3b020500 0000 0001 c200 0001 1702 0001 1801 00 00 0000 0000",
+        "3b011000 0000 0000 0001 8000 01020000",
+        "3b011000 0000 0300 0001 8000 01020000",
+        "3b010e00 0000 0001 4000 010400000000",
+        "3b010f00 0000 0001 a000 010400000000",
+        "3b020d00 0000 0001 00000001 1c03 000001 00 0104 00000000",
+        "3b031100 0000 0001 0000 0001 33120040 20010db8000000000000000000000011",
     ],
     ids=[
         "nothing",
@@ -239,12 +381,18 @@ def test_octets_after_the_header_are_ignored() -> None:
         "no option length",
         "padding beyond the end",
         "handoff indicator of one octet",
-        "empty NAI",
+        "MN-ID without subtype",
         "NAI not UTF-8",
         "empty link-layer identifier",
         "short authentication",
         "prefix length 129",
         "access technology of one octet",
+        "Binding Revocation Type 0",
+        "Binding Revocation Type 3",
+        "handover initiate without P",
+        "handover acknowledge without P",
+        "restart counter of three octets",
+        "MAG address of 64 bits",
     ],
 )
 def test_malformed_headers(octets: str) -> None:
@@ -269,9 +417,9 @@ def test_any_octets(data: bytes, query_flag: QueryFlag) -> None:
 
 @thorough
 @given(
-    st.sampled_from([5, 6, 7, 19, 20]),
+    st.sampled_from(MobilityHeaderType),
     st.binary(min_size=18, max_size=18),
-    st.lists(st.tuples(st.sampled_from([1, 3, 8, 9, 22, 23, 24, 25, 26, 27]) | octet, st.binary(max_size=20)), max_size=6),
+    st.lists(st.tuples(st.sampled_from([1, 3, 8, 9, 22, 23, 24, 25, 26, 27, 28, 51]) | octet, st.binary(max_size=20)), max_size=6),
     query_flags,
 )
 def test_any_options(mh_type: int, fixed: bytes, tlvs: list[tuple[int, bytes]], query_flag: QueryFlag) -> None:
@@ -300,7 +448,6 @@ def test_mutated_messages(message: Message, changes: list[tuple[int, int]], cut:
         BindingError(status=-1, home_address=MAG),
         UpdateNotification(sequence=1, notification_reason=0x10000),
         UpdateNotificationAcknowledgement(sequence=1, status=256),
-        ProxyBindingUpdate(sequence=1, lifetime=1, mn_id=""),
         ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="m" * 255),
         ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="\ud800"),
         ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=256),
@@ -312,6 +459,15 @@ def test_mutated_messages(message: Message, changes: list[tuple[int, int]], cut:
         ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 1 << 32, b"")),
         ProxyBindingUpdate(sequence=1, lifetime=1, authentication=Authentication(1, 1, bytes(251))),
         ProxyBindingUpdate(sequence=1, lifetime=1, home_network_prefixes=(HNP,) * 86),
+        Heartbeat(sequence=1 << 32),
+        Heartbeat(sequence=1, restart_counter=1 << 32),
+        BindingRevocationIndication(sequence=1, trigger=256),
+        BindingRevocationAcknowledgement(sequence=0x10000, status=0),
+        LocalizedRoutingInitiation(sequence=1, lifetime=0x10000),
+        LocalizedRoutingInitiation(sequence=1, lifetime=1, mn_id="A", correspondent=MobileNode("m" * 255)),
+        LocalizedRoutingAcknowledgment(sequence=1, lifetime=1, status=-1),
+        HandoverInitiate(sequence=1, code=256),
+        HandoverAcknowledge(sequence=-1, code=0),
     ],
 )
 def test_values_that_no_message_can_carry(message: Message) -> None:

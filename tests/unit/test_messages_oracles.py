@@ -35,11 +35,22 @@ from agents.messages import (
     Authentication,
     BindingError,
     BindingErrorStatus,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
     HandoffIndicator,
+    HandoverAcknowledge,
+    HandoverAcknowledgeCode,
+    HandoverInitiate,
+    HandoverInitiateCode,
+    Heartbeat,
+    LocalizedRoutingAcknowledgment,
+    LocalizedRoutingInitiation,
     Message,
     NotificationReason,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
     UpdateNotification,
     UpdateNotificationAcknowledgement,
@@ -50,17 +61,26 @@ from agents.messages import (
     timestamp_from_seconds,
 )
 from agents.scapy_layers import (
+    MIP6MH_BRA,
+    MIP6MH_BRI,
+    MIP6MH_HB,
+    MIP6MH_HI,
+    MIP6MH_LRA,
+    MIP6MH_LRI,
     MIP6MH_PBQ,
     MIP6MH_PQA,
     MIP6MH_UPA,
     MIP6MH_UPN,
+    MIP6MH_HAck,
     MIP6MH_PBQ_Unassigned,
     MIP6MH_PQA_Unassigned,
     MIP6OptATT,
     MIP6OptHandoffIndicator,
     MIP6OptHNP,
     MIP6OptLLA,
+    MIP6OptMAGAddress,
     MIP6OptMNLLI,
+    MIP6OptRestartCounter,
     MIP6OptTimestamp,
 )
 
@@ -100,6 +120,32 @@ MESSAGES: tuple[Message, ...] = (
         alternate_care_of=MAG,
     ),
     UpdateNotificationAcknowledgement(sequence=7, status=0, mn_id="mn1@dmm.example"),
+    Heartbeat(sequence=0x12345678),
+    Heartbeat(sequence=0x12345678, response=True, restart_counter=3),
+    Heartbeat(sequence=0, response=True, unsolicited=True, restart_counter=4),
+    BindingRevocationIndication(
+        sequence=9,
+        trigger=RevocationTrigger.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE,
+        mn_id="mn1@dmm.example",
+        home_network_prefixes=(HNP,),
+        alternate_care_of=MAG,
+        timestamp=NOW,
+    ),
+    BindingRevocationIndication(sequence=10, trigger=RevocationTrigger.PER_PEER_POLICY, all_bindings=True, ipv4_only=True, mn_id="mag1"),
+    BindingRevocationAcknowledgement(sequence=9, status=RevocationStatus.BINDING_DOES_NOT_EXIST, mn_id="mn1@dmm.example"),
+    BindingRevocationAcknowledgement(sequence=10, status=RevocationStatus.SUCCESS, proxy=False, all_bindings=True),
+    HandoverInitiate(
+        sequence=13,
+        code=HandoverInitiateCode.ALL_CONTEXT_TRANSFERRED,
+        buffer=True,
+        forward=True,
+        mn_id="mn1@dmm.example",
+        home_network_prefixes=(HNP,),
+        link_layer_identifier=bytes.fromhex("020000000001"),
+        link_local_address=IPv6Address("fe80::200:5eff:fe00:5213"),
+        timestamp=NOW,
+    ),
+    HandoverAcknowledge(sequence=13, code=HandoverAcknowledgeCode.ACCEPTED, buffer=True, mn_id="mn1@dmm.example", timestamp=NOW),
 )
 
 
@@ -124,9 +170,13 @@ def registered(query_flag: QueryFlag) -> Iterator[None]:
 def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
     """The same message, from scapy classes and their own arithmetic of alignment, length and checksum."""
     options: list[Packet] = []
-    if message.mn_id is not None:
-        options.append(MIP6OptMNID(id=message.mn_id.encode()))
-    options += [MIP6OptHNP(plen=prefix.prefixlen, prefix=str(prefix.network_address)) for prefix in message.home_network_prefixes]
+    correspondent = getattr(message, "correspondent", None)
+    for node in (message, correspondent) if correspondent else (message,):
+        if node.mn_id is not None:
+            options.append(MIP6OptMNID(id=node.mn_id.encode()))
+        options += [MIP6OptHNP(plen=prefix.prefixlen, prefix=str(prefix.network_address)) for prefix in node.home_network_prefixes]
+    if getattr(message, "mag_address", None) is not None:
+        options.append(MIP6OptMAGAddress(address=str(message.mag_address)))
     if message.handoff_indicator is not None:
         options.append(MIP6OptHandoffIndicator(hi=message.handoff_indicator))
     if message.access_technology is not None:
@@ -139,6 +189,8 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
         options.append(MIP6OptTimestamp(timestamp=message.timestamp))
     if message.alternate_care_of is not None:
         options.append(MIP6OptAltCoA(acoa=str(message.alternate_care_of)))
+    if getattr(message, "restart_counter", None) is not None:
+        options.append(MIP6OptRestartCounter(counter=message.restart_counter))
     if message.authentication is not None:
         auth = message.authentication
         options.append(MIP6OptMsgAuth(subtype=auth.subtype, mspi=auth.spi, authdata=auth.data))
@@ -161,6 +213,25 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
             return MIP6MH_UPN(seq=message.sequence, reason=message.notification_reason, flags=flags, options=options)
         case UpdateNotificationAcknowledgement():
             return MIP6MH_UPA(seq=message.sequence, status=message.status, options=options)
+        case Heartbeat():
+            return MIP6MH_HB(seq=message.sequence, flags="R" * message.response + "U" * message.unsolicited, options=options)
+        case BindingRevocationIndication():
+            return MIP6MH_BRI(trigger=message.trigger, seq=message.sequence, flags=revocation_flags(message), options=options)
+        case BindingRevocationAcknowledgement():
+            return MIP6MH_BRA(status=message.status, seq=message.sequence, flags=revocation_flags(message), options=options)
+        case LocalizedRoutingInitiation():
+            return MIP6MH_LRI(seq=message.sequence, lifetime=message.lifetime, options=options)
+        case LocalizedRoutingAcknowledgment():
+            said = {"flags": "U" * message.unsolicited, "status": message.status, "lifetime": message.lifetime}
+            return MIP6MH_LRA(seq=message.sequence, options=options, **said)
+        case HandoverInitiate() | HandoverAcknowledge():
+            flags = "P" + "U" * message.buffer + "F" * message.forward
+            layer = MIP6MH_HI if isinstance(message, HandoverInitiate) else MIP6MH_HAck
+            return layer(seq=message.sequence, code=message.code, flags=flags, options=options)
+
+
+def revocation_flags(message: BindingRevocationIndication | BindingRevocationAcknowledgement) -> str:
+    return "P" * message.proxy + "V" * message.ipv4_only + "G" * message.all_bindings
 
 
 @settings(deadline=None)
@@ -253,6 +324,26 @@ FIELDS = (
     "mip6.ba.t_flag",
     "mip6.be.status",
     "mip6.be.haddr",
+    "mip6.hb.u_flag",
+    "mip6.hb.r_flag",
+    "mip6.hb.seqnr",
+    "mip6.rc",
+    "mip6.hi.seqnr",
+    "mip6.hi.s_flag",
+    "mip6.hi.u_flag",
+    "mip6.hi.code",
+    "mip6.hack.seqnr",
+    "mip6.hack.code",
+    "mip6.bri_br.type",
+    "mip6.bri_r.trigger",
+    "mip6.bri_status",
+    "mip6.bri_seqnr",
+    "mip6.bri_ip",
+    "mip6.bri_iv",
+    "mip6.bri_ig",
+    "mip6.bri_ap",
+    "mip6.bri_av",
+    "mip6.bri_ag",
     "mip6.mnid.identifier",
     "mip6.nemo.mnp.mnp",
     "mip6.nemo.mnp.pfl",
@@ -294,7 +385,10 @@ def dissect(tshark: str, path: Path, fields: tuple[str, ...], display_filter: st
 
 
 def in_tshark(message: Message, query_flag: QueryFlag) -> dict[str, str]:
-    """What tshark should say; it takes the draft's Q for F (RFC 5555) in a PBU and for T (RFC 5845) in a PBA."""
+    """What tshark should say; it takes the draft's Q for F (RFC 5555) in a PBU and for T (RFC 5845) in a PBA.
+
+    It has nothing to say here of localized routing, whose fixed part Wireshark 4.0 looks for at the header's first octet.
+    """
     said: dict[str, object] = {"mip6.hlen": len(encode(message)) // 8 - 1, "mip6.proto": 59, "mip6.mhtype": encode(message)[2]}
     seen = query_flag is QueryFlag.DRAFT
     match message:
@@ -306,6 +400,20 @@ def in_tshark(message: Message, query_flag: QueryFlag) -> dict[str, str]:
             said |= {"mip6.ba.p_flag": 1, "mip6.ba.t_flag": int(message.query and seen)}
         case BindingError():
             said |= {"mip6.be.status": message.status, "mip6.be.haddr": message.home_address}
+        case Heartbeat():
+            said |= {"mip6.hb.seqnr": message.sequence, "mip6.rc": message.restart_counter}
+            said |= {"mip6.hb.r_flag": int(message.response), "mip6.hb.u_flag": int(message.unsolicited)}
+        case HandoverInitiate():
+            said |= {"mip6.hi.seqnr": message.sequence, "mip6.hi.code": message.code}
+            said |= {"mip6.hi.s_flag": 0, "mip6.hi.u_flag": int(message.buffer)}
+        case HandoverAcknowledge():
+            said |= {"mip6.hack.seqnr": message.sequence, "mip6.hack.code": message.code}
+        case BindingRevocationIndication():
+            said |= {"mip6.bri_br.type": 1, "mip6.bri_r.trigger": message.trigger, "mip6.bri_seqnr": message.sequence}
+            said |= {"mip6.bri_ip": int(message.proxy), "mip6.bri_iv": int(message.ipv4_only), "mip6.bri_ig": int(message.all_bindings)}
+        case BindingRevocationAcknowledgement():
+            said |= {"mip6.bri_br.type": 2, "mip6.bri_status": message.status, "mip6.bri_seqnr": message.sequence}
+            said |= {"mip6.bri_ap": int(message.proxy), "mip6.bri_av": int(message.ipv4_only), "mip6.bri_ag": int(message.all_bindings)}
         case _:
             return {field: str(said.get(field, "")) for field in FIELDS}
     said["mip6.mnid.identifier"] = message.mn_id

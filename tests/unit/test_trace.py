@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,8 @@ def test_extension_headers_and_first_fragments_are_looked_through(tmp_path: Path
 
 
 def test_a_message_lost_has_no_arrivals_and_a_repeated_one_is_told_apart(tmp_path: Path) -> None:
-    query = messages.ProxyBindingUpdate(sequence=9, lifetime=2, query=True, home_network_prefixes=(messages.IPv6Network(f"{MN}/128"),))
-    packet = messages.ipv6_packet(messages.encode(query), messages.IPv6Address(MAG1), messages.IPv6Address(LMA))
+    query = messages.ProxyBindingUpdate(sequence=9, lifetime=2, query=True, home_network_prefixes=(IPv6Network(f"{MN}/128"),))
+    packet = messages.ipv6_packet(messages.encode(query), IPv6Address(MAG1), IPv6Address(LMA))
     write(
         tmp_path,
         mag1=[Record(EPOCH, packet, OUT), Record(EPOCH + 200 * MS, packet, OUT), Record(EPOCH + 200 * MS + 5, packet, OUT)],
@@ -116,7 +117,7 @@ def test_a_malformed_message_is_kept_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_advertisements_say_which_prefix(tmp_path: Path) -> None:
-    option = bytes((3, 4, 64, 0xC0)) + bytes(12) + messages.IPv6Address("2001:db8:100:1::").packed
+    option = bytes((3, 4, 64, 0xC0)) + bytes(12) + IPv6Address("2001:db8:100:1::").packed
     advertisement = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0, 0x07, 0x08)) + bytes(8) + option)
     write(tmp_path, mag2=[Record(EPOCH, advertisement, OUT, mac=MAG_MAC)], mn1=[Record(EPOCH + 2 * MS, advertisement, 2, mac=MAG_MAC)])
     (signal,) = read_trace(tmp_path, run("pmip")).signals
