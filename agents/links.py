@@ -27,7 +27,7 @@ _RECEIVE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID, its link-layer address, and the MAG that it leaves for."""
+    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID, link-layer address, and the MAG that it leaves for."""
 
     link: str
     index: int

@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run", help="run experiments, and analyse them", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    run.add_argument("experiments",
+    run.add_argument(
+        "experiments",
         nargs="*",
         metavar="EXPERIMENT",
         help=f"which (default: {', '.join(DRAFT)}): {', '.join(CATALOGUE)}; or 'all'",

@@ -1,4 +1,4 @@
-"""``forward``: the MAG that a node has left buffers what still comes for it, learns where it is and sends it on; the others are notified."""
+"""``forward``: the MAG that a node has left buffers what still comes for it, learns where it is and sends it on; others are notified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``predict``: the MAG that a node is about to leave hands it over to the next one beforehand, as RFC 5949, 4.1 has it (predictive mode)."""
+"""``predict``: the MAG that a node is about to leave hands it over to the next one beforehand (RFC 5949, 4.1, the predictive mode)."""
 
 from __future__ import annotations
 

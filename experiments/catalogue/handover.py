@@ -8,9 +8,10 @@ EXPERIMENT = Experiment(
     title="Handover: what a moving node costs under each scheme",
     question=(
         "A correspondent node sends 100 packets a second for 30 s while the mobile node moves twice. What is lost, for how long is the "
-        "node out of reach, and what does it take in signalling? Without mobility management (none) the first move ends the session until "
-        "the node comes back; with the draft as written (expire) stale routes last until they lapse; forward and predict lose only what was "
-        "in the air. A tenth of a second before each move the link layer says where the node is about to go, which only predict makes use of."
+        "node out of reach, and what does it take in signalling? Without mobility management (none) the first move ends the session "
+        "until the node comes back; with the draft as written (expire) stale routes last until they lapse; forward and predict lose "
+        "only what was in the air. A tenth of a second before each move the link layer says where the node is about to go, which only "
+        "predict makes use of."
     ),
     domain=star(),
     cases=(

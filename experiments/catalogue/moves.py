@@ -12,8 +12,8 @@ TO_CN = Experiment(
     name="to-cn",
     title="Moves: to the correspondent's own MAG, and back",
     question=(
-        "Where both ends are behind one MAG, packets need no tunnel and no query. Is the route that led away from it taken back at once when "
-        "the mobile node comes, and is the node found again when it leaves?"
+        "Where both ends are behind one MAG, packets need no tunnel and no query. Is the route that led away from it taken back at once "
+        "when the mobile node comes, and is the node found again when it leaves?"
     ),
     domain=star(),
     cases=_CASES,
@@ -29,8 +29,8 @@ BOTH_ENDS = Experiment(
     name="both-ends",
     title="Moves: both ends at once",
     question=(
-        "Mobile and correspondent node send to each other and move at the same moment, so that each MAG's news are about a node that the other "
-        "end no longer sends from. Do both directions come right?"
+        "Mobile and correspondent node send to each other and move at the same moment, so that each MAG's news are about a node that the "
+        "other end no longer sends from. Do both directions come right?"
     ),
     domain=star(),
     cases=_CASES,

@@ -2,7 +2,8 @@
 
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
-At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds.
+At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Each node
+that a packet has crossed makes it a nanosecond late, so that of two that arrive together the one with the shorter way is first.
 """
 
 from __future__ import annotations
@@ -311,7 +312,7 @@ class _Prediction:
         def arrive() -> None:
             if self._at[host] is attachment:
                 datagram.seen.setdefault(host, self._now)
-                datagram.received = self._now if datagram.received is None else datagram.received
+                datagram.received = self._now + len(datagram.seen) if datagram.received is None else datagram.received
                 datagram.copies += 1
 
         self._later(leaves, forward, packet=True)
