@@ -1,12 +1,26 @@
 """Moves that are harder than one at a time: to the correspondent's own MAG, of both ends at once, back and forth, during a query."""
 
+from dataclasses import replace
+
 from agents.schemes import SCHEMES
 from experiments.scenario import Case, Experiment, Flow, Move, Scenario
+from topologies.domain import Domain, LinkKind, LinkSettings
 from topologies.presets import star
 
 _CASES = tuple(Case(scheme.name, policy) for scheme in SCHEMES.values() if scheme.home_prefixes for policy in scheme.policies)
 _FIGURES = ("delays", "handovers", "bars", "ladder")
 _NOTICE = 0.1
+_RATE = 70.0
+"""packets/s: no whole number of intervals is a sum of the links' delays, so that no two packets are due anywhere at one moment."""
+
+
+def _uneven_star() -> Domain:
+    """A star whose MAGs are at different distances, so that no news reach two of them at one moment."""
+    domain = star()
+    delays = iter((0.005, 0.006, 0.0075))
+    links = tuple(replace(link, settings=LinkSettings(next(delays))) if link.kind is LinkKind.MAG else link for link in domain.links)
+    return replace(domain, links=links)
+
 
 TO_CN = Experiment(
     name="to-cn",
@@ -18,9 +32,9 @@ TO_CN = Experiment(
     domain=star(),
     cases=_CASES,
     scenario=Scenario(
-        duration=7.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=6.0),),
-        moves=(Move(2.007, "mn1", "mag1", notice=_NOTICE), Move(4.007, "mn1", "mag2", notice=_NOTICE)),
+        duration=5.0,
+        flows=(Flow("cn1", "mn1", start=0.0, duration=4.0, rate=_RATE),),
+        moves=(Move(1.007, "mn1", "mag1", notice=_NOTICE), Move(2.507, "mn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
 )
@@ -32,12 +46,12 @@ BOTH_ENDS = Experiment(
         "Mobile and correspondent node send to each other and move at the same moment, so that each MAG's news are about a node that the "
         "other end no longer sends from. Do both directions come right?"
     ),
-    domain=star(),
+    domain=_uneven_star(),
     cases=_CASES,
     scenario=Scenario(
-        duration=5.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=4.0), Flow("mn1", "cn1", start=0.0031, duration=4.0)),
-        moves=(Move(2.0071, "mn1", "mag3", notice=_NOTICE), Move(2.0074, "cn1", "mag2", notice=_NOTICE)),
+        duration=4.0,
+        flows=(Flow("cn1", "mn1", start=0.0, duration=3.0, rate=_RATE), Flow("mn1", "cn1", start=0.0031, duration=3.0, rate=_RATE)),
+        moves=(Move(1.0071, "mn1", "mag3", notice=_NOTICE), Move(1.0074, "cn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
 )
@@ -52,9 +66,9 @@ PING_PONG = Experiment(
     domain=star(),
     cases=_CASES,
     scenario=Scenario(
-        duration=8.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=7.0),),
-        moves=tuple(Move(2.007 + 0.5 * n, "mn1", ("mag3", "mag2")[n % 2], notice=_NOTICE) for n in range(8)),
+        duration=7.0,
+        flows=(Flow("cn1", "mn1", start=0.0, duration=6.0, rate=_RATE),),
+        moves=tuple(Move(1.007 + 0.5 * n, "mn1", ("mag3", "mag2")[n % 2], notice=_NOTICE) for n in range(8)),
     ),
     figures=_FIGURES,
 )
@@ -70,7 +84,7 @@ MID_QUERY = Experiment(
     cases=_CASES,
     scenario=Scenario(
         duration=5.0,
-        flows=(Flow("cn1", "mn1", start=1.0, duration=3.0),),
+        flows=(Flow("cn1", "mn1", start=1.0, duration=3.0, rate=_RATE),),
         moves=(Move(1.0135, "mn1", "mag3", notice=_NOTICE),),
     ),
     figures=_FIGURES,

@@ -2,8 +2,8 @@
 
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
-At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Each node
-that a packet has crossed makes it a nanosecond late, so that of two that arrive together the one with the shorter way is first.
+At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
+that come to a node together the one that has crossed fewer nodes is first, and a host receives them a nanosecond apart.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _ROUTER_ADVERTISEMENT = 104
 _RESOLUTION = 3 * _SECOND
 _BINDING_ERROR_INTERVAL = _SECOND // 20
 _FAR = 3600 * _SECOND
+_AFTER_PACKETS = 1 << 16
 _NOTIFYING = frozenset({"notify", "forward", "predict"})
 _FORWARDING = frozenset({"forward", "predict"})
 
@@ -73,7 +74,7 @@ class _Attachment:
     """A host on a MAG's access link.
 
     ``served`` once the MAG forwards for it, ``router_known`` once the host has heard of the MAG; ``resolved`` is when the MAG's neighbour
-    discovery of the host is done, or None where it has not begun.
+    discovery of the host is done, or None where it has not begun, ``received`` when the host last received a packet.
     """
 
     mag: str
@@ -81,6 +82,7 @@ class _Attachment:
     router_known: bool = False
     resolved: int | None = None
     last_frame: int | None = None
+    received: int = 0
 
 
 @dataclass(slots=True)
@@ -176,9 +178,9 @@ class _Prediction:
             lma_data_bytes=sum(self._lma_load),
         )
 
-    def _later(self, time: int, happen: Callable[[], None], packet: bool = False) -> None:
+    def _later(self, time: int, happen: Callable[[], None], packet: bool = False, nodes: int = 0) -> None:
         self._serial += 1
-        heapq.heappush(self._events, (time, 0 if packet else 1, self._serial, happen))
+        heapq.heappush(self._events, (time, nodes if packet else _AFTER_PACKETS, self._serial, happen))
 
     # Packets
 
@@ -250,7 +252,7 @@ class _Prediction:
             datagram.seen.setdefault(receiver, self._now)
             handle(sender, receiver, datagram)
 
-        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True)
+        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True, nodes=len(datagram.seen))
 
     def _at_lma(self, sender: str, lma: str, datagram: _Datagram) -> None:
         self._lma_load.append(datagram.size + _IPV6)
@@ -312,7 +314,8 @@ class _Prediction:
         def arrive() -> None:
             if self._at[host] is attachment:
                 datagram.seen.setdefault(host, self._now)
-                datagram.received = self._now + len(datagram.seen) if datagram.received is None else datagram.received
+                attachment.received = max(self._now, attachment.received + 1)
+                datagram.received = attachment.received if datagram.received is None else datagram.received
                 datagram.copies += 1
 
         self._later(leaves, forward, packet=True)
