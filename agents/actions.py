@@ -24,6 +24,7 @@ class DropReason(StrEnum):
     RATE_LIMITED = "query rate limited"
     NOT_ATTACHED = "not attached"
     NOT_HOME = "not a home address"
+    HOP_LIMIT = "hop limit exceeded"
     STOPPED = "agent stopped"
 
 

@@ -55,8 +55,8 @@ class Settings:
         timestamp_window: how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow).
         query_lifetime: how long a PBQ asks its answer to hold.
         query_margin: how long before the end of an answer a route in use is queried again.
-        query_timeout: first retransmission of an unanswered PBQ, doubled each time.
-        query_tries: how often a PBQ is sent before the query fails.
+        query_timeout: first retransmission of an unanswered PBQ or Handover Initiate, doubled each time.
+        query_tries: how often one is sent before it fails.
         query_failure: how long a failure is remembered.
         query_rate: queries a second that one access link may cause.
         buffer_packets: packets held for one home address; 0 turns buffering off.
@@ -64,6 +64,7 @@ class Settings:
         buffer_time: how long a packet is held.
         update_timeout: first retransmission of an unacknowledged Update Notification (RFC 7077).
         update_tries: how often an Update Notification is sent.
+        handover_time: how long a MAG waits for a node that another has handed over to it (RFC 5949), before it asks where the node is.
         first_packet: what happens to packets during a multicast query.
         query_flag: which bits carry Q.
         authentication_key: what the agents authenticate their messages with (RFC 4285), 32 hexadecimal digits; empty for not at all.
@@ -89,6 +90,7 @@ class Settings:
     buffer_time: float = 7.0
     update_timeout: float = 1.0
     update_tries: int = 3
+    handover_time: float = 1.0
     first_packet: FirstPacket = FirstPacket.BUFFER
     query_flag: QueryFlag = QueryFlag.DRAFT
     authentication_key: str = ""

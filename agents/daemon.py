@@ -27,7 +27,7 @@ from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
 from agents.header_errors import HeaderErrors
 from agents.journal import Journal
-from agents.links import Attached, LinkEvent, LinkMonitor
+from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode
@@ -35,6 +35,9 @@ from agents.router_advertisement import NeighbourDiscoveryError, decode_solicita
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 
 _NANOSECOND = 1e-9
+_PRECISE = 1e-3
+"""s; a time-out as short as this is late by less than anything else takes."""
+_LATE_BY = 1e-3
 _BURST = 64
 _IPV6_HEADER = 40
 _DESTINATION = 24
@@ -168,6 +171,8 @@ class Daemon:
             self._effects.admit(link, association.index)
             details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
             self._input("attached", lambda now: self._agent.attached(link, association.mn_id, association.link_layer, now), **details)
+        elif isinstance(event, Leaving):
+            self._input("leaving", lambda now: self._agent.leaving(link, event.to, now), link=link, to=event.to)
         else:
             self._effects.dismiss(link)
             self._input("detached", lambda now: self._agent.detached(link, now), link=link)
@@ -261,15 +266,20 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) ->
     """
     journal = Journal(journal_path, config.name)
     try:
-        with asyncio.Runner(loop_factory=_precise_loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
             runner.run(_serve(config, journal, ready_fd))
     finally:
         journal.close()
 
 
-def _precise_loop() -> asyncio.AbstractEventLoop:
-    """An event loop whose timers keep to the microsecond: epoll's time-outs are whole milliseconds, select's are not."""
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+class _PreciseSelector(selectors.SelectSelector):
+    """select, whose time-outs are no whole milliseconds as epoll's are. Linux lets each be late by a thousandth of itself, so a long one
+    ends a little early, and the event loop waits again for what is left."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout > _PRECISE:
+            timeout -= 2 * _LATE_BY * timeout
+        return super().select(timeout)
 
 
 async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None) -> None:

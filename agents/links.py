@@ -1,6 +1,7 @@
 """Which mobile nodes are associated, from what the kernel tells of the access links.
 
 An access link's name ends in ``-air``; its alias, ``<MN-ID> <link-layer address>``, says who is associated, as an access point would.
+``next=<MAG's address>`` behind that says that the node is about to leave for another MAG: the trigger of RFC 5949, 4.1 (a) and (b).
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -16,6 +18,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from agents.netlink import HEADER, NLM_F_DUMP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
 
 _SUFFIX = "-air"
+_LEAVES_FOR = " next="
 _RTMGRP_LINK = 1
 _IFF_UP = 0x1
 _IFF_LOWER_UP = 0x10000
@@ -24,12 +27,13 @@ _RECEIVE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID and its link-layer address."""
+    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID, link-layer address, and the MAG that it leaves for."""
 
     link: str
     index: int
     mn_id: str
     link_layer: bytes
+    leaves_for: IPv6Address | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +50,30 @@ class Detached:
     association: Association
 
 
-LinkEvent = Attached | Detached
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A mobile node is about to leave, for the MAG ``to``."""
+
+    association: Association
+    to: IPv6Address
+
+
+LinkEvent = Attached | Leaving | Detached
 
 
 def association(index: int, flags: int, name: str, alias: str) -> Association | None:
     """Who is associated on an interface with these flags, or None: it is no access link, not up, or says nobody."""
-    mn_id, _, address = alias.partition(" ")
+    mn_id, _, rest = alias.partition(" ")
+    address, _, leaves_for = rest.partition(_LEAVES_FOR)
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP
     if not (name.endswith(_SUFFIX) and up and mn_id):
         return None
     try:
         link_layer = bytes.fromhex(address.replace(":", ""))
+        to = IPv6Address(leaves_for) if leaves_for else None
     except ValueError:
         return None
-    return Association(name, index, mn_id, link_layer) if link_layer else None
+    return Association(name, index, mn_id, link_layer, to) if link_layer else None
 
 
 class Associations:
@@ -71,7 +85,10 @@ class Associations:
     def update(self, index: int, now: Association | None) -> Iterator[LinkEvent]:
         """The interface ``index`` is now in this state."""
         before = self._present.get(index)
-        if before == now:
+        if before is not None and before == now:
+            self._present[index] = now
+            if now.leaves_for is not None and now.leaves_for != before.leaves_for:
+                yield Leaving(now, now.leaves_for)
             return
         if before is not None:
             del self._present[index]

@@ -72,20 +72,27 @@ class Mag:
         if not prefixes:
             return actions
         if (elsewhere := self._links.of_mn_id(mn_id)) is not None:
-            actions += self._leave(elsewhere)
+            actions += self._leave(elsewhere, now)
         attachment = Attachment(link, mn_id, link_layer, prefixes)
         self._links.add(attachment)
         actions += self._resolver.at_home(prefixes)
         if self._scheme.binding_update:
-            return actions + self._registrar.register(mn_id, link_layer, prefixes, now)
+            actions += self._registrar.register(mn_id, link_layer, prefixes, now)
+            if not self._policy.expects(mn_id):
+                return actions
         return actions + self._serve(attachment, now)
+
+    def leaving(self, link: str, to: IPv6Address, now: float) -> list[Action]:
+        """The node on an access link is about to leave for the MAG ``to``; nothing happens where there is none, or it is not served."""
+        attachment = self._links.on(link)
+        return self._policy.leaving(attachment, to, now) if attachment is not None and attachment.served else []
 
     def detached(self, link: str, now: float) -> list[Action]:
         """The node on an access link has gone, or the link has; nothing happens where there was none."""
         attachment = self._links.on(link)
         if attachment is None:
             return []
-        return self._leave(attachment) + self._registrar.deregister(attachment.mn_id, now)
+        return self._leave(attachment, now) + self._registrar.deregister(attachment.mn_id, now)
 
     def solicited(self, link: str, now: float) -> list[Action]:
         """A Router Solicitation came; it is answered once the node is registered (RFC 5213, 6.9.2)."""
@@ -138,10 +145,9 @@ class Mag:
         if hoa not in self._config.home:
             return [Drop((packet,), DropReason.NOT_HOME)]
         here = self._links.match(hoa)
-        if here is not None and here[1].served:
-            return [Release((packet,), None)]
-        told = [] if here is not None or multicast else self._policy.stray(hoa, source, now)
-        return [*told, Drop((packet,), DropReason.NOT_ATTACHED)]
+        if here is not None:
+            return [Release((packet,), None)] if here[1].served else self._policy.early(hoa, packet, now)
+        return [Drop((packet,), DropReason.NOT_ATTACHED)] if multicast else self._policy.stray(hoa, packet, source, now)
 
     @property
     def next_timeout(self) -> float | None:
@@ -219,11 +225,11 @@ class Mag:
         actions.append(self._advertise(attachment, now))
         return actions + self._policy.served(attachment, now) + self._resolver.deliver(attachment.prefixes)
 
-    def _leave(self, attachment: Attachment) -> list[Action]:
+    def _leave(self, attachment: Attachment, now: float) -> list[Action]:
         self._links.remove(attachment)
         self._advertisements.cancel(attachment.link)
         self._resolver.link_gone(attachment.link)
-        self._policy.left(attachment)
+        self._policy.left(attachment, now)
         return self._withdraw(attachment) if attachment.served else []
 
     def _withdraw(self, attachment: Attachment) -> list[Action]:

@@ -5,7 +5,7 @@ This is the querying side of S-PMIP and SD-PMIP (draft, 3.2.3 and 3.3.2); whom i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
@@ -34,6 +34,12 @@ _MOST_OPEN = 1 << 15
 """Queries under way at one time; half of the sequence numbers there are."""
 
 
+_Asker = str | IPv6Address | None
+"""Whose packets cause a query, for the rate limit: an access link, a MAG, or nobody known."""
+
+_Wait = Callable[[IPv6Address, bytes, float], list[Action]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Open:
     """A query that waits for its answer; ``began`` is when it was first sent, ``timestamp`` the same as an option has it."""
@@ -60,21 +66,15 @@ class Resolver:
         self._index = AddressIndex()
         self._exchanges: Exchanges[IPv6Address] = Exchanges(settings.query_timeout, tries=settings.query_tries)
         self._failures: Recent[IPv6Address] = Recent(settings.query_failure)
-        self._buckets: TokenBuckets[str | None] = TokenBuckets(settings.query_rate)
+        self._buckets: TokenBuckets[_Asker] = TokenBuckets(settings.query_rate)
 
     def packet_for(self, hoa: IPv6Address, packet: bytes, link: str | None, now: float) -> list[Action]:
         """Route a packet from the access link ``link`` that the kernel had no route for, or let it wait for one."""
-        actions = self._lapse(now)
-        answer = self._answers.lookup(hoa)
-        if answer is not None:
-            return [*actions, Release((packet,), answer.care_of), *self._renew(hoa, answer, link, now)]
-        if hoa in self._open:
-            return [*actions, *self._wait(hoa, packet, now)]
-        if self._failures.knows(hoa, now):
-            return [*actions, Drop((packet,), DropReason.UNREACHABLE), Unreachable(packet)]
-        if not self._may_ask(link, now):
-            return [*actions, Drop((packet,), DropReason.RATE_LIMITED)]
-        return [*actions, self._ask(hoa, now), *self._wait(hoa, packet, now)]
+        return self._route(hoa, packet, link, now, self._wait)
+
+    def forward(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
+        """Route a packet that ``source`` tunnelled here for a node that is elsewhere, or let it wait for a route."""
+        return self._route(hoa, packet, source, now, self.hold)
 
     def hold(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
         """Let a packet wait for a node that is attached here but not yet served."""
@@ -150,10 +150,10 @@ class Resolver:
                 self._failures.forget(hoa)
         return actions
 
-    def deliver(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
-        """These prefixes have an access route now: what waits for them goes there."""
+    def deliver(self, prefixes: Iterable[IPv6Network], care_of: IPv6Address | None = None) -> list[Action]:
+        """Let go what waits for these prefixes, which have an access route now, or are to be forwarded to ``care_of``."""
         held = (self._buffers.take(hoa) for prefix in prefixes for hoa in self._buffers.within(prefix))
-        return [Release(packets, None) for packets in held]
+        return [Release(packets, care_of) for packets in held]
 
     def link_gone(self, link: str) -> None:
         """Forget the rate limit of an access link."""
@@ -174,6 +174,11 @@ class Resolver:
                 actions += self._fail(hoa, now)
         return actions + self._buffers.timeout(now)
 
+    def seek(self, prefixes: Iterable[IPv6Network], now: float) -> list[Action]:
+        """Ask where these prefixes are, for the packets that wait for them and whose query has not begun."""
+        waiting = (hoa for prefix in prefixes for hoa in self._buffers.within(prefix) if hoa not in self._open)
+        return [self._ask(hoa, now) for hoa in waiting if len(self._open) < _MOST_OPEN]
+
     def stop(self) -> list[Action]:
         """Withdraw every route and give every waiting packet up."""
         actions: list[Action] = [action for answer in tuple(self._answers.values()) for action in self._forget(answer)]
@@ -183,8 +188,21 @@ class Resolver:
             actions.append(Drop(packets, DropReason.STOPPED))
         return actions
 
-    def _may_ask(self, link: str | None, now: float) -> bool:
-        return len(self._open) < _MOST_OPEN and self._buckets.take(link, now)
+    def _route(self, hoa: IPv6Address, packet: bytes, asker: _Asker, now: float, wait: _Wait) -> list[Action]:
+        actions = self._lapse(now)
+        answer = self._answers.lookup(hoa)
+        if answer is not None:
+            return [*actions, Release((packet,), answer.care_of), *self._renew(hoa, answer, asker, now)]
+        if hoa in self._open:
+            return [*actions, *wait(hoa, packet, now)]
+        if self._failures.knows(hoa, now):
+            return [*actions, Drop((packet,), DropReason.UNREACHABLE), Unreachable(packet)]
+        if not self._may_ask(asker, now):
+            return [*actions, Drop((packet,), DropReason.RATE_LIMITED)]
+        return [*actions, self._ask(hoa, now), *wait(hoa, packet, now)]
+
+    def _may_ask(self, asker: _Asker, now: float) -> bool:
+        return len(self._open) < _MOST_OPEN and self._buckets.take(asker, now)
 
     def _wait(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
         if self._multicast and self._settings.first_packet is FirstPacket.MULTICAST:
@@ -236,8 +254,8 @@ class Resolver:
             return []
         return [InstallRoute(answer.prefix, answer.care_of)]
 
-    def _renew(self, hoa: IPv6Address, answer: Answer, link: str | None, now: float) -> list[Action]:
-        if answer.routed or not self._may_ask(link, now):
+    def _renew(self, hoa: IPv6Address, answer: Answer, asker: _Asker, now: float) -> list[Action]:
+        if answer.routed or not self._may_ask(asker, now):
             return []
         answer.routed = True
         actions: list[Action] = [InstallRoute(answer.prefix, answer.care_of)]

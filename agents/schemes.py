@@ -82,7 +82,7 @@ _ROWS = (
         True,
         Delivery.SIGNAL_DRIVEN,
         Query.UNICAST,
-        ("notify", "error", "expire"),
+        ("notify", "error", "expire", "forward", "predict"),
     ),
     Scheme(
         "sd-pmip",
@@ -92,7 +92,7 @@ _ROWS = (
         False,
         Delivery.SIGNAL_DRIVEN,
         Query.MULTICAST,
-        ("error", "notify", "expire"),
+        ("error", "notify", "expire", "forward", "predict"),
     ),
 )
 

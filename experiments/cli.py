@@ -12,7 +12,7 @@ from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
 from experiments import results, settings
-from experiments.catalogue import CATALOGUE
+from experiments.catalogue import CATALOGUE, DRAFT
 from experiments.selection import SelectionError, select
 from topologies import presets
 
@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run", help="run experiments, and analyse them", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    run.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"which (default: all): {', '.join(CATALOGUE)}")
+    run.add_argument(
+        "experiments",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help=f"which (default: {', '.join(DRAFT)}): {', '.join(CATALOGUE)}; or 'all'",
+    )
     run.add_argument(
         "--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again"
     )
@@ -124,7 +129,8 @@ def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
     _known("engine", options.engine, NAMES)
-    names = [_known("experiment", name, CATALOGUE) for name in options.experiments] or list(CATALOGUE)
+    wanted = options.experiments or list(DRAFT)
+    names = list(CATALOGUE) if "all" in wanted else [_known("experiment", name, CATALOGUE) for name in wanted]
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
     selected = (
         select(CATALOGUE[name], schemes=schemes, policies=options.policy, domain=options.domain, assignments=options.settings)

@@ -9,7 +9,9 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from agents import daemon
@@ -117,12 +119,21 @@ def _play(testbed: Testbed, run: Run) -> None:
             traffic.send(number, flow, destination, run.epoch)
 
         senders.append(testbed.get(flow.source).spawn(send))
-    for move in sorted(run.scenario.moves, key=lambda move: move.at):
-        _sleep_until(run.epoch + round(move.at * _SECOND))
-        testbed.handover(move.mn, move.to, l2_gap=move.l2_gap)
+    for when, step in sorted(_steps(testbed, run), key=lambda item: item[0]):
+        _sleep_until(run.epoch + round(when * _SECOND))
+        step()
     _sleep_until(run.epoch + round((run.scenario.duration + _DRAIN) * _SECOND))
     for pid in senders:
         os.waitpid(pid, 0)
+
+
+def _steps(testbed: Testbed, run: Run) -> Iterator[tuple[float, Callable[[], None]]]:
+    """What the moves of the scenario consist of, each with its time in s of the scenario; nodes may be under way at the same time."""
+    for move in run.scenario.moves:
+        if move.notice:
+            yield move.at - move.notice, partial(testbed.announce, move.mn, move.to)
+        yield move.at, partial(testbed.detach, move.mn)
+        yield move.at + move.l2_gap, partial(testbed.attach, move.mn, move.to)
 
 
 def _sleep_until(when: int) -> None:

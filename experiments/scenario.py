@@ -29,12 +29,16 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A handover: at ``at`` s the node ``mn`` leaves its MAG and, ``l2_gap`` s later, is attached to ``to``."""
+    """A handover: at ``at`` s the node ``mn`` leaves its MAG and, ``l2_gap`` s later, is attached to ``to``.
+
+    ``notice`` s before it leaves, its link layer tells the MAG where it goes (RFC 5949, 4.1); 0 for a move without notice.
+    """
 
     at: float
     mn: str
     to: str
     l2_gap: float = 0.05
+    notice: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from topologies.domain import Domain
 from topologies.settings import LINK_SETTINGS, apply_link_setting
 from topologies.units import UnitError, parse_time
 
-_GROUPS = ("binding", "query", "buffer", "update", "authentication")
+_GROUPS = ("binding", "query", "buffer", "update", "handover", "authentication")
 _FIRST_FREE_SPI = 256
 
 

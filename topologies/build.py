@@ -148,6 +148,11 @@ class Testbed(Mininet):  # type: ignore[misc]
         """Associate a host's radio with a MAG; names or nodes."""
         self.radios[str(host)].attach(self[str(mag)])
 
+    def announce(self, host: str | NetworkNode, to: str | NetworkNode) -> None:
+        """Tell a host's MAG, as its link layer would, that the host is about to leave for the MAG ``to``."""
+        address = next(mag.address for mag in self.domain.mags if mag.name == str(to))
+        self.radios[str(host)].announce(address)
+
     def detach(self, host: str | NetworkNode) -> None:
         """End the association of a host's radio."""
         self.radios[str(host)].detach()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 from topologies import netlink
 from topologies.domain import Host
 from topologies.nodes import NetworkNode, Wires
@@ -24,7 +26,9 @@ class Radio:
         self.mag: NetworkNode | None = None
         self._wires: Wires = wire.wires
         self._own, self._air = wire.intf1, wire.intf2
-        self._wires.namespace.queue(netlink.set_alias(self._air.index, f"{host.mn_id} {host.mac}"))
+        self._alias = f"{host.mn_id} {host.mac}"
+        self._announced = False
+        self._wires.namespace.queue(netlink.set_alias(self._air.index, self._alias))
 
     def attach(self, mag: NetworkNode) -> None:
         """Associate with ``mag``, leaving another first; the host's carrier is there, and the Layer 2 Update sent, when this returns."""
@@ -44,6 +48,13 @@ class Radio:
         self.mag = mag
         self._wires.send_frame(self._air.inner, layer_2_update(self.host.mac))
 
+    def announce(self, to: IPv6Address) -> None:
+        """Have the link layer tell the MAG that the host is about to leave for the MAG with the address ``to``."""
+        if self.mag is not None:
+            self._announced = True
+            self.mag.namespace.queue(netlink.set_alias(self._air.index, f"{self._alias} next={to}"))
+            self.mag.namespace.flush()
+
     def detach(self) -> None:
         """Leave the MAG, if there is one: the host's carrier is gone, and what was in the air with it, when this returns."""
         if self.mag is None:
@@ -58,6 +69,9 @@ class Radio:
         self._settle(self._own.node)
         self._air.relocate(self._wires)
         self.mag = None
+        if self._announced:
+            self._announced = False
+            self._wires.namespace.queue(netlink.set_alias(self._air.index, self._alias))
 
     def _settle(self, station: NetworkNode) -> None:
         self._wires.namespace.settle(self._air.inner)

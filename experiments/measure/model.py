@@ -15,6 +15,8 @@ from topologies.routing import paths
 
 _REFRESH = 0.75
 _WARM_UP = 30.0
+_DIGITS = 4
+"""Decimal places: to a tenth of a microsecond, more than the nanoseconds by which the model orders packets."""
 
 _BY_CHANCE = ("packets_lost", "packets_duplicated", "buffered_packets_max", "buffer_wait_ms", "first_packet_delay_ms")
 _SIGNALLING = ("signalling_messages", "signalling_bytes", "signalling_delay_ms", "lma_control_messages")
@@ -30,7 +32,7 @@ def expect(run: Run) -> dict[str, float]:
     are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the run, signalling is left out.
     """
     settings = agent_settings({**run.settings, **run.case.settings})
-    expected = {metric.name: metric.value for metric in measure(predict(run), run)}
+    expected = {metric.name: round(metric.value, _DIGITS) for metric in measure(predict(run), run)}
     links = (run.domain.access, *(link.settings for link in run.domain.links))
     unknown: list[str] = []
     if any(link.loss for link in links):

@@ -2,7 +2,8 @@
 
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
-At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds.
+At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
+that come to a node together the one that has crossed fewer nodes is first, and a host receives them a nanosecond apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
@@ -20,6 +21,8 @@ from agents.authentication import protection
 from agents.config import FirstPacket, Settings
 from agents.messages import (
     BindingError,
+    HandoverAcknowledge,
+    HandoverInitiate,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
@@ -44,6 +47,9 @@ _ROUTER_ADVERTISEMENT = 104
 _RESOLUTION = 3 * _SECOND
 _BINDING_ERROR_INTERVAL = _SECOND // 20
 _FAR = 3600 * _SECOND
+_AFTER_PACKETS = 1 << 16
+_NOTIFYING = frozenset({"notify", "forward", "predict"})
+_FORWARDING = frozenset({"forward", "predict"})
 
 
 def _ns(seconds: float) -> int:
@@ -70,7 +76,7 @@ class _Attachment:
     """A host on a MAG's access link.
 
     ``served`` once the MAG forwards for it, ``router_known`` once the host has heard of the MAG; ``resolved`` is when the MAG's neighbour
-    discovery of the host is done, or None where it has not begun.
+    discovery of the host is done, or None where it has not begun, ``received`` when the host last received a packet.
     """
 
     mag: str
@@ -78,6 +84,7 @@ class _Attachment:
     router_known: bool = False
     resolved: int | None = None
     last_frame: int | None = None
+    received: int = 0
 
 
 @dataclass(slots=True)
@@ -101,6 +108,15 @@ class _Route:
     began: int = 0
     failed_until: int = 0
     waiting: list[_Datagram] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Handover:
+    """A host that is about to leave a MAG, or has left it, for ``to``, which was told and may have accepted it."""
+
+    to: str
+    left: bool = False
+    accepted: bool = False
 
 
 def predict(run: Run) -> Trace:
@@ -130,6 +146,8 @@ class _Prediction:
         self._relying: dict[str, dict[str, int]] = defaultdict(dict)
         self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
         self._told: dict[tuple[str, str, str], int] = {}
+        self._handovers: dict[tuple[str, str], _Handover] = {}
+        self._expected: dict[tuple[str, str], _Handover] = {}
         self._sequences: dict[str, int] = defaultdict(int)
         self._waiting: dict[str, list[_Datagram]] = defaultdict(list)
         self._datagrams: list[_Datagram] = []
@@ -145,6 +163,8 @@ class _Prediction:
                 self._later(first + round(sequence * interval), self._sender(number, flow, sequence), packet=True)
         for move in self._run.scenario.moves:
             leaves = self._run.epoch + _ns(move.at)
+            if move.notice and self._policy == "predict":
+                self._later(leaves - _ns(move.notice), self._announcer(move.mn, move.to))
             self._later(leaves, self._leaver(move.mn, leaves + _ns(move.l2_gap), move.to))
         end = self._run.epoch + _ns(self._run.scenario.duration)
         while self._events and self._events[0][0] < end:
@@ -161,9 +181,9 @@ class _Prediction:
             lma_data_bytes=sum(self._lma_load),
         )
 
-    def _later(self, time: int, happen: Callable[[], None], packet: bool = False) -> None:
+    def _later(self, time: int, happen: Callable[[], None], packet: bool = False, nodes: int = 0) -> None:
         self._serial += 1
-        heapq.heappush(self._events, (time, 0 if packet else 1, self._serial, happen))
+        heapq.heappush(self._events, (time, nodes if packet else _AFTER_PACKETS, self._serial, happen))
 
     # Packets
 
@@ -216,7 +236,7 @@ class _Prediction:
             else:
                 self._hold(self._routes[mag, host], datagram)
         else:
-            self._resolve(mag, datagram)
+            self._resolve(mag, datagram, partial(self._wait, mag))
 
     def _routed(self, mag: str, datagram: _Datagram) -> None:
         """Without mobility management the destination's address stays that of the MAG at which it was at first."""
@@ -235,7 +255,7 @@ class _Prediction:
             datagram.seen.setdefault(receiver, self._now)
             handle(sender, receiver, datagram)
 
-        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True)
+        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True, nodes=len(datagram.seen))
 
     def _at_lma(self, sender: str, lma: str, datagram: _Datagram) -> None:
         self._lma_load.append(datagram.size + _IPV6)
@@ -249,10 +269,29 @@ class _Prediction:
         if there is not None and there.mag == mag:
             if there.served:
                 self._deliver(mag, datagram)
+            elif self._policy in _FORWARDING:
+                self._hold(self._routes[mag, host], datagram)
+        elif self._policy in _FORWARDING:
+            self._forward(sender, mag, datagram)
         elif self._policy == "error" and self._now - self._told.get((mag, sender, host), -_FAR) >= _BINDING_ERROR_INTERVAL:
             self._told[mag, sender, host] = self._now
             error = BindingError(status=1, home_address=self._prefix(host)[1])
             self._send(error, mag, [sender], lambda _: self._mistaken(sender, host, mag))
+
+    def _forward(self, sender: str, mag: str, datagram: _Datagram) -> None:
+        """What a MAG does with a packet for a host that it does not have, if the policy is to send it on."""
+        host = datagram.destination
+        route, handover = self._routes[mag, host], self._handovers.get((mag, host))
+        if (mag, host) in self._expected or (handover is not None and handover.left and not handover.accepted):
+            self._hold(route, datagram)
+            return
+        if handover is not None and handover.left and handover.to != sender:
+            self._tunnel(mag, handover.to, datagram, self._from_tunnel)
+            return
+        if handover is not None and handover.left:
+            del self._handovers[mag, host]
+        self._mistaken(mag, host, sender)
+        self._resolve(mag, datagram, self._hold)
 
     def _from_group(self, mag: str, datagram: _Datagram) -> None:
         there = self._at[datagram.destination]
@@ -278,14 +317,22 @@ class _Prediction:
         def arrive() -> None:
             if self._at[host] is attachment:
                 datagram.seen.setdefault(host, self._now)
-                datagram.received = self._now if datagram.received is None else datagram.received
+                attachment.received = max(self._now, attachment.received + 1)
+                datagram.received = attachment.received if datagram.received is None else datagram.received
                 datagram.copies += 1
 
         self._later(leaves, forward, packet=True)
 
     # Queries
 
-    def _resolve(self, mag: str, datagram: _Datagram) -> None:
+    def _wait(self, mag: str, route: _Route, datagram: _Datagram) -> None:
+        """A packet from an access link, until its query is answered."""
+        if self._group and self._settings.first_packet is FirstPacket.MULTICAST:
+            self._to_group(mag, datagram)
+        else:
+            self._hold(route, datagram)
+
+    def _resolve(self, mag: str, datagram: _Datagram, wait: Callable[[_Route, _Datagram], None]) -> None:
         """What a MAG does with a packet for a node elsewhere: the kernel's route, a route about to lapse, or none (draft, 3.2.3, 3.3.2)."""
         host = datagram.destination
         route = self._routes[mag, host]
@@ -302,10 +349,7 @@ class _Prediction:
             if self._now < route.failed_until:
                 return
             self._ask(mag, host)
-        if self._group and self._settings.first_packet is FirstPacket.MULTICAST:
-            self._to_group(mag, datagram)
-        else:
-            self._hold(route, datagram)
+        wait(route, datagram)
 
     def _to_group(self, mag: str, datagram: _Datagram) -> None:
         for other in self._mags:
@@ -433,10 +477,66 @@ class _Prediction:
 
     # Moves and registration
 
+    def _announcer(self, host: str, to: str) -> Callable[[], None]:
+        """``predict``: the link layer tells the MAG where the host is about to go, and the MAG tells that one (RFC 5949, 4.1)."""
+
+        def announce() -> None:
+            attachment = self._at[host]
+            if attachment is None or not attachment.served or attachment.mag == to:
+                return
+            mag, handover = attachment.mag, _Handover(to)
+            self._handovers[mag, host] = handover
+            self._later(self._now + _ns(self._settings.query_lifetime), lambda: self._end_handover(mag, host, handover))
+            profile = self._hosts[host]
+            self._sequences[mag] += 1
+            initiate = HandoverInitiate(
+                sequence=self._sequences[mag],
+                code=3,
+                buffer=True,
+                forward=True,
+                mn_id=profile.mn_id,
+                home_network_prefixes=(self._prefix(host)[0],),
+                link_layer_identifier=bytes.fromhex(profile.mac.replace(":", "")),
+                timestamp=0,
+            )
+            self._send(initiate, mag, [to], lambda _: self._handed_over(mag, host, handover, initiate))
+
+        return announce
+
+    def _handed_over(self, mag: str, host: str, handover: _Handover, initiate: HandoverInitiate) -> None:
+        """The next MAG expects the host, for some time, after which it asks where the host is, if packets wait for it."""
+        to = handover.to
+        self._expected[to, host] = handover
+
+        def give_up() -> None:
+            if self._expected.get((to, host)) is handover:
+                del self._expected[to, host]
+                route = self._routes[to, host]
+                if route.waiting and route.query is None:
+                    self._ask(to, host)
+
+        def accepted(_: str) -> None:
+            handover.accepted = True
+            if handover.left and self._handovers.get((mag, host)) is handover:
+                route = self._routes[mag, host]
+                waiting, route.waiting = route.waiting, []
+                for datagram in waiting:
+                    self._tunnel(mag, to, datagram, self._from_tunnel)
+
+        self._later(self._now + _ns(self._settings.handover_time), give_up)
+        answer = HandoverAcknowledge(sequence=initiate.sequence, code=0, forward=True, mn_id=initiate.mn_id, timestamp=0)
+        self._send(answer, to, [mag], accepted)
+
+    def _end_handover(self, mag: str, host: str, handover: _Handover) -> None:
+        if self._handovers.get((mag, host)) is handover:
+            del self._handovers[mag, host]
+
     def _leaver(self, host: str, back: int, to: str) -> Callable[[], None]:
         def leave() -> None:
             attachment = self._at[host]
             self._at[host] = None
+            if attachment is not None and (handover := self._handovers.get((attachment.mag, host))) is not None:
+                handover.left = True
             if attachment is not None and self._registers:
                 self._register(host, attachment.mag, leaving=True)
             self._later(back, lambda: self._attach(host, to, attachment.last_frame if attachment and attachment.mag != to else None))
@@ -451,18 +551,20 @@ class _Prediction:
         route.query, route.failed_until = None, 0
         if self._registers:
             self._register(host, mag, leaving=False)
-        else:
+        if not self._registers or (mag, host) in self._expected:
             self._serve(host, attachment)
 
     def _serve(self, host: str, attachment: _Attachment) -> None:
         attachment.served = True
+        self._expected.pop((attachment.mag, host), None)
+        self._handovers.pop((attachment.mag, host), None)
         heard = self._now + crossing(self._domain.access, _ROUTER_ADVERTISEMENT)
         self._later(heard, lambda: self._advertised(host, attachment))
         route = self._routes[attachment.mag, host]
         waiting, route.waiting = route.waiting, []
         for datagram in waiting:
             self._deliver(attachment.mag, datagram)
-        if self._policy == "notify" and self._group:
+        if self._policy in _NOTIFYING and self._group:
             self._announce(host, attachment, self._now, self._settings.update_tries)
 
     def _announce(self, host: str, attachment: _Attachment, since: int, tries: int) -> None:
@@ -506,7 +608,7 @@ class _Prediction:
             self._bind(host, mag, leaving, sent)
 
         def acknowledged(_: str) -> None:
-            if not leaving and attachment is not None and self._at[host] is attachment:
+            if not leaving and attachment is not None and self._at[host] is attachment and not attachment.served:
                 self._serve(host, attachment)
 
         self._send(update, mag, [self._lma], registered)
@@ -515,7 +617,7 @@ class _Prediction:
         binding = self._bindings.get(host)
         if not leaving:
             self._bindings[host] = _Binding(mag)
-            if self._policy == "notify" and (binding is None or binding.mag != mag):
+            if self._policy in _NOTIFYING and (binding is None or binding.mag != mag):
                 self._notify(host, mag)
         elif binding is not None and binding.mag == mag:
             gone = self._bindings[host] = _Binding(mag, True, self._now + _ns(self._settings.binding_delete_delay))

@@ -60,9 +60,12 @@ def test_first_packets_to_the_group_need_not_wait(emulation: Emulation) -> None:
     assert played.metrics["packets_duplicated"] == 0
 
 
-@pytest.mark.parametrize("case", range(6), ids=[f"{case.scheme}-{case.label}" for case in CATALOGUE["handover"].cases])
+HANDOVERS = CATALOGUE["handover"].cases
+
+
+@pytest.mark.parametrize("case", range(len(HANDOVERS)), ids=[f"{case.scheme}-{case.label}" for case in HANDOVERS])
 def test_handover_is_what_the_model_expects(emulation: Emulation, case: int) -> None:
-    played = emulation.play(*(declare("handover", case) for case in range(6)))[case]
+    played = emulation.play(*(declare("handover", case) for case in range(len(HANDOVERS))))[case]
     expected = model.expect(played.run)
     measured = played.metrics
     assert {name for name in expected if name not in measured} == set()
@@ -90,7 +93,7 @@ def test_q_may_move_to_unassigned_bits(emulation: Emulation) -> None:
 
 
 def test_tshark_finds_no_malformed_mobility_header(emulation: Emulation) -> None:
-    runs = [declare("fig1"), declare("fig2"), declare("fig2", 1), *(declare("handover", case) for case in range(6))]
+    runs = [declare("fig1"), declare("fig2"), declare("fig2", 1), *(declare("handover", case) for case in range(len(HANDOVERS)))]
     mobility = 0
     for played in emulation.play(*runs):
         for capture in sorted(played.folder.glob("*.pcap")):

@@ -207,6 +207,13 @@ class MemoryNetwork:
             assert isinstance(agent, Mag)
             self._do(mag_address(number), agent.detached(f"mn{host}-air", self.now))
 
+    def announce(self, host: int, number: int) -> None:
+        """The link layer foretells that a host is about to leave for a MAG."""
+        here = mag_address(self.where[host])
+        agent = self.nodes[here].agent
+        assert isinstance(agent, Mag)
+        self._do(here, agent.leaving(f"mn{host}-air", mag_address(number), self.now))
+
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
         self._schedule(self.now + gap, lambda: self.attach(host, number))

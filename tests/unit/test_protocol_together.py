@@ -9,10 +9,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_network import LMA, MemoryNetwork, mag_address, mn_id_of, prefix_of
+from memory_network import LMA, MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
 
-from agents.actions import DropReason
+from agents.actions import Drop, DropReason, Send
 from agents.config import FirstPacket, Settings
+from agents.mag import Mag
+from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate
 from agents.schemes import SCHEMES
 
 CASES = [(row.name, policy) for row in SCHEMES.values() if row.home_prefixes for policy in row.policies]
@@ -158,6 +160,87 @@ def test_s_pmip_error_asks_until_the_anchor_knows() -> None:
     assert 1 <= len(network.kinds("BE")) <= 3
     assert network.serials_delivered[-1] == 299
     assert network.serials_delivered == sorted(network.serials_delivered)
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_with_forward_nothing_is_lost_though_the_previous_mag_must_ask_first(scheme: str) -> None:
+    network = attached(scheme, "forward")
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(10)
+    assert sorted(network.serials_delivered) == list(range(300))
+    assert network.duplicated == []
+    news = 0.050 if scheme == "s-pmip" else 0.010
+    assert interruption(network) == pytest.approx(0.05 + news + 0.010 + 0.01, abs=0.010001)
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_with_predict_packets_wait_at_the_next_mag_and_are_there_with_the_node(scheme: str) -> None:
+    network = attached(scheme, "predict")
+    network.flow(1, 2, 1.0, 3.0)
+    network.at(1.95, lambda: network.announce(2, 3))
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(10)
+    assert sorted(network.serials_delivered) == list(range(300))
+    assert network.duplicated == []
+    assert interruption(network) == pytest.approx(0.05 + 0.01, abs=0.010001)
+    assert len(network.kinds("HI")) == len(network.kinds("HACK")) == 1
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+@pytest.mark.parametrize("gap", [0.05, 1.5])
+def test_a_prediction_that_does_not_come_true_loses_nothing(scheme: str, gap: float) -> None:
+    network = MemoryNetwork(scheme, "predict", mags=4)
+    network.attach(1, 1)
+    network.attach(2, 2)
+    network.flow(1, 2, 1.0, 5.0)
+    network.at(1.95, lambda: network.announce(2, 3))
+    network.at(2.0, lambda: network.move(2, 4, gap))
+    network.run(12)
+    assert sorted(network.serials_delivered) == list(range(500))
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_a_handover_that_is_announced_and_does_not_happen_changes_nothing(scheme: str) -> None:
+    network = attached(scheme, "predict")
+    network.flow(1, 2, 1.0, 12.0)
+    network.at(2.0, lambda: network.announce(2, 3))
+    network.run(15)
+    assert network.serials_delivered == list(range(1200))
+    assert len(network.kinds("HI")) == 1
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_a_next_mag_that_does_not_answer_costs_no_packet(scheme: str) -> None:
+    network = MemoryNetwork(scheme, "predict", lost=lambda name: name == "HI")
+    network.attach(1, 1)
+    network.attach(2, 2)
+    network.flow(1, 2, 1.0, 5.0)
+    network.at(1.95, lambda: network.announce(2, 3))
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(12)
+    assert len(network.kinds("HI")) == 5
+    assert sorted(network.serials_delivered) == list(range(500))
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_a_next_mag_without_a_profile_of_the_node_declines_it(scheme: str) -> None:
+    initiate = HandoverInitiate(sequence=7, code=3, mn_id="stranger@dmm.example", home_network_prefixes=(prefix_of(9),))
+    network = MemoryNetwork(scheme, "predict")
+    agent = network.mag(3).agent
+    (action,) = agent.receive(initiate, mag_address(2), network.now)
+    assert isinstance(action, Send)
+    assert action.message == HandoverAcknowledge(sequence=7, code=HandoverAcknowledgeCode.NOT_ACCEPTED, mn_id="stranger@dmm.example")
+
+
+@pytest.mark.parametrize("policy", ["forward", "predict"])
+def test_a_forwarded_packet_does_not_go_round_for_ever(policy: str) -> None:
+    network = attached("s-pmip", policy)
+    mag = network.mag(3).agent
+    assert isinstance(mag, Mag)
+    last = bytearray(packet(hoa_of(1), hoa_of(2)))
+    last[7] = 1
+    assert mag.tunnelled(bytes(last), mag_address(1), network.now) == [Drop((bytes(last),), DropReason.HOP_LIMIT)]
 
 
 @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])

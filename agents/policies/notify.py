@@ -1,121 +1,24 @@
-"""Handover policies: what is done about routes that point to the MAG which a mobile node has left.
-
-The draft is silent on this. A policy is one row of POLICIES, what it adds to a MAG and what it adds to the LMA; Mag and
-Lma call the hooks of the base classes and know no policy by name.
-"""
+"""``notify``: whoever knows where a node is now tells the MAGs that may not (RFC 7077)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
-from types import MappingProxyType
 
 from agents.actions import Action, Ignore, IgnoreReason, Send
 from agents.bindings import Attachment, Binding
 from agents.config import AgentConfig
 from agents.messages import (
-    BindingError,
-    BindingErrorStatus,
     Message,
     NotificationReason,
     UpdateNotification,
     UpdateNotificationAcknowledgement,
     UpdateNotificationStatus,
 )
-from agents.ordering import Ordering, Recent
+from agents.ordering import Ordering
+from agents.policies.base import LmaPolicy, MagPolicy
 from agents.queries import Resolver
 from agents.timers import Exchanges, Timers
-
-BINDING_ERROR_INTERVAL = 0.05
-"""s between two Binding Errors to one MAG for one home address: a burst causes one, a lost one is made good by a later packet."""
-
-
-class MagPolicy:
-    """What a policy adds to a MAG; this one adds nothing."""
-
-    def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
-        self._config = config
-        self._ordering = ordering
-        self._resolver = resolver
-
-    def stray(self, hoa: IPv6Address, source: IPv6Address, now: float) -> list[Action]:
-        """The MAG ``source`` tunnelled a packet for ``hoa``, which is not attached here."""
-        return []
-
-    def served(self, attachment: Attachment, now: float) -> list[Action]:
-        """A node is reachable here from now on."""
-        return []
-
-    def left(self, attachment: Attachment) -> None:
-        """A node is reachable here no longer."""
-
-    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        """A message came that is neither update, query nor acknowledgement."""
-        return [Ignore(IgnoreReason.UNEXPECTED, source)]
-
-    @property
-    def next_timeout(self) -> float | None:
-        """When ``timeout`` is to be called."""
-        return None
-
-    def timeout(self, now: float) -> list[Action]:
-        """Do what is due."""
-        return []
-
-
-class LmaPolicy:
-    """What a policy adds to the LMA; this one adds nothing."""
-
-    def __init__(self, config: AgentConfig, ordering: Ordering) -> None:
-        self._config = config
-        self._ordering = ordering
-
-    def asked(self, prefix: IPv6Network, mag: IPv6Address, lifetime: float, now: float) -> None:
-        """A MAG was told where ``prefix`` is and relies on it for ``lifetime`` s."""
-
-    def moved(self, binding: Binding, now: float) -> list[Action]:
-        """A binding has a care-of address that it had not before."""
-        return []
-
-    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        """A message came that is neither update nor query."""
-        return [Ignore(IgnoreReason.UNEXPECTED, source)]
-
-    @property
-    def next_timeout(self) -> float | None:
-        """When ``timeout`` is to be called."""
-        return None
-
-    def timeout(self, now: float) -> list[Action]:
-        """Do what is due."""
-        return []
-
-
-class ErrorMagPolicy(MagPolicy):
-    """``error``: who is tunnelled a packet for a node that has left answers with a Binding Error (RFC 6275, 6.1.9).
-
-    Its status is 1, unknown binding, the only one that speaks of a binding. The MAG that receives it drops the route and asks
-    anew. The answer may come too early and name the same MAG once more; then the next packet brings the next Binding Error.
-    """
-
-    def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
-        super().__init__(config, ordering, resolver)
-        self._told: Recent[tuple[IPv6Address, IPv6Address]] = Recent(BINDING_ERROR_INTERVAL)
-
-    def stray(self, hoa: IPv6Address, source: IPv6Address, now: float) -> list[Action]:
-        if source not in self._config.mags or self._told.knows((source, hoa), now):
-            return []
-        self._told.note((source, hoa), now)
-        return [Send(BindingError(status=BindingErrorStatus.UNKNOWN_BINDING, home_address=hoa), source)]
-
-    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        if not isinstance(message, BindingError):
-            return super().receive(message, source, now)
-        if message.status != BindingErrorStatus.UNKNOWN_BINDING:
-            return [Ignore(IgnoreReason.UNEXPECTED, source)]
-        actions = self._resolver.mistaken(message.home_address, source, now)
-        return [Ignore(IgnoreReason.STALE, source)] if actions is None else actions
 
 
 class NotifyMagPolicy(MagPolicy):
@@ -142,7 +45,7 @@ class NotifyMagPolicy(MagPolicy):
         self._repeats.begin(attachment.mn_id, now)
         return [Send(news, self._config.group, tunnelled=True)]
 
-    def left(self, attachment: Attachment) -> None:
+    def left(self, attachment: Attachment, now: float) -> None:
         self._news.pop(attachment.mn_id, None)
         self._repeats.end(attachment.mn_id)
 
@@ -265,22 +168,3 @@ class NotifyLmaPolicy(LmaPolicy):
             del self._relying[prefix][mag]
             if not self._relying[prefix]:
                 del self._relying[prefix]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a policy adds to each kind of agent."""
-
-    mag: type[MagPolicy] = MagPolicy
-    lma: type[LmaPolicy] = LmaPolicy
-
-
-POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {
-        "none": Policy(),
-        "anchor": Policy(),
-        "expire": Policy(),
-        "error": Policy(mag=ErrorMagPolicy),
-        "notify": Policy(mag=NotifyMagPolicy, lma=NotifyLmaPolicy),
-    }
-)

@@ -1,0 +1,42 @@
+"""Every handover policy of every scheme under moves that are harder than one at a time, against the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.catalogue.moves import EXPERIMENTS
+from experiments.measure import model
+from tests.emulation.conftest import Emulation, declare
+from topologies.domain import Domain
+
+TOLERANCE_MS = 0.05
+
+
+@pytest.mark.parametrize("name", [experiment.name for experiment in EXPERIMENTS])
+def test_moves_are_what_the_model_expects(emulation: Emulation, name: str) -> None:
+    experiment = next(experiment for experiment in EXPERIMENTS if experiment.name == name)
+    for played in emulation.play(*(declare(name, case) for case in range(len(experiment.cases)))):
+        case, expected = played.run.case, model.expect(played.run)
+        assert {name for name in expected if name not in played.metrics} == set(), case
+        for metric, value in played.metrics.items():
+            tolerance = TOLERANCE_MS if metric.partition("[")[0].endswith("_ms") else 1e-2 if metric == "path_stretch" else 0
+            assert value == pytest.approx(expected[metric], abs=tolerance), (case, metric)
+        assert played.metrics["packets_duplicated"] == 0, case
+
+
+@pytest.mark.parametrize("name", [experiment.name for experiment in EXPERIMENTS])
+def test_forward_and_predict_lose_only_what_was_in_the_air(emulation: Emulation, name: str) -> None:
+    experiment = next(experiment for experiment in EXPERIMENTS if experiment.name == name)
+    forwarding = [number for number, case in enumerate(experiment.cases) if case.policy in ("forward", "predict")]
+    assert len(forwarding) == 4
+    for played in emulation.play(*(declare(name, case) for case in forwarding)):
+        in_the_air = _air_time(played.run.domain)
+        moves = [played.run.epoch + round(move.at * 1e9) for move in played.run.scenario.moves]
+        for packet in played.trace.packets:
+            if packet.received is None:
+                last = packet.seen[packet.last_seen]
+                assert any(0 <= move - last <= in_the_air for move in moves), (played.run.case, packet)
+
+
+def _air_time(domain: Domain) -> int:
+    return round(domain.access.delay * 1e9)
