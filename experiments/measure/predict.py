@@ -3,7 +3,7 @@
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
 At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
-that come to a node together the one that has crossed fewer nodes is first, and a host receives them a nanosecond apart.
+that come to a node together the one that has gone through fewer tunnels since it waited is first, and a host receives them a nanosecond apart.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _ns(seconds: float) -> int:
 
 @dataclass(slots=True)
 class _Datagram:
-    """A test packet under way."""
+    """A test packet under way; ``straight`` counts the tunnels that it has entered since it last waited."""
 
     flow: int
     sequence: int
@@ -67,6 +67,7 @@ class _Datagram:
     sent: int = 0
     received: int | None = None
     copies: int = 0
+    straight: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
 
@@ -250,12 +251,13 @@ class _Prediction:
 
     def _tunnel(self, sender: str, receiver: str, datagram: _Datagram, handle: Callable[[str, str, _Datagram], None]) -> None:
         datagram.tunnelled.setdefault(sender, self._now)
+        datagram.straight += 1
 
         def arrive() -> None:
             datagram.seen.setdefault(receiver, self._now)
             handle(sender, receiver, datagram)
 
-        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True, nodes=len(datagram.seen))
+        self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True, nodes=datagram.straight)
 
     def _at_lma(self, sender: str, lma: str, datagram: _Datagram) -> None:
         self._lma_load.append(datagram.size + _IPV6)
@@ -361,6 +363,7 @@ class _Prediction:
         size = sum(held.size for held in route.waiting) + datagram.size
         if len(route.waiting) >= settings.buffer_packets or size > settings.buffer_bytes:
             return
+        datagram.straight = 0
         route.waiting.append(datagram)
 
         def give_up() -> None:
