@@ -24,6 +24,7 @@ class DropReason(StrEnum):
     RATE_LIMITED = "query rate limited"
     NOT_ATTACHED = "not attached"
     NOT_HOME = "not a home address"
+    NOT_BOUND = "sender without binding here"
     STOPPED = "agent stopped"
 
 
@@ -36,6 +37,7 @@ class IgnoreReason(StrEnum):
     UNEXPECTED = "unexpected type"
     UNMATCHED = "no exchange waits for it"
     STALE = "stale"
+    ALTERED = "does not echo the request"
     NOT_OURS = "no binding here"
 
 
@@ -65,7 +67,7 @@ class RemoveRoute:
 
 @dataclass(frozen=True, slots=True)
 class InstallAccessRoute:
-    """Deliver ``prefix`` on the access link ``link``."""
+    """Deliver ``prefix`` on the access link ``link``, and forward what comes from there with a source in ``prefix``."""
 
     prefix: IPv6Network
     link: str
@@ -81,7 +83,8 @@ class RemoveAccessRoute:
 
 @dataclass(frozen=True, slots=True)
 class InstallUplink:
-    """Tunnel whatever comes from the access link to the anchor, whatever its destination (RFC 5213, 6.10.5)."""
+    """Tunnel to the anchor whatever comes from the access link with a source that has a route there, whatever its destination
+    (RFC 5213, 6.10.5)."""
 
     link: str
     anchor: IPv6Address
@@ -95,12 +98,21 @@ class RemoveUplink:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignLinkLocal:
+    """Let this be the MAG's link-local address on ``link``, and the source of what it advertises there (RFC 5213, 6.9.1.2 (15))."""
+
+    link: str
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Advertise:
-    """Send a Router Advertisement (RFC 4861) to the one node on ``link``; ``lifetime`` in s, 0 withdraws."""
+    """Send a Router Advertisement (RFC 4861) to the one node on ``link``; ``lifetime`` in s, 0 withdraws, as it does ``withdrawn``."""
 
     link: str
     prefixes: tuple[IPv6Network, ...]
     lifetime: int
+    withdrawn: tuple[IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,7 @@ Action = (
     | RemoveAccessRoute
     | InstallUplink
     | RemoveUplink
+    | AssignLinkLocal
     | Advertise
     | Release
     | Multicast

@@ -1,18 +1,21 @@
 """Which mobile nodes are associated, from what the kernel tells of the access links.
 
 An access link's name ends in ``-air``; its alias, ``<MN-ID> <link-layer address>``, says who is associated, as an access point would.
+Behind that may stand what else the access point knows: ``att=<access technology type>`` and ``hi=<handoff indicator>``, as RFC 5213,
+8.5 and 8.4 number them.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
+from agents.messages import AccessTechnologyType, HandoffIndicator
 from agents.netlink import HEADER, NLM_F_DUMP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
 
 _SUFFIX = "-air"
@@ -24,12 +27,14 @@ _RECEIVE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID and its link-layer address."""
+    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID, its link-layer address, and how it came there."""
 
     link: str
     index: int
     mn_id: str
     link_layer: bytes
+    access_technology: int = AccessTechnologyType.WIRELESS_LAN
+    handoff: HandoffIndicator = HandoffIndicator.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +56,24 @@ LinkEvent = Attached | Detached
 
 def association(index: int, flags: int, name: str, alias: str) -> Association | None:
     """Who is associated on an interface with these flags, or None: it is no access link, not up, or says nobody."""
-    mn_id, _, address = alias.partition(" ")
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP
-    if not (name.endswith(_SUFFIX) and up and mn_id):
+    if not (name.endswith(_SUFFIX) and up):
         return None
     try:
+        mn_id, address, *words = alias.split()
         link_layer = bytes.fromhex(address.replace(":", ""))
-    except ValueError:
+        known = dict(_word(*word.split("=")) for word in words)
+    except (ValueError, KeyError, TypeError):
         return None
-    return Association(name, index, mn_id, link_layer) if link_layer else None
+    return Association(name, index, mn_id, link_layer, **known) if link_layer else None
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[int], int]]] = {"att": ("access_technology", int), "hi": ("handoff", HandoffIndicator)}
+
+
+def _word(name: str, value: str) -> tuple[str, Any]:
+    field, convert = _WORDS[name]
+    return field, convert(int(value))
 
 
 class Associations:

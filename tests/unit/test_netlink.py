@@ -10,6 +10,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.links import Association, Associations, Attached, Detached, association
+from agents.messages import HandoffIndicator
 from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message
 
 SELF, PEER = IPv6Address("2001:db8:0:1::1"), IPv6Address("2001:db8:0:1::2")
@@ -78,3 +79,16 @@ def test_events_follow_changes_only() -> None:
     states = [None, one, one, other, None, None]
     events = [list(associations.update(5, state)) for state in states]
     assert events == [[], [Attached(one)], [], [Detached(one), Attached(other)], [Detached(other)], []]
+
+
+def test_an_alias_may_say_how_the_node_came_there() -> None:
+    said = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01 att=3 hi=1")
+    assert said == Association("mn1-air", 5, "mn1@dmm.example", bytes.fromhex("020000000001"), 3, HandoffIndicator.NEW_INTERFACE)
+    plain = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01")
+    assert plain is not None
+    assert (plain.access_technology, plain.handoff) == (4, HandoffIndicator.UNKNOWN)
+
+
+@pytest.mark.parametrize("words", ["att", "att=x", "hi=9", "hi=1=2", "speed=3"])
+def test_an_alias_with_other_words_says_nobody(words: str) -> None:
+    assert association(5, 0x10001, "mn1-air", f"mn1@dmm.example 02:00:00:00:00:01 {words}") is None
