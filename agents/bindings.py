@@ -86,6 +86,10 @@ class AddressIndex:
         return tuple(address for subnet in self._subnets.values() for address in subnet if address in prefix)
 
 
+UNKNOWN_INTERFACE = bytes(2)
+"""The link-layer identifier of a binding whose PBU had none (RFC 5213, 5.1)."""
+
+
 @dataclass(slots=True)
 class Binding:
     """A Binding Cache entry, one mobility session (RFC 5213, 5.1).
@@ -145,10 +149,6 @@ class BindingCache:
             yield from sessions
 
 
-UNKNOWN_LINK_LAYER = bytes(2)
-"""The link-layer identifier of an interface that tells none (RFC 5213, 6.1)."""
-
-
 class Interface(NamedTuple):
     """One interface of a mobile node, whose mobility session is its own (RFC 5213, 5.4)."""
 
@@ -165,6 +165,7 @@ class BindingUpdate:
         access_technology, handoff, lifetime: what the next PBU says.
         prefixes: those assigned, or else asked for; empty to let the LMA choose.
         link_local: the MAG's address on the access link, or asked for as ``::``; None where all links have a fixed one.
+        timestamp: the node's own for the next PBU, if it made one.
         request: the last PBU sent.
         sent: when each PBU of the exchange went out, by sequence number.
         refused: whether the LMA wants no more PBUs.
@@ -176,6 +177,7 @@ class BindingUpdate:
     lifetime: int
     prefixes: tuple[IPv6Network, ...]
     link_local: IPv6Address | None = None
+    timestamp: int | None = None
     request: ProxyBindingUpdate | None = None
     sent: dict[int, float] = field(default_factory=dict)
     refused: bool = False
@@ -189,7 +191,7 @@ class Attachment:
         link: the access link.
         mn_id, link_layer_identifier: the node and its interface.
         prefixes: those hosted, or else asked for.
-        handoff, access_technology: what the link layer tells of the attachment (RFC 5213, 8.4 and 8.5).
+        handoff, access_technology, timestamp: what the link layer tells of the attachment (RFC 5213, 8.4, 8.5 and 8.8).
         node_link_local: the node's own link-local address, as far as it has been seen.
         served: whether its prefixes are routed and advertised there.
     """
@@ -200,6 +202,7 @@ class Attachment:
     prefixes: tuple[IPv6Network, ...]
     handoff: HandoffIndicator = HandoffIndicator.UNKNOWN
     access_technology: int = AccessTechnologyType.WIRELESS_LAN
+    timestamp: int | None = None
     node_link_local: IPv6Address | None = None
     served: bool = False
 

@@ -33,6 +33,17 @@ class QueryFlag(StrEnum):
     UNASSIGNED = "unassigned"
 
 
+class MessageOrder(StrEnum):
+    """How an LMA tells which PBU was sent first (RFC 5213, 5.5): by timestamp, by one of the node's own making, or by sequence number.
+
+    These are the states that TimestampBasedApproachInUse and MobileNodeGeneratedTimestampInUse may be in (RFC 5213, 9.3).
+    """
+
+    TIMESTAMP = "timestamp"
+    NODE_TIMESTAMP = "node-timestamp"
+    SEQUENCE = "sequence"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The protocol's settings; all times in seconds.
@@ -42,8 +53,10 @@ class Settings:
         binding_timeout: first retransmission of an unanswered PBU, doubled each time (RFC 6275 INITIAL_BINDACK_TIMEOUT).
         binding_timeout_max: the most that doubling reaches (RFC 6275 MAX_BINDACK_TIMEOUT).
         binding_delete_delay: how long an LMA keeps a de-registered binding (RFC 5213 MinDelayBeforeBCEDelete).
+        binding_assign_delay: how long an LMA waits for a de-registration before it begins another session instead
+            (RFC 5213 MaxDelayBeforeNewBCEAssign); 0 for not at all.
+        message_order: what keeps PBUs in order.
         timestamp_window: how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow).
-        timestamps: whether timestamps order PBUs, and not sequence numbers (RFC 5213 TimestampBasedApproachInUse).
         link_local: the MAGs' address on all access links, or ``::``: the LMA gives one for each session
             (RFC 5213 FixedMAGLinkLocalAddressOnAllAccessLinks).
         link_layer: the MAGs' link-layer address on all access links; all zero where links have none
@@ -68,8 +81,9 @@ class Settings:
     binding_timeout: float = 1.0
     binding_timeout_max: float = 32.0
     binding_delete_delay: float = 10.0
+    binding_assign_delay: float = 1.5
+    message_order: MessageOrder = MessageOrder.TIMESTAMP
     timestamp_window: float = 0.3
-    timestamps: bool = True
     link_local: IPv6Address = FIXED_LINK_LOCAL
     link_layer: str = FIXED_LINK_LAYER
     local_routing: bool = False
@@ -92,12 +106,22 @@ class Settings:
 class Profile:
     """A mobile node's policy profile (RFC 5213, 6.2), known to every MAG and to the LMA.
 
-    ``routed_prefixes`` maps a MAG's name to the prefix that it advertises to the node under scheme ``none``.
+    Attributes:
+        home_network_prefixes: the prefixes that the node may have, over all its interfaces.
+        routed_prefixes: by a MAG's name, the prefix that it advertises to the node under scheme ``none``.
+        mags: the MAGs that may register the node, or None for all of the domain.
+        mobility: whether the node is entitled to network-based mobility management.
+        lifetime: the longest a binding of the node lasts, in s, or None for as long as any.
+        session_prefixes: how many prefixes one interface gets where the LMA chooses, or None for all that are free.
     """
 
     mn_id: str
     home_network_prefixes: tuple[IPv6Network, ...]
     routed_prefixes: dict[str, IPv6Network] = field(default_factory=dict)
+    mags: frozenset[IPv6Address] | None = None
+    mobility: bool = True
+    lifetime: float | None = None
+    session_prefixes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

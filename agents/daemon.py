@@ -165,7 +165,8 @@ class Daemon:
             self._access_links[association.index] = link
             self._effects.admit(link, association.index)
             who = association.mn_id, association.link_layer
-            how = {"handoff": association.handoff, "access_technology": association.access_technology}
+            names = "handoff", "access_technology", "timestamp"
+            how = {name: value for name in names if (value := getattr(association, name)) is not None}
             details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
             self._input("attached", lambda now: self._agent.attached(link, *who, now, **how), **details, **how)
         else:

@@ -1,8 +1,8 @@
 """Which mobile nodes are associated, from what the kernel tells of the access links.
 
 An access link's name ends in ``-air``; its alias, ``<MN-ID> <link-layer address>``, says who is associated, as an access point would.
-Behind that may stand what else the access point knows: ``att=<access technology type>`` and ``hi=<handoff indicator>``, as RFC 5213,
-8.5 and 8.4 number them.
+Behind that may stand what else the access point knows, in numbers as RFC 5213, 8.5, 8.4 and 8.8 have them: ``att=<access technology
+type>``, ``hi=<handoff indicator>`` and ``ts=<timestamp of the node's own making>``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Association:
     link_layer: bytes
     access_technology: int = AccessTechnologyType.WIRELESS_LAN
     handoff: HandoffIndicator = HandoffIndicator.UNKNOWN
+    timestamp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,20 @@ def association(index: int, flags: int, name: str, alias: str) -> Association | 
     return Association(name, index, mn_id, link_layer, **known) if link_layer else None
 
 
-_WORDS: Mapping[str, tuple[str, Callable[[int], int]]] = {"att": ("access_technology", int), "hi": ("handoff", HandoffIndicator)}
+def _unsigned(bits: int) -> Callable[[int], int]:
+    def check(value: int) -> int:
+        if value >> bits:
+            raise ValueError(f"{value} does not fit {bits} bits")
+        return value
+
+    return check
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[int], int]]] = {
+    "att": ("access_technology", _unsigned(8)),
+    "hi": ("handoff", HandoffIndicator),
+    "ts": ("timestamp", _unsigned(64)),
+}
 
 
 def _word(name: str, value: str) -> tuple[str, Any]:

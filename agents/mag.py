@@ -23,7 +23,7 @@ from agents.actions import (
     RemoveUplink,
     Send,
 )
-from agents.bindings import UNKNOWN_LINK_LAYER, AccessLinks, Attachment, Interface
+from agents.bindings import UNKNOWN_INTERFACE, AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
 from agents.messages import (
     AccessTechnologyType,
@@ -77,25 +77,27 @@ class Mag:
         now: float,
         handoff: HandoffIndicator = HandoffIndicator.UNKNOWN,
         access_technology: int = AccessTechnologyType.WIRELESS_LAN,
+        timestamp: int | None = None,
     ) -> list[Action]:
-        """The node ``mn_id`` has appeared on an access link, with one of its interfaces; without a policy profile it gets no service.
+        """The node ``mn_id`` has appeared on an access link, with one of its interfaces.
 
-        ``handoff`` is what the link layer knows of how it came there (RFC 5213, 6.9.1.1 (4) and (5)).
+        Without a policy profile that entitles it to mobility it gets no service (RFC 5213, 6.14). ``handoff`` is what the link layer
+        knows of how it came there (6.9.1.1 (4) and (5)); ``timestamp`` is of the node's own making (5.5), as the option has it.
         """
-        interface = Interface(mn_id, link_layer or UNKNOWN_LINK_LAYER)
+        interface = Interface(mn_id, link_layer or UNKNOWN_INTERFACE)
         before = self._links.on(link)
         if before is not None and before.interface == interface:
             return self.solicited(link, now)
         actions = self.detached(link, now)
         profile = self._profiles.get(mn_id)
-        if profile is None:
+        if profile is None or not profile.mobility:
             return actions
         if (elsewhere := self._links.of_interface(interface)) is not None:
             actions += self._leave(elsewhere)
         prefixes = self._prefixes(profile, handoff)
         if not prefixes and not self._scheme.binding_update:
             return actions
-        attachment = Attachment(link, *interface, prefixes, handoff, access_technology)
+        attachment = Attachment(link, *interface, prefixes, handoff, access_technology, timestamp)
         if self._scheme.binding_update:
             self._links.add(attachment)
             return actions + self._resolver.at_home(prefixes) + self._registrar.register(attachment, now)

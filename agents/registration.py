@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Send
 from agents.bindings import Attachment, BindingUpdate, Interface
-from agents.config import AgentConfig
+from agents.config import AgentConfig, MessageOrder
 from agents.messages import (
     HandoffIndicator,
     ProxyBindingAcknowledgement,
@@ -56,6 +56,7 @@ class Registrar:
         self._settings = settings
         self._ordering = ordering
         self._outcomes = outcomes
+        self._counted = settings.message_order is MessageOrder.SEQUENCE
         self._lifetime = lifetime_units(settings.binding_lifetime)
         self._updates: dict[Interface, BindingUpdate] = {}
         self._registering: Exchanges[Interface] = Exchanges(settings.binding_timeout, settings.binding_timeout_max)
@@ -87,6 +88,7 @@ class Registrar:
             lifetime=self._lifetime,
             prefixes=() if interface in self._unauthorised else attachment.prefixes,
             link_local=None if int(self._settings.link_local) else _ANY_LINK_LOCAL,
+            timestamp=attachment.timestamp,
             request=before.request if before else None,
             refused=interface.mn_id in self._barred,
         )
@@ -185,7 +187,7 @@ class Registrar:
 
     def _out_of_window(self, message: ProxyBindingAcknowledgement) -> bool:
         """Whether its sequence number is not the one of the PBU, but the last that the LMA accepted (RFC 6275, 9.5.1)."""
-        return message.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and not self._settings.timestamps
+        return message.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and self._counted
 
     def _accepted(
         self, update: BindingUpdate, prefixes: tuple[IPv6Network, ...], message: ProxyBindingAcknowledgement, now: float
@@ -240,7 +242,7 @@ class Registrar:
 
     def _go_on_from_sequence(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
         """Take the LMA's sequence number over (RFC 6275, 11.7.3)."""
-        if self._settings.timestamps or update.request is None:
+        if not self._counted or update.request is None:
             return self._stop_asking(update, message, now)
         update.request = replace(update.request, sequence=message.sequence)
         return self._register(update, now)
@@ -283,10 +285,10 @@ class Registrar:
 
     def _request(self, update: BindingUpdate, now: float) -> ProxyBindingUpdate:
         """The next PBU of a session (RFC 5213, 6.9.1.5); without timestamps each session has a sequence number of its own (5.5)."""
-        timestamps, last = self._settings.timestamps, update.request
+        last = update.request
         identifier = update.interface.link_layer_identifier
         return ProxyBindingUpdate(
-            sequence=self._ordering.sequence() if timestamps or last is None else (last.sequence + 1) & 0xFFFF,
+            sequence=self._ordering.sequence() if last is None or not self._counted else (last.sequence + 1) & 0xFFFF,
             lifetime=update.lifetime,
             mn_id=update.interface.mn_id,
             home_network_prefixes=update.prefixes or _ANY_PREFIX,
@@ -294,8 +296,16 @@ class Registrar:
             access_technology=update.access_technology,
             link_layer_identifier=identifier if any(identifier) else None,
             link_local_address=update.link_local,
-            timestamp=self._ordering.timestamp(now) if timestamps else None,
+            timestamp=None if self._counted else self._timestamp(update, now),
         )
+
+    def _timestamp(self, update: BindingUpdate, now: float) -> int:
+        """The time, or what the node itself gave for it, a little later in each PBU (RFC 5213, 5.5 (3) and (6))."""
+        own = update.timestamp
+        if own is None or self._settings.message_order is not MessageOrder.NODE_TIMESTAMP:
+            return self._ordering.timestamp(now)
+        update.timestamp = own + 1
+        return own
 
 
 def _altered(message: ProxyBindingAcknowledgement, request: ProxyBindingUpdate | None) -> bool:

@@ -29,7 +29,7 @@ from agents.actions import (
     Send,
     Unreachable,
 )
-from agents.config import FirstPacket, Settings
+from agents.config import FirstPacket, MessageOrder, Profile, Settings
 from agents.mag import ADVERTISEMENT_INTERVAL, ROUTER_LIFETIME, Mag
 from agents.messages import (
     BindingError,
@@ -409,6 +409,12 @@ class TestRegistration:
         assert gateway.solicited("x-air", EPOCH) == []
         assert gateway.next_timeout is None
 
+    def test_a_node_that_is_not_entitled_to_mobility_gets_no_service(self) -> None:
+        told = config("pmip")
+        gateway = Mag(replace(told, profiles=(Profile(mn_id_of(1), (prefix_of(1),), mobility=False),)), EPOCH)
+        assert attach(gateway) == []
+        assert gateway.solicited(CN_LINK, EPOCH) == []
+
     def test_advertisements_are_repeated_long_before_they_end(self) -> None:
         gateway = serving("sd-pmip")
         assert ADVERTISEMENT_INTERVAL * 2 < ROUTER_LIFETIME
@@ -431,10 +437,10 @@ class TestRegistration:
 
 
 class TestSequenceNumbers:
-    """RFC 5213, 5.5: TimestampBasedApproachInUse is off."""
+    """RFC 5213, 5.5: sequence numbers keep PBUs in order."""
 
     def test_updates_carry_no_timestamp_and_count_for_each_session(self) -> None:
-        gateway = mag("pmip", timestamps=False)
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
         first, other = request_of(attach(gateway)), request_of(attach(gateway, 2))
         repeats = [request_of([action]) for _, action in timeouts(gateway, 1)]
         assert {message.timestamp for message in (first, other, *repeats)} == {None}
@@ -446,7 +452,7 @@ class TestSequenceNumbers:
         ]
 
     def test_a_sequence_number_of_two_sessions_is_told_apart_by_its_node(self) -> None:
-        gateway = mag("pmip", timestamps=False)
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
         attach(gateway)
         other = request_of(attach(gateway, 2))
         gateway.timeout(EPOCH + 1)
@@ -454,7 +460,7 @@ class TestSequenceNumbers:
         assert [attachment.mn_id for attachment in gateway.attachments if attachment.served] == [mn_id_of(2)]
 
     def test_out_of_window_goes_on_from_the_anchors_number(self) -> None:
-        gateway = mag("pmip", timestamps=False)
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
         request = request_of(attach(gateway))
         refusal = acknowledge(request, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=0xFFFF)
         assert [request_of(gateway.receive(replace(refusal, sequence=last), LMA, EPOCH)).sequence for last in (700, 0xFFFF)] == [701, 0]
@@ -468,9 +474,25 @@ class TestSequenceNumbers:
         assert gateway.next_timeout is None
 
     def test_a_node_that_comes_back_soon_goes_on_counting(self) -> None:
-        gateway = serving("pmip", timestamps=False)
+        gateway = serving("pmip", message_order=MessageOrder.SEQUENCE)
         left = request_of(gateway.detached(CN_LINK, EPOCH + 0.1))
         assert request_of(attach(gateway, now=EPOCH + 0.2)).sequence == left.sequence + 1
+
+
+class TestNodeTimestamps:
+    """RFC 5213, 5.5: MobileNodeGeneratedTimestampInUse."""
+
+    def test_the_nodes_timestamp_grows_with_each_update(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.NODE_TIMESTAMP)
+        first = request_of(attach(gateway, timestamp=77))
+        assert [first.timestamp, *(request_of([action]).timestamp for _, action in timeouts(gateway, 3))] == [77, 78, 79]
+
+    def test_a_node_that_makes_none_has_the_gateways(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.NODE_TIMESTAMP)
+        assert request_of(attach(gateway)).timestamp == timestamp_from_seconds(EPOCH)
+
+    def test_the_time_of_day_is_used_where_the_domain_says_so(self) -> None:
+        assert request_of(attach(mag("pmip"), timestamp=77)).timestamp == timestamp_from_seconds(EPOCH)
 
 
 class TestInterfaces:

@@ -84,11 +84,14 @@ def test_events_follow_changes_only() -> None:
 def test_an_alias_may_say_how_the_node_came_there() -> None:
     said = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01 att=3 hi=1")
     assert said == Association("mn1-air", 5, "mn1@dmm.example", bytes.fromhex("020000000001"), 3, HandoffIndicator.NEW_INTERFACE)
+    stamped = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01 ts=77")
+    assert stamped is not None
+    assert stamped.timestamp == 77
     plain = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01")
     assert plain is not None
     assert (plain.access_technology, plain.handoff) == (4, HandoffIndicator.UNKNOWN)
 
 
-@pytest.mark.parametrize("words", ["att", "att=x", "hi=9", "hi=1=2", "speed=3"])
+@pytest.mark.parametrize("words", ["att", "att=x", "att=256", "att=-1", "hi=9", "hi=1=2", "speed=3"])
 def test_an_alias_with_other_words_says_nobody(words: str) -> None:
     assert association(5, 0x10001, "mn1-air", f"mn1@dmm.example 02:00:00:00:00:01 {words}") is None

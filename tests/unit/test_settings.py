@@ -37,8 +37,10 @@ def test_agent_settings_are_kept_by_name_and_read_by_type() -> None:
     assert kept == {"query.lifetime": "12s", "buffer.packets": "0", "first_packet": "multicast", "query.flag": "unassigned"}
     read = settings.agent_settings(kept)
     assert (read.query_lifetime, read.buffer_packets) == (12.0, 0)
-    read = settings.agent_settings({"timestamps": "off", "local_routing": "on", "link_local": "::", "link_layer": "02:00:00:00:00:FF"})
-    assert (read.timestamps, read.local_routing, read.link_layer) == (False, True, "02:00:00:00:00:ff")
+    read = settings.agent_settings(
+        {"message_order": "sequence", "local_routing": "on", "link_local": "::", "link_layer": "02:00:00:00:00:FF"}
+    )
+    assert (read.message_order, read.local_routing, read.link_layer) == ("sequence", True, "02:00:00:00:00:ff")
     assert int(read.link_local) == 0
 
 
@@ -67,7 +69,7 @@ def test_every_agent_setting_can_be_given_its_own_default() -> None:
         ("buffer.packets=-1", "buffer.packets: expected a whole number"),
         ("first_packet=drop", "first_packet: expected buffer or multicast"),
         ("flow.rate=0", "flow.rate: expected a number above 0"),
-        ("timestamps=maybe", "timestamps: expected on or off"),
+        ("local_routing=maybe", "local_routing: expected on or off"),
         ("link_local=2001:db8::1", "link_local: expected a link-local address or ::"),
         ("link_local=fe80", "link_local: expected a link-local address or ::"),
         ("link_layer=5e:0", "link_layer: expected a link-layer address"),
