@@ -321,7 +321,7 @@ def test_a_node_that_leaves_is_detached_and_its_routes_go(lab: Lab) -> None:
 
 def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(lab: Lab) -> None:
     def run(config: AgentConfig, journal: Path, ready: int) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise RuntimeError("broken on purpose")
 
         daemon.Mag.attached = broken  # type: ignore[method-assign, assignment]
