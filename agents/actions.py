@@ -116,6 +116,13 @@ class Advertise:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbePath:
+    """Send an ICMPv6 Echo Request to ``destination`` that the path must take whole (RFC 5213, 6.9.5)."""
+
+    destination: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Send packets on, in order: encapsulated to ``care_of``, or, where that is None, back into the routing table."""
 
@@ -164,6 +171,7 @@ Action = (
     | RemoveUplink
     | AssignLinkLocal
     | Advertise
+    | ProbePath
     | Release
     | Multicast
     | Drop

@@ -62,6 +62,7 @@ class Settings:
         link_layer: the MAGs' link-layer address on all access links; all zero where links have none
             (RFC 5213 FixedMAGLinkLayerAddressOnAllAccessLinks).
         local_routing: whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting).
+        path_probe: how long from one probe of the path to the LMA to the next, the first at the start (RFC 5213, 6.9.5); 0 for none.
         query_lifetime: how long a PBQ asks its answer to hold.
         query_margin: how long before the end of an answer a route in use is queried again.
         query_timeout: first retransmission of an unanswered PBQ, doubled each time.
@@ -87,6 +88,7 @@ class Settings:
     link_local: IPv6Address = FIXED_LINK_LOCAL
     link_layer: str = FIXED_LINK_LAYER
     local_routing: bool = False
+    path_probe: float = 0.0
     query_lifetime: float = 8.0
     query_margin: float = 1.0
     query_timeout: float = 0.2

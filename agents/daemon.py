@@ -100,6 +100,7 @@ class Daemon:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
             self._guard(self._on_links, self._links)
+        self._arm()
         self._journal.flush()
 
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:

@@ -19,6 +19,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -34,6 +35,7 @@ from agents.router_advertisement import (
     ALL_NODES,
     HOP_LIMIT,
     encode_advertisement,
+    encode_echo_request,
     encode_unreachable,
     may_report,
 )
@@ -42,7 +44,7 @@ from agents.socket_filter import stray_packets
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
 from agents.tun import Tun
 
-_ERROR_HOP_LIMIT = 64
+_HOP_LIMIT = 64
 _NETWORK_FAULTS = frozenset(
     {
         errno.ENETUNREACH,
@@ -127,6 +129,7 @@ class Effects:
             RemoveUplink: self._remove_uplink,
             AssignLinkLocal: self._assign_link_local,
             Advertise: self._advertise,
+            ProbePath: self._probe_path,
             Release: self._release,
             Multicast: self._multicast,
             Drop: self._drop,
@@ -252,6 +255,13 @@ class Effects:
         path = path_mtu(self._config.lma) if self._config.lma is not None else None
         return tunnel_mtu(path or link_mtu(self._config.core))
 
+    def _probe_path(self, action: ProbePath) -> None:
+        self._plane.commit()
+        data = encode_echo_request(link_mtu(self._config.core))
+        arguments = self._config.address, 0, _HOP_LIMIT, data, action.destination
+        if self._attempt("probe", self._port(self.neighbours).send_from, *arguments):
+            self._note("path probed", destination=action.destination)
+
     def _release(self, action: Release) -> None:
         self._plane.commit()
         sent = sum(self._attempt("release", self._forward, packet, action.care_of) for packet in action.packets)
@@ -276,7 +286,7 @@ class Effects:
         if not may_report(action.packet):
             return
         source, destination = IPv6Address(action.packet[8:24]), IPv6Address(action.packet[24:40])
-        arguments = self._config.address, 0, _ERROR_HOP_LIMIT, encode_unreachable(action.packet), source
+        arguments = self._config.address, 0, _HOP_LIMIT, encode_unreachable(action.packet), source
         if self._attempt("unreachable", self._port(self.neighbours).send_from, *arguments):
             self._note("reported unreachable", source=source, destination=destination)
 

@@ -18,6 +18,7 @@ from agents.actions import (
     IgnoreReason,
     InstallAccessRoute,
     InstallUplink,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveUplink,
@@ -59,6 +60,9 @@ class Mag:
         self._profiles = profiles_by_mn_id(config.profiles)
         self._links = AccessLinks()
         self._advertisements: Timers[str] = Timers()
+        self._probes: Timers[IPv6Address] = Timers()
+        if config.lma is not None and config.settings.path_probe:
+            self._probes.set(config.lma, now)
         ordering = Ordering(sequence)
         self._registrar = Registrar(config, ordering, Outcomes(self._accepted, self._denied))
         self._resolver = Resolver(config, ordering)
@@ -183,13 +187,17 @@ class Mag:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        return earliest(self._registrar.next_timeout, self._resolver.next_timeout, self._policy.next_timeout, self._advertisements.next)
+        parts = self._registrar, self._resolver, self._policy
+        return earliest(*(part.next_timeout for part in parts), self._advertisements.next, self._probes.next)
 
     def timeout(self, now: float) -> list[Action]:
-        """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise."""
+        """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise, probe."""
         actions = self._registrar.timeout(now) + self._resolver.timeout(now) + self._policy.timeout(now)
         for link in self._advertisements.due(now):
             actions += self.solicited(link, now)
+        for anchor in self._probes.due(now):
+            self._probes.set(anchor, now + self._config.settings.path_probe)
+            actions.append(ProbePath(anchor))
         return actions
 
     def stop(self, now: float) -> list[Action]:

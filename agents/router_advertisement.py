@@ -19,6 +19,7 @@ ALL_NODES = IPv6Address("ff02::1")
 
 _DESTINATION_UNREACHABLE = 1
 _ADDRESS_UNREACHABLE = 3
+_ECHO_REQUEST = 128
 _ICMPV6 = 58
 _IPV6_HEADER = 40
 MINIMUM_MTU = 1280
@@ -102,6 +103,11 @@ def decode_solicitation(data: bytes, source: IPv6Address, hop_limit: int) -> Rou
     if link_layer is not None and source.is_unspecified:
         raise NeighbourDiscoveryError("a source link-layer address without a source address")
     return RouterSolicitation(link_layer)
+
+
+def encode_echo_request(size: int) -> bytes:
+    """An Echo Request that fills an IPv6 packet of ``size`` octets (RFC 4443, 4.1)."""
+    return bytes((_ECHO_REQUEST,)) + bytes(size - _IPV6_HEADER - 1)
 
 
 def may_report(packet: bytes) -> bool:

@@ -19,6 +19,7 @@ _SO_ATTACH_FILTER = 26
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _ICMP6_FILTER = 1
+_IPV6_MTU_DISCOVER, _IPV6_PMTUDISC_PROBE = 23, 3
 _IPV6_MTU = 24
 _SIOCGIFMTU = 0x8921
 _INTERFACE_REQUEST = Struct("16si20x")
@@ -145,6 +146,7 @@ class NeighbourSocket(RawSocket):
         for kind in (PACKET_TOO_BIG, ROUTER_SOLICITATION):
             blocked[kind // 32 * 4 + kind % 32 // 8] &= ~(1 << kind % 8) & 0xFF
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+        self._set(_IPV6_MTU_DISCOVER, _IPV6_PMTUDISC_PROBE)
 
     def send_from(self, source: IPv6Address, interface: int, hop_limit: int, data: bytes, destination: IPv6Address) -> None:
         """Send to ``destination`` from ``source``, through ``interface`` (0: as routed); OSError where the kernel cannot."""

@@ -185,6 +185,10 @@ class Lab:
             ip("netns", "exec", sender, sys.executable, "-c", SEND, destination, *sources)
             return set(listener.stdout.read().split())
 
+    def mtu(self, host: str) -> int:
+        """What the host takes for its link's MTU."""
+        return int(ip("netns", "exec", host, "cat", f"/proc/sys/net/ipv6/conf/{host}-eth0/mtu"))
+
     def received_through_tunnels(self, node: str) -> int:
         """How many packets the node has taken out of tunnels."""
         (link,) = json.loads(ip("-n", node, "-s", "-j", "link", "show", "tnl"))
@@ -387,17 +391,39 @@ def test_a_tunnel_is_one_hop_and_a_packet_at_its_last_is_reported(lab: Lab, sche
 
 
 def test_a_node_is_told_the_mtu_that_the_path_to_the_anchor_leaves(lab: Lab) -> None:
-    def mtu() -> int:
-        return int(ip("netns", "exec", "mn1", "cat", "/proc/sys/net/ipv6/conf/mn1-eth0/mtu"))
+    def shrink(path: int) -> None:
+        inner = own, "2001:db8:100:2::1"
+        ip("netns", "exec", "lma", sys.executable, "-c", TOO_BIG, str(path), AGENTS["mag1"], AGENTS["lma"], *inner)
+        time.sleep(0.3)
 
     lab.start_all("pmip")
     lab.attach("mn1", "mag1")
     own = lab.address("mn1")
-    assert mtu() == 1460
-    ip("netns", "exec", "lma", sys.executable, "-c", TOO_BIG, "1400", AGENTS["mag1"], AGENTS["lma"], own, "2001:db8:100:2::1")
-    time.sleep(0.3)
+    assert lab.mtu("mn1") == 1460
+    shrink(1400)
     assert "path changed" in [line["event"] for line in lab.journal("mag1")]
-    assert mtu() == 1360
+    assert lab.mtu("mn1") == 1360
+    ip("-n", "mag1", "link", "set", "mn1-air", "mtu", "1300")
+    shrink(1380)
+    assert lab.mtu("mn1") == 1300
+
+
+def test_without_a_path_to_discover_the_core_s_mtu_counts(lab: Lab) -> None:
+    ip("-n", "mag1", "link", "set", "mag1-eth0", "mtu", "1400")
+    lab.start_all("sd-pmip")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    assert lab.mtu("mn1") == 1360
+    assert "mtu 1360" in ip("-n", "mag1", "link", "show", "tnl")
+
+
+def test_the_path_to_the_anchor_is_probed_where_the_domain_says_so(lab: Lab) -> None:
+    lab.start_all("pmip", Settings(path_probe=0.5))
+    time.sleep(1.2)
+    probed = [line for line in lab.journal("mag1") if line["event"] == "path probed"]
+    counters = ip("netns", "exec", "mag1", "cat", "/proc/net/snmp6")
+    assert len(probed) >= 2
+    assert int(re.findall(r"Icmp6InEchoReplies\s+(\d+)", counters)[0]) == len(probed)
 
 
 def test_the_address_of_an_access_link_may_come_with_the_binding(lab: Lab) -> None:

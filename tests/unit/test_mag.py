@@ -22,6 +22,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -360,6 +361,10 @@ class TestRegistration:
         gateway = serving("pmip")
         attach(gateway, 2)
         assert gateway.path_changed(EPOCH + 1) == [Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)]
+
+    def test_the_path_to_the_anchor_is_probed_from_the_start(self) -> None:
+        assert timeouts(mag("pmip", path_probe=5.0), 10) == [(0, ProbePath(LMA)), (5, ProbePath(LMA)), (10, ProbePath(LMA))]
+        assert mag("sd-pmip", path_probe=5.0).next_timeout is None
 
     @pytest.mark.parametrize("identifier", [b"", bytes(2), bytes(6)])
     def test_a_link_layer_identifier_that_is_not_known_is_not_sent(self, identifier: bytes) -> None:

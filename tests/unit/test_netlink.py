@@ -9,6 +9,7 @@ import pytest
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from agents.kernel import tunnel_mtu
 from agents.links import Association, Associations, Attached, Detached, association
 from agents.messages import HandoffIndicator
 from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message
@@ -71,6 +72,11 @@ def test_refusals_are_raised_after_the_rest_was_carried_out_and_name_the_request
 def test_who_is_associated(flags: int, name: str, alias: str, expected: tuple[str, bytes] | None) -> None:
     found = association(5, flags, name, alias)
     assert (found and (found.mn_id, found.link_layer)) == expected
+
+
+@pytest.mark.parametrize(("path", "expected"), [(1500, 1460), (9000, 8960), (1320, 1280), (1280, 1280)])
+def test_a_tunnel_has_what_its_path_leaves_and_no_less_than_ipv6_asks(path: int, expected: int) -> None:
+    assert tunnel_mtu(path) == expected
 
 
 def test_events_follow_changes_only() -> None:

@@ -19,6 +19,7 @@ from agents.router_advertisement import (
     NeighbourDiscoveryError,
     decode_solicitation,
     encode_advertisement,
+    encode_echo_request,
     encode_unreachable,
     may_report,
 )
@@ -61,6 +62,12 @@ def test_lifetimes_stay_within_their_fields(lifetime: int, router: int, prefix: 
     advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], lifetime))
     assert advertisement.routerlifetime == router
     assert advertisement[ICMPv6NDOptPrefixInfo].validlifetime == prefix
+
+
+def test_an_echo_request_fills_its_packet() -> None:
+    data = encode_echo_request(1500)
+    assert len(data) == 1460
+    assert ICMPv6EchoRequest in IPv6(bytes(IPv6(nh=58, plen=len(data))) + data)
 
 
 def test_solicitation_gives_the_link_layer_address() -> None:
