@@ -275,10 +275,7 @@ class Mag:
         self._links.remove(attachment)
         attachment.prefixes = prefixes
         self._links.add(attachment)
-        actions += self._resolver.at_home(prefixes)
-        if not int(self._config.settings.link_local):
-            actions += self._assign_link_local(attachment, link_local, now)
-        return actions + self._serve(attachment, now, withdrawn)
+        return actions + self._resolver.at_home(prefixes) + self._serve(attachment, now, link_local, withdrawn)
 
     def _denied(self, interface: Interface, now: float) -> list[Action]:
         """The LMA refuses an interface, or its binding has ended: it gets no service (RFC 5213, 6.9.1.2 (11))."""
@@ -298,15 +295,24 @@ class Mag:
 
     def _assign_link_local(self, attachment: Attachment, given: IPv6Address | None, now: float) -> list[Action]:
         """Use the LMA's link-local address, or where the node has that one, the one that RFC 6543 keeps free, and say so (6.9.1.2 (15))."""
+        if int(self._config.settings.link_local):
+            return []
         in_use = {attachment.node_link_local, _link_local_of(attachment.link_layer_identifier)}
         if given is not None and given not in in_use:
             return [AssignLinkLocal(attachment.link, given)]
         told = self._registrar.tell_link_local(attachment.interface, FIXED_LINK_LOCAL, now) if given is not None else []
         return [AssignLinkLocal(attachment.link, FIXED_LINK_LOCAL), *told]
 
-    def _serve(self, attachment: Attachment, now: float, withdrawn: tuple[IPv6Network, ...] = ()) -> list[Action]:
+    def _serve(
+        self,
+        attachment: Attachment,
+        now: float,
+        link_local: IPv6Address | None = None,
+        withdrawn: tuple[IPv6Network, ...] = (),
+    ) -> list[Action]:
         attachment.served = True
-        actions: list[Action] = [InstallAccessRoute(prefix, attachment.link) for prefix in attachment.prefixes]
+        actions = self._assign_link_local(attachment, link_local, now)
+        actions += [InstallAccessRoute(prefix, attachment.link) for prefix in attachment.prefixes]
         if self._scheme.delivery is Delivery.DATA_DRIVEN and self._config.lma is not None:
             actions.append(InstallUplink(attachment.link, self._config.lma))
         actions.append(self._advertise(attachment, now, withdrawn))

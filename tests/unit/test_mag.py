@@ -607,6 +607,10 @@ class TestLinkLocalAddress:
         assert actions[0] == AssignLinkLocal(CN_LINK, self.RESERVED)
         assert sent(actions) == []
 
+    @pytest.mark.parametrize("scheme", ["none", "sd-pmip"])
+    def test_where_there_is_no_anchor_the_reserved_one_serves(self, scheme: str) -> None:
+        assert attach(mag(scheme, link_local=self.ANY))[0] == AssignLinkLocal(CN_LINK, self.RESERVED)
+
     def test_a_fixed_one_is_neither_asked_for_nor_replaced(self) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
