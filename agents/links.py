@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,10 @@ def association(index: int, flags: int, name: str, alias: str) -> Association | 
     try:
         mn_id, address, *words = alias.split()
         link_layer = bytes.fromhex(address.replace(":", ""))
-        known = dict(_word(*word.split("=")) for word in words)
-    except (ValueError, KeyError, TypeError):
+        how = known(words)
+    except ValueError:
         return None
-    return Association(name, index, mn_id, link_layer, **known) if link_layer else None
+    return Association(name, index, mn_id, link_layer, **how) if link_layer else None
 
 
 def _unsigned(bits: int) -> Callable[[int], int]:
@@ -85,9 +85,16 @@ _WORDS: Mapping[str, tuple[str, Callable[[int], int]]] = {
 }
 
 
-def _word(name: str, value: str) -> tuple[str, Any]:
-    field, convert = _WORDS[name]
-    return field, convert(int(value))
+def known(words: Iterable[str]) -> dict[str, Any]:
+    """What the words behind a link-layer address say, by fields of Association; ValueError where they are none."""
+    fields = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in _WORDS:
+            raise ValueError(f"expected {' or '.join(_WORDS)}, not {name!r}")
+        field, convert = _WORDS[name]
+        fields[field] = convert(int(value))
+    return fields
 
 
 class Associations:

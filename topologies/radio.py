@@ -24,7 +24,7 @@ class Radio:
         self.mag: NetworkNode | None = None
         self._wires: Wires = wire.wires
         self._own, self._air = wire.intf1, wire.intf2
-        self._wires.namespace.queue(netlink.set_alias(self._air.index, f"{host.mn_id} {host.mac}"))
+        self._wires.namespace.queue(netlink.set_alias(self._air.index, host.alias))
 
     def attach(self, mag: NetworkNode) -> None:
         """Associate with ``mag``, leaving another first; the host's carrier is there, and the Layer 2 Update sent, when this returns."""
