@@ -25,6 +25,7 @@ class DropReason(StrEnum):
     NOT_ATTACHED = "not attached"
     NOT_HOME = "not a home address"
     HOP_LIMIT = "hop limit exceeded"
+    NOT_BOUND = "sender without binding here"
     STOPPED = "agent stopped"
 
 
@@ -37,6 +38,7 @@ class IgnoreReason(StrEnum):
     UNEXPECTED = "unexpected type"
     UNMATCHED = "no exchange waits for it"
     STALE = "stale"
+    ALTERED = "does not echo the request"
     NOT_OURS = "no binding here"
     NOT_AUTHENTICATED = "not authenticated"
     REPLAYED = "replayed"
@@ -69,7 +71,7 @@ class RemoveRoute:
 
 @dataclass(frozen=True, slots=True)
 class InstallAccessRoute:
-    """Deliver ``prefix`` on the access link ``link``."""
+    """Deliver ``prefix`` on the access link ``link``, and forward what comes from there with a source in ``prefix``."""
 
     prefix: IPv6Network
     link: str
@@ -85,7 +87,8 @@ class RemoveAccessRoute:
 
 @dataclass(frozen=True, slots=True)
 class InstallUplink:
-    """Tunnel whatever comes from the access link to the anchor, whatever its destination (RFC 5213, 6.10.5)."""
+    """Tunnel to the anchor whatever comes from the access link with a source that has a route there, whatever its destination
+    (RFC 5213, 6.10.5)."""
 
     link: str
     anchor: IPv6Address
@@ -99,12 +102,28 @@ class RemoveUplink:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignLinkLocal:
+    """Let this be the MAG's link-local address on ``link``, and the source of what it advertises there (RFC 5213, 6.9.1.2 (15))."""
+
+    link: str
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Advertise:
-    """Send a Router Advertisement (RFC 4861) to the one node on ``link``; ``lifetime`` in s, 0 withdraws."""
+    """Send a Router Advertisement (RFC 4861) to the one node on ``link``; ``lifetime`` in s, 0 withdraws, as it does ``withdrawn``."""
 
     link: str
     prefixes: tuple[IPv6Network, ...]
     lifetime: int
+    withdrawn: tuple[IPv6Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePath:
+    """Send an ICMPv6 Echo Request to ``destination`` that the path must take whole (RFC 5213, 6.9.5)."""
+
+    destination: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +181,9 @@ Action = (
     | RemoveAccessRoute
     | InstallUplink
     | RemoveUplink
+    | AssignLinkLocal
     | Advertise
+    | ProbePath
     | Release
     | Multicast
     | Drop

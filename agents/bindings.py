@@ -6,11 +6,11 @@ Every look-up, by prefix, by home address or by MN-ID, costs the same however ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from agents.messages import ProxyBindingUpdate
+from agents.messages import AccessTechnologyType, HandoffIndicator, ProxyBindingUpdate
 
 V = TypeVar("V")
 
@@ -153,60 +153,115 @@ class BindingCache:
             yield from sessions
 
 
-@dataclass(slots=True)
-class BindingUpdate:
-    """A Binding Update List entry (RFC 5213, 6.1): what the MAG has told the LMA of a mobile node.
-
-    ``request`` is the last PBU sent, ``first_sequence`` the sequence number with which its exchange began.
-    """
+class Interface(NamedTuple):
+    """One interface of a mobile node, whose mobility session is its own (RFC 5213, 5.4)."""
 
     mn_id: str
     link_layer_identifier: bytes
+
+
+@dataclass(slots=True)
+class BindingUpdate:
+    """A Binding Update List entry (RFC 5213, 6.1): what the MAG has told the LMA of an interface of a mobile node.
+
+    Attributes:
+        interface: whose session it is.
+        access_technology, handoff, lifetime: what the next PBU says.
+        prefixes: those assigned, or else asked for; empty to let the LMA choose.
+        link_local: the MAG's address on the access link, or asked for as ``::``; None where all links have a fixed one.
+        timestamp: the node's own for the next PBU, if it made one.
+        request: the last PBU sent.
+        sent: when each PBU of the exchange went out, by sequence number.
+        refused: whether the LMA wants no more PBUs.
+    """
+
+    interface: Interface
+    access_technology: int
+    handoff: HandoffIndicator
+    lifetime: int
     prefixes: tuple[IPv6Network, ...]
-    request: ProxyBindingUpdate
-    first_sequence: int
+    link_local: IPv6Address | None = None
+    timestamp: int | None = None
+    request: ProxyBindingUpdate | None = None
+    sent: dict[int, float] = field(default_factory=dict)
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class Attachment:
-    """A mobile node on an access link; ``served`` once its prefixes are routed and advertised there."""
+    """An interface of a mobile node on an access link.
+
+    Attributes:
+        link: the access link.
+        mn_id, link_layer_identifier: the node and its interface.
+        prefixes: those hosted, or else asked for.
+        handoff, access_technology, timestamp: what the link layer tells of the attachment (RFC 5213, 8.4, 8.5 and 8.8).
+        node_link_local: the node's own link-local address, as far as it has been seen.
+        served: whether its prefixes are routed and advertised there.
+    """
 
     link: str
     mn_id: str
     link_layer_identifier: bytes
     prefixes: tuple[IPv6Network, ...]
+    handoff: HandoffIndicator = HandoffIndicator.UNKNOWN
+    access_technology: int = AccessTechnologyType.WIRELESS_LAN
+    timestamp: int | None = None
+    node_link_local: IPv6Address | None = None
     served: bool = False
+
+    @property
+    def interface(self) -> Interface:
+        """Which interface it is."""
+        return Interface(self.mn_id, self.link_layer_identifier)
 
 
 class AccessLinks:
-    """The mobile nodes attached to one MAG, one to a link."""
+    """The interfaces of mobile nodes attached to one MAG, one to a link; a prefix is found at the one that had it first."""
 
     def __init__(self) -> None:
         self._by_link: dict[str, Attachment] = {}
-        self._by_mn_id: dict[str, Attachment] = {}
+        self._by_mn_id: dict[str, dict[bytes, Attachment]] = {}
         self._by_prefix: PrefixTable[Attachment] = PrefixTable()
 
     def add(self, attachment: Attachment) -> None:
-        """Put in a node that is on no other link, on a link that has no other."""
+        """Put in an interface that is on no other link, on a link that has no other."""
         self._by_link[attachment.link] = attachment
-        self._by_mn_id[attachment.mn_id] = attachment
-        for prefix in attachment.prefixes:
-            self._by_prefix[prefix] = attachment
+        self._by_mn_id.setdefault(attachment.mn_id, {})[attachment.link_layer_identifier] = attachment
+        self._claim(attachment)
 
     def remove(self, attachment: Attachment) -> None:
-        """Take a node out."""
+        """Take an interface out; its prefixes are found at another of the node that wants them."""
         del self._by_link[attachment.link]
-        del self._by_mn_id[attachment.mn_id]
+        del self._by_mn_id[attachment.mn_id][attachment.link_layer_identifier]
         for prefix in attachment.prefixes:
-            self._by_prefix.pop(prefix)
+            if self._by_prefix.get(prefix) is attachment:
+                self._by_prefix.pop(prefix)
+        for other in self.of_mn_id(attachment.mn_id):
+            self._claim(other)
+        if not self._by_mn_id[attachment.mn_id]:
+            del self._by_mn_id[attachment.mn_id]
+
+    def _claim(self, attachment: Attachment) -> None:
+        for prefix in attachment.prefixes:
+            if self._by_prefix.get(prefix) is None:
+                self._by_prefix[prefix] = attachment
 
     def on(self, link: str) -> Attachment | None:
         """Who is on this link."""
         return self._by_link.get(link)
 
-    def of_mn_id(self, mn_id: str) -> Attachment | None:
-        """Where this node is."""
-        return self._by_mn_id.get(mn_id)
+    def of_mn_id(self, mn_id: str) -> tuple[Attachment, ...]:
+        """Where this node is, with each of its interfaces."""
+        return tuple(self._by_mn_id.get(mn_id, {}).values())
+
+    def of_interface(self, interface: Interface) -> Attachment | None:
+        """Where this interface is."""
+        return self._by_mn_id.get(interface.mn_id, {}).get(interface.link_layer_identifier)
+
+    def of_prefix(self, prefix: IPv6Network) -> Attachment | None:
+        """Who has exactly this prefix."""
+        return self._by_prefix.get(prefix)
 
     def match(self, address: IPv6Address) -> tuple[IPv6Network, Attachment] | None:
         """Who has this address, and by which prefix."""

@@ -11,6 +11,10 @@ from agents.schemes import Scheme
 HOME_NETWORK = IPv6Network("2001:db8:100::/40")
 """Holds every home network prefix, unless a domain says otherwise."""
 
+FIXED_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
+FIXED_LINK_LAYER = "00:00:5e:00:52:13"
+"""The addresses that every MAG uses on every access link (RFC 6543), unless a domain says otherwise; no other node may have them."""
+
 MAG_GROUP = IPv6Address("ff15::5213")
 """The group of all MAGs (transient, site-local scope), unless a domain says otherwise."""
 
@@ -53,6 +57,12 @@ class Settings:
             (RFC 5213 MaxDelayBeforeNewBCEAssign); 0 for not at all.
         message_order: what keeps PBUs in order.
         timestamp_window: how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow).
+        link_local: the MAGs' address on all access links, or ``::``: the LMA gives one for each session
+            (RFC 5213 FixedMAGLinkLocalAddressOnAllAccessLinks).
+        link_layer: the MAGs' link-layer address on all access links; all zero where links have none
+            (RFC 5213 FixedMAGLinkLayerAddressOnAllAccessLinks).
+        local_routing: whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting).
+        path_probe: how long from one probe of the path to the LMA to the next, the first at the start (RFC 5213, 6.9.5); 0 for none.
         query_lifetime: how long a PBQ asks its answer to hold.
         query_margin: how long before the end of an answer a route in use is queried again.
         query_timeout: first retransmission of an unanswered PBQ or Handover Initiate, doubled each time.
@@ -79,6 +89,10 @@ class Settings:
     binding_assign_delay: float = 1.5
     message_order: MessageOrder = MessageOrder.TIMESTAMP
     timestamp_window: float = 0.3
+    link_local: IPv6Address = FIXED_LINK_LOCAL
+    link_layer: str = FIXED_LINK_LAYER
+    local_routing: bool = False
+    path_probe: float = 0.0
     query_lifetime: float = 8.0
     query_margin: float = 1.0
     query_timeout: float = 0.2

@@ -31,7 +31,7 @@ from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode
-from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
+from agents.router_advertisement import PACKET_TOO_BIG, NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 
 _NANOSECOND = 1e-9
@@ -42,6 +42,7 @@ _BURST = 64
 _IPV6_HEADER = 40
 _DESTINATION = 24
 _MULTICAST = 0xFF
+_PACKET_TOO_BIG = bytes((PACKET_TOO_BIG,))
 
 
 class Clock:
@@ -99,12 +100,13 @@ class Daemon:
         self._journal.record(self._clock.now(), "started", scheme=self._config.scheme.name, policy=self._config.policy)
         self._watch(effects.mobility, self._on_signalling)
         self._watch(effects.tunnel, self._on_stray)
-        self._watch(effects.neighbours, self._on_solicitation)
+        self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.trigger, lambda _: self._read_trigger())
         if self._gateway:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
             self._guard(self._on_links, self._links)
+        self._arm()
         self._journal.flush()
 
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
@@ -169,8 +171,11 @@ class Daemon:
         if isinstance(event, Attached):
             self._access_links[association.index] = link
             self._effects.admit(link, association.index)
+            who = association.mn_id, association.link_layer
+            names = "handoff", "access_technology", "timestamp"
+            how = {name: value for name in names if (value := getattr(association, name)) is not None}
             details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
-            self._input("attached", lambda now: self._agent.attached(link, association.mn_id, association.link_layer, now), **details)
+            self._input("attached", lambda now: self._agent.attached(link, *who, now, **how), **details, **how)
         elif isinstance(event, Leaving):
             self._input("leaving", lambda now: self._agent.leaving(link, event.to, now), link=link, to=event.to)
         else:
@@ -222,19 +227,23 @@ class Daemon:
         details = {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet), "multicast": multicast}
         self._input("tunnelled packet", lambda now: self._agent.tunnelled(packet, source, now, multicast=multicast), **details)
 
-    def _on_solicitation(self, port: NeighbourSocket) -> None:
-        self._burst(port, self._solicited)
+    def _on_neighbour(self, port: NeighbourSocket) -> None:
+        self._burst(port, self._neighbour_said)
 
-    def _solicited(self, received: Received) -> None:
-        link = self._access_links.get(received.interface)
-        if link is None:
-            return
+    def _neighbour_said(self, received: Received) -> None:
+        if received.data[:1] == _PACKET_TOO_BIG:
+            if self._effects.path_changed():
+                self._input("path changed", self._agent.path_changed, source=received.source)
+        elif (link := self._access_links.get(received.interface)) is not None:
+            self._solicited(link, received)
+
+    def _solicited(self, link: str, received: Received) -> None:
         try:
             decode_solicitation(received.data, received.source, received.hop_limit)
         except NeighbourDiscoveryError as error:
             self._journal.record(self._clock.now(), "malformed solicitation", link=link, error=str(error))
             return
-        self._input("solicited", lambda now: self._agent.solicited(link, now), link=link)
+        self._input("solicited", lambda now: self._agent.solicited(link, now, received.source), link=link)
 
     def _read_trigger(self) -> None:
         """Hand the agent the packets that were routed to it; multicast is only what the kernel itself says on every device."""

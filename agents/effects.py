@@ -12,6 +12,7 @@ from typing import Any
 from agents.actions import (
     Action,
     Advertise,
+    AssignLinkLocal,
     Drop,
     Ignore,
     InstallAccessRoute,
@@ -19,6 +20,7 @@ from agents.actions import (
     InstallUplink,
     Multicast,
     ParameterProblem,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -29,24 +31,24 @@ from agents.actions import (
 from agents.authentication import protection
 from agents.config import AgentConfig
 from agents.journal import Journal
-from agents.kernel import TRIGGER, TUNNEL_MTU, DataPlane
+from agents.kernel import TRIGGER, DataPlane, tunnel_mtu
 from agents.messages import Message, ipv6_packet, kind
 from agents.router_advertisement import (
     ALL_NODES,
-    FIXED_LINK_LOCAL,
     HOP_LIMIT,
     encode_advertisement,
+    encode_echo_request,
     encode_parameter_problem,
     encode_unreachable,
     may_report,
 )
 from agents.schemes import Query
 from agents.socket_filter import stray_packets
-from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket
+from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
 from agents.tun import Tun
 
 _NANOSECOND = 1e-9
-_ERROR_HOP_LIMIT = 64
+_HOP_LIMIT = 64
 _NETWORK_FAULTS = frozenset(
     {
         errno.ENETUNREACH,
@@ -79,6 +81,12 @@ def describe(message: Message) -> dict[str, Any]:
     return {"message": kind(message), **said}
 
 
+def _link_layer(config: AgentConfig) -> bytes:
+    """The link-layer address to advertise; none where access links have none."""
+    address = bytes.fromhex(config.settings.link_layer.replace(":", ""))
+    return address if any(address) else b""
+
+
 class Effects:
     """The node that an agent runs on: its kernel state and its sockets.
 
@@ -96,6 +104,9 @@ class Effects:
         self._now = 0
         self._attached: dict[IPv6Network, None] = {}
         self.protection = protection(config.settings)
+        self._link_local: dict[str, IPv6Address] = {}
+        self._link_layer = _link_layer(config)
+        self._advertised_mtu: int | None = None
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
@@ -121,7 +132,9 @@ class Effects:
             RemoveAccessRoute: self._remove_access_route,
             InstallUplink: self._install_uplink,
             RemoveUplink: self._remove_uplink,
+            AssignLinkLocal: self._assign_link_local,
             Advertise: self._advertise,
+            ProbePath: self._probe_path,
             Release: self._release,
             Multicast: self._multicast,
             Drop: self._drop,
@@ -147,6 +160,11 @@ class Effects:
     def dismiss(self, link: str) -> None:
         """An access link left."""
         self._plane.dismiss(link)
+        self._link_local.pop(link, None)
+
+    def path_changed(self) -> bool:
+        """Whether a tunnel's MTU is no longer the one that was last advertised."""
+        return self._advertised_mtu is not None and self._tunnel_mtu() != self._advertised_mtu
 
     def close(self) -> None:
         """Withdraw everything from the kernel."""
@@ -218,16 +236,37 @@ class Effects:
         self._plane.remove_uplink(action.link)
         self._note("uplink removed", link=action.link)
 
+    def _assign_link_local(self, action: AssignLinkLocal) -> None:
+        self._plane.assign_link_local(action.link, action.address)
+        self._link_local[action.link] = action.address
+        self._note("link-local address assigned", link=action.link, address=action.address)
+
     def _advertise(self, action: Advertise) -> None:
         self._plane.commit()
-        mtu = TUNNEL_MTU if self._config.scheme.home_prefixes else None
-        data = encode_advertisement(action.prefixes, action.lifetime, mtu)
-        if self._attempt("advertisement", self._to_all_nodes, action.link, data):
-            self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime)
+        if self._attempt("advertisement", self._to_all_nodes, action):
+            withdrawn = {"withdrawn": action.withdrawn} if action.withdrawn else {}
+            self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime, **withdrawn)
 
-    def _to_all_nodes(self, link: str, data: bytes) -> None:
-        index = socket.if_nametoindex(link)
-        self.neighbours.send_from(FIXED_LINK_LOCAL, index, HOP_LIMIT, data, ALL_NODES)
+    def _to_all_nodes(self, action: Advertise) -> None:
+        link, mtu = action.link, None
+        if self._config.scheme.home_prefixes:
+            self._advertised_mtu = self._tunnel_mtu()
+            mtu = min(self._advertised_mtu, link_mtu(link))
+        data = encode_advertisement(action.prefixes, action.lifetime, mtu, action.withdrawn, self._link_layer)
+        source = self._link_local.get(link, self._config.settings.link_local)
+        self.neighbours.send_from(source, socket.if_nametoindex(link), HOP_LIMIT, data, ALL_NODES)
+
+    def _tunnel_mtu(self) -> int:
+        """The MTU of the tunnel to the LMA, or where there is none of any tunnel through the core (RFC 5213, 6.9.5)."""
+        path = path_mtu(self._config.lma) if self._config.lma is not None else None
+        return tunnel_mtu(path or link_mtu(self._config.core))
+
+    def _probe_path(self, action: ProbePath) -> None:
+        self._plane.commit()
+        data = encode_echo_request(link_mtu(self._config.core))
+        arguments = self._config.address, 0, _HOP_LIMIT, data, action.destination
+        if self._attempt("probe", self.neighbours.send_from, *arguments):
+            self._note("path probed", destination=action.destination)
 
     def _release(self, action: Release) -> None:
         self._plane.commit()
@@ -259,7 +298,7 @@ class Effects:
         if not may_report(packet):
             return
         source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-        if self._attempt(what, self.neighbours.send_from, self._config.address, 0, _ERROR_HOP_LIMIT, error, source):
+        if self._attempt(what, self.neighbours.send_from, self._config.address, 0, _HOP_LIMIT, error, source):
             self._note(f"reported {what}", source=source, destination=destination)
 
     def _ignore(self, action: Ignore) -> None:

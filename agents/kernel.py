@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents.config import AgentConfig
+from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -38,20 +38,21 @@ from agents.netlink import (
     encapsulation,
     message,
 )
-from agents.router_advertisement import FIXED_LINK_LOCAL
+from agents.router_advertisement import MINIMUM_MTU
+from agents.sockets import link_mtu
 
 TUNNEL = "tnl"
 TRIGGER = "dmm0"
-TUNNEL_MTU = 1460
-"""What a core of 1500 octets leaves inside an IPv6 header."""
 
 _HOP_LIMIT = 64
 _MAIN, _LOCAL = 254, 255
 _ACCESS, _UPLINK, _AGENTS = 100, 101, 102
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
+_NO_TABLE = 0
+_IPV6_HEADER = 40
 _UNIVERSE = 0
 _PROTOCOL_STATIC = 4
-_TO_TABLE = 1
+_TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
@@ -59,10 +60,16 @@ _RULE_TUNNELLED_FROM_ACCESS = 10
 _RULE_LOCAL = 20
 _RULE_SIGNALLING_FROM_ACCESS = 30
 _RULE_DELIVERED = 40
-_RULE_UPLINK = 50
+_RULE_NOT_DELIVERED = 41
+_RULE_ADMITTED = 50
+_RULE_REFUSED = 60
+_RULE_FORWARDED = 70
+_RULE_UPLINK = 80
 
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
+
+_LINK_LOCAL = "link-local"
 
 _GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN})
@@ -92,17 +99,38 @@ def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -
     )
 
 
-def _rule(priority: int, table: int, link: str | None = None, protocol: int | None = None) -> fibmsg:
+def _rule(
+    priority: int,
+    table: int,
+    link: str | None = None,
+    protocol: int | None = None,
+    source: IPv6Network | None = None,
+    action: int = _TO_TABLE,
+) -> fibmsg:
+    """A rule for what comes from ``link`` (any link) and carries ``protocol``, with a source in ``source`` (anything); going means to
+    ``_RULE_FORWARDED``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
     if protocol is not None:
         selectors.append(("FRA_IP_PROTO", protocol))
+    if source is not None:
+        selectors.append(("FRA_SRC", str(source.network_address)))
+    if action == _GO_TO:
+        selectors.append(("FRA_GOTO", _RULE_FORWARDED))
+    if table:
+        selectors.append(("FRA_TABLE", table))
     return message(
         fibmsg,
-        [("FRA_PRIORITY", priority), ("FRA_TABLE", table), *selectors],
+        [("FRA_PRIORITY", priority), *selectors],
         family=socket.AF_INET6,
+        src_len=source.prefixlen if source else 0,
         table=table,
-        action=_TO_TABLE,
+        action=action,
     )
+
+
+def tunnel_mtu(path_mtu: int) -> int:
+    """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
+    return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
 
 
 class DataPlane:
@@ -166,34 +194,65 @@ class DataPlane:
         self._take_back((_MAIN, prefix, TUNNEL))
 
     def install_access_route(self, prefix: IPv6Network, link: str) -> bool:
-        """Deliver ``prefix`` on ``link``, also what came through a tunnel; False where the link has left meanwhile."""
+        """Deliver ``prefix`` on ``link``, also what came through a tunnel, and forward what comes from there with a source in ``prefix``.
+
+        False where the link has left meanwhile.
+        """
         try:
             device = link, socket.if_nametoindex(link)
         except OSError:
             return False
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
             self._put_route(f"route of {prefix} on {link}", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
+        if self._config.scheme.home_prefixes:
+            self._put_rule(_RULE_ADMITTED, _NO_TABLE, link, source=prefix, action=_GO_TO)
         return True
 
     def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
         """Withdraw routes of ``install_access_route``; with the link they may have gone already."""
         self._take_back((_MAIN, prefix, link))
         self._take_back((_ACCESS, prefix, link))
+        self._take_back((_RULE_ADMITTED, link, prefix))
 
     def install_uplink(self, link: str, anchor: IPv6Address) -> None:
-        """Encapsulate to ``anchor`` whatever comes from ``link`` and is not for this node."""
+        """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded."""
         self._put_tunnel_route(_EVERYTHING, _UPLINK, anchor)
         self._put_rule(_RULE_UPLINK, _UPLINK, link)
 
     def remove_uplink(self, link: str) -> None:
         """Withdraw what ``install_uplink`` did for ``link``."""
-        self._take_back((_RULE_UPLINK, link))
+        self._take_back((_RULE_UPLINK, link, None))
 
     def admit(self, link: str, index: int) -> None:
-        """Make ``link`` an access link: the fixed link-local address, and neither tunnelled packets nor signalling from it."""
+        """Make ``link`` an access link: the fixed addresses, neither tunnelled packets nor signalling from it, and nothing forwarded."""
+        settings = self._config.settings
+        if settings.link_layer != FIXED_LINK_LAYER:
+            self._assign_link_layer(link, settings.link_layer)
+        if int(settings.link_local):
+            self._put_link_local(link, index, settings.link_local)
+        if self._config.scheme.home_prefixes:
+            self._put_rule(_RULE_TUNNELLED_FROM_ACCESS, _AGENTS, link, _IPV6_IN_IPV6)
+            self._put_rule(_RULE_SIGNALLING_FROM_ACCESS, _AGENTS, link, _MOBILITY_HEADER)
+            self._put_rule(_RULE_REFUSED, _NO_TABLE, link, action=_DISCARD)
+
+    def dismiss(self, link: str) -> None:
+        """Withdraw what ``admit`` and ``assign_link_local`` installed."""
+        self._take_back((_LINK_LOCAL, link))
+        for priority in (_RULE_TUNNELLED_FROM_ACCESS, _RULE_SIGNALLING_FROM_ACCESS, _RULE_REFUSED):
+            self._take_back((priority, link, None))
+
+    def assign_link_local(self, link: str, address: IPv6Address) -> None:
+        """Let ``address`` be this node's link-local address on ``link``, in place of an earlier one; nothing where the link has left."""
+        self._take_back((_LINK_LOCAL, link))
+        try:
+            self._put_link_local(link, socket.if_nametoindex(link), address)
+        except OSError:
+            return
+
+    def _put_link_local(self, link: str, index: int, own: IPv6Address) -> None:
         address = message(
             ifaddrmsg,
-            [("IFA_ADDRESS", str(FIXED_LINK_LOCAL)), ("IFA_LOCAL", str(FIXED_LINK_LOCAL)), ("IFA_FLAGS", _IFA_F_NODAD)],
+            [("IFA_ADDRESS", str(own)), ("IFA_LOCAL", str(own)), ("IFA_FLAGS", _IFA_F_NODAD)],
             family=socket.AF_INET6,
             prefixlen=64,
             flags=_IFA_F_NODAD,
@@ -201,16 +260,13 @@ class DataPlane:
         )
         what = f"link-local address of {link}"
         self._netlink.add(Request(what, RTM_NEWADDR, _CREATE, address, _LINK_LEFT | {errno.EEXIST}))
-        self._undo[FIXED_LINK_LOCAL, link] = Request(f"removal of the {what}", RTM_DELADDR, 0, address, _GONE)
-        if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_TUNNELLED_FROM_ACCESS, _AGENTS, link, _IPV6_IN_IPV6)
-            self._put_rule(_RULE_SIGNALLING_FROM_ACCESS, _AGENTS, link, _MOBILITY_HEADER)
+        self._undo[_LINK_LOCAL, link] = Request(f"removal of the {what}", RTM_DELADDR, 0, address, _GONE)
 
-    def dismiss(self, link: str) -> None:
-        """Withdraw what ``admit`` installed."""
-        self._take_back((FIXED_LINK_LOCAL, link))
-        self._take_back((_RULE_TUNNELLED_FROM_ACCESS, link))
-        self._take_back((_RULE_SIGNALLING_FROM_ACCESS, link))
+    def _assign_link_layer(self, link: str, address: str) -> None:
+        """Give ``link`` the domain's link-layer address; that of RFC 6543 it has from the radio."""
+        if any(bytes.fromhex(address.replace(":", ""))):
+            device = _device(link, [("IFLA_ADDRESS", address)])
+            self._netlink.add(Request(f"link-layer address of {link}", RTM_NEWLINK, 0, device, _LINK_LEFT))
 
     def _configure(self, path: Path, value: str) -> None:
         before = path.read_text()
@@ -226,7 +282,8 @@ class DataPlane:
         self._start_device(TUNNEL)
 
     def _start_device(self, name: str) -> None:
-        device = _device(name, [("IFLA_MTU", TUNNEL_MTU)], flags=_IFF_UP, change=_IFF_UP)
+        mtu = tunnel_mtu(link_mtu(self._config.core))
+        device = _device(name, [("IFLA_MTU", mtu)], flags=_IFF_UP, change=_IFF_UP)
         self._netlink.add(Request(f"start of {name}", RTM_NEWLINK, 0, device))
 
     def _start_gateway(self) -> None:
@@ -234,13 +291,18 @@ class DataPlane:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
             self._put_route("home prefixes to the agent", self._config.home, _MAIN, _UNICAST, device)
             self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
-        self._put_route("end of the access routes", _EVERYTHING, _ACCESS, _BLACKHOLE)
+            self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
         self._put_rule(_RULE_LOCAL, _LOCAL)
         self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
+        self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
+        if self._config.settings.local_routing:
+            self._put_rule(_RULE_FORWARDED, _ACCESS)
+        else:
+            self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
@@ -268,11 +330,19 @@ class DataPlane:
         undo = _route(prefix, table, kind, through)
         self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE)
 
-    def _put_rule(self, priority: int, table: int, link: str | None = None, protocol: int | None = None) -> None:
-        rule = _rule(priority, table, link, protocol)
+    def _put_rule(
+        self,
+        priority: int,
+        table: int,
+        link: str | None = None,
+        protocol: int | None = None,
+        source: IPv6Network | None = None,
+        action: int = _TO_TABLE,
+    ) -> None:
+        rule = _rule(priority, table, link, protocol, source, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
-        self._undo[priority, link] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
+        self._undo[priority, link, source] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
 
     def _take_back(self, key: object) -> None:
         undo = self._undo.pop(key, None)

@@ -1,24 +1,26 @@
 """Which mobile nodes are associated, from what the kernel tells of the access links.
 
 An access link's name ends in ``-air``; its alias, ``<MN-ID> <link-layer address>``, says who is associated, as an access point would.
-``next=<MAG's address>`` behind that says that the node is about to leave for another MAG: the trigger of RFC 5949, 4.1 (a) and (b).
+Behind that may stand what else the access point knows, in numbers as RFC 5213, 8.5, 8.4 and 8.8 have them: ``att=<access technology
+type>``, ``hi=<handoff indicator>`` and ``ts=<timestamp of the node's own making>``; and ``next=<MAG's address>``, where the node is about
+to go: the trigger of RFC 5949, 4.1 (a) and (b).
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
+from agents.messages import AccessTechnologyType, HandoffIndicator
 from agents.netlink import HEADER, NLM_F_DUMP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
 
 _SUFFIX = "-air"
-_LEAVES_FOR = " next="
 _RTMGRP_LINK = 1
 _IFF_UP = 0x1
 _IFF_LOWER_UP = 0x10000
@@ -27,12 +29,16 @@ _RECEIVE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A mobile node on the access link ``link`` (interface ``index``), its MN-ID, link-layer address, and the MAG that it leaves for."""
+    """A mobile node on the access link ``link`` (interface ``index``): its MN-ID, its link-layer address, how it came there, and the MAG
+    that it is about to leave for."""
 
     link: str
     index: int
     mn_id: str
     link_layer: bytes
+    access_technology: int = AccessTechnologyType.WIRELESS_LAN
+    handoff: HandoffIndicator = HandoffIndicator.UNKNOWN
+    timestamp: int | None = None
     leaves_for: IPv6Address | None = field(default=None, compare=False)
 
 
@@ -63,17 +69,45 @@ LinkEvent = Attached | Leaving | Detached
 
 def association(index: int, flags: int, name: str, alias: str) -> Association | None:
     """Who is associated on an interface with these flags, or None: it is no access link, not up, or says nobody."""
-    mn_id, _, rest = alias.partition(" ")
-    address, _, leaves_for = rest.partition(_LEAVES_FOR)
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP
-    if not (name.endswith(_SUFFIX) and up and mn_id):
+    if not (name.endswith(_SUFFIX) and up):
         return None
     try:
+        mn_id, address, *words = alias.split()
         link_layer = bytes.fromhex(address.replace(":", ""))
-        to = IPv6Address(leaves_for) if leaves_for else None
+        how = known(words)
     except ValueError:
         return None
-    return Association(name, index, mn_id, link_layer, to) if link_layer else None
+    return Association(name, index, mn_id, link_layer, **how) if link_layer else None
+
+
+def _number(bits: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if (value := int(text)) >> bits:
+            raise ValueError(f"{value} does not fit {bits} bits")
+        return value
+
+    return convert
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "att": ("access_technology", _number(8)),
+    "hi": ("handoff", lambda text: HandoffIndicator(int(text))),
+    "ts": ("timestamp", _number(64)),
+    "next": ("leaves_for", IPv6Address),
+}
+
+
+def known(words: Iterable[str]) -> dict[str, Any]:
+    """What the words behind a link-layer address say, by fields of Association; ValueError where they are none."""
+    fields = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in _WORDS:
+            raise ValueError(f"expected {' or '.join(_WORDS)}, not {name!r}")
+        field, convert = _WORDS[name]
+        fields[field] = convert(value)
+    return fields
 
 
 class Associations:

@@ -11,20 +11,29 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.actions import (
     Action,
     Advertise,
+    AssignLinkLocal,
     Drop,
     DropReason,
     Ignore,
     IgnoreReason,
     InstallAccessRoute,
     InstallUplink,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveUplink,
     Send,
 )
-from agents.bindings import AccessLinks, Attachment
-from agents.config import AgentConfig, Profile, profiles_by_mn_id
-from agents.messages import Message, ProxyBindingAcknowledgement, ProxyBindingUpdate, Status
+from agents.bindings import UNKNOWN_INTERFACE, AccessLinks, Attachment, Interface
+from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
+from agents.messages import (
+    AccessTechnologyType,
+    HandoffIndicator,
+    Message,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    Status,
+)
 from agents.ordering import Ordering
 from agents.policies import POLICIES
 from agents.queries import Resolver
@@ -51,6 +60,9 @@ class Mag:
         self._profiles = profiles_by_mn_id(config.profiles)
         self._links = AccessLinks()
         self._advertisements: Timers[str] = Timers()
+        self._probes: Timers[IPv6Address] = Timers()
+        if config.lma is not None and config.settings.path_probe:
+            self._probes.set(config.lma, now)
         ordering = Ordering(sequence)
         self._registrar = Registrar(config, ordering, Outcomes(self._accepted, self._denied))
         self._resolver = Resolver(config, ordering)
@@ -61,26 +73,45 @@ class Mag:
         """The nodes on its access links."""
         return tuple(self._links)
 
-    def attached(self, link: str, mn_id: str, link_layer: bytes, now: float) -> list[Action]:
-        """The node ``mn_id`` has appeared on an access link; without a policy profile it gets no service."""
-        profile = self._profiles.get(mn_id)
-        prefixes = self._prefixes(profile) if profile else ()
+    def attached(
+        self,
+        link: str,
+        mn_id: str,
+        link_layer: bytes,
+        now: float,
+        handoff: HandoffIndicator = HandoffIndicator.UNKNOWN,
+        access_technology: int = AccessTechnologyType.WIRELESS_LAN,
+        timestamp: int | None = None,
+    ) -> list[Action]:
+        """The node ``mn_id`` has appeared on an access link, with one of its interfaces.
+
+        Without a policy profile that entitles it to mobility it gets no service (RFC 5213, 6.14). ``handoff`` is what the link layer
+        knows of how it came there (6.9.1.1 (4) and (5)); ``timestamp`` is of the node's own making (5.5), as the option has it.
+        """
+        interface = Interface(mn_id, link_layer or UNKNOWN_INTERFACE)
         before = self._links.on(link)
-        if before is not None and (before.mn_id, before.link_layer_identifier) == (mn_id, link_layer):
+        if before is not None and before.interface == interface:
             return self.solicited(link, now)
         actions = self.detached(link, now)
-        if not prefixes:
+        profile = self._profiles.get(mn_id)
+        if profile is None or not profile.mobility:
             return actions
-        if (elsewhere := self._links.of_mn_id(mn_id)) is not None:
+        if (elsewhere := self._links.of_interface(interface)) is not None:
             actions += self._leave(elsewhere, now)
-        attachment = Attachment(link, mn_id, link_layer, prefixes)
-        self._links.add(attachment)
-        actions += self._resolver.at_home(prefixes)
+        prefixes = self._prefixes(profile, handoff)
+        if not prefixes and not self._scheme.binding_update:
+            return actions
+        expected = self._policy.expects(interface)
+        if expected and handoff is HandoffIndicator.UNKNOWN:
+            handoff = HandoffIndicator.BETWEEN_MAGS
+        attachment = Attachment(link, *interface, prefixes, handoff, access_technology, timestamp)
         if self._scheme.binding_update:
-            actions += self._registrar.register(mn_id, link_layer, prefixes, now)
-            if not self._policy.expects(mn_id):
-                return actions
-        return actions + self._serve(attachment, now)
+            self._links.add(attachment)
+            actions += self._resolver.at_home(prefixes) + self._registrar.register(attachment, now)
+            return actions + (self._serve(attachment, now) if expected else [])
+        actions += self._take_over(prefixes, now)
+        self._links.add(attachment)
+        return actions + self._resolver.at_home(prefixes) + self._serve(attachment, now)
 
     def leaving(self, link: str, to: IPv6Address, now: float) -> list[Action]:
         """The node on an access link is about to leave for the MAG ``to``; nothing happens where there is none, or it is not served."""
@@ -92,12 +123,22 @@ class Mag:
         attachment = self._links.on(link)
         if attachment is None:
             return []
-        return self._leave(attachment, now) + self._registrar.deregister(attachment.mn_id, now)
+        if self._handed_over(attachment):
+            self._registrar.forget(attachment.interface)
+        return self._leave(attachment, now) + self._registrar.deregister(attachment.interface, now)
 
-    def solicited(self, link: str, now: float) -> list[Action]:
-        """A Router Solicitation came; it is answered once the node is registered (RFC 5213, 6.9.2)."""
+    def solicited(self, link: str, now: float, source: IPv6Address | None = None) -> list[Action]:
+        """A Router Solicitation came from ``source``; it is answered once the node is registered (RFC 5213, 6.9.2)."""
         attachment = self._links.on(link)
-        return [self._advertise(attachment, now)] if attachment is not None and attachment.served else []
+        if attachment is None:
+            return []
+        if source is not None and source.is_link_local:
+            attachment.node_link_local = source
+        return [self._advertise(attachment, now)] if attachment.served else []
+
+    def path_changed(self, now: float) -> list[Action]:
+        """The path to the LMA has another MTU: tell every node, by an advertisement (RFC 5213, 6.9.5)."""
+        return [self._advertise(attachment, now) for attachment in self._links if attachment.served]
 
     def receive(self, message: Message, source: IPv6Address, now: float, link: str | None = None) -> list[Action]:
         """Take in a message from ``source``; ``link`` names the access link that it came from, if it did."""
@@ -122,9 +163,16 @@ class Mag:
         return [Ignore(reason, source)]
 
     def packet_for(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
-        """A packet for ``hoa`` found no route in the kernel; its source address tells the access link."""
+        """A packet for ``hoa`` found no route in the kernel; its source address tells the access link.
+
+        Nothing is forwarded for a node without a binding (RFC 5213, 6.10.5); what this MAG itself sends is.
+        """
         if hoa not in self._config.home:
             return [Drop((packet,), DropReason.NOT_HOME)]
+        source = IPv6Address(packet[8:24])
+        sender = self._links.match(source)
+        if source != self._config.address and (sender is None or not sender[1].served):
+            return [Drop((packet,), DropReason.NOT_BOUND)]
         here = self._links.match(hoa)
         if here is not None and here[1].served:
             return [Release((packet,), None)]
@@ -132,7 +180,6 @@ class Mag:
             return [Drop((packet,), DropReason.NOT_ATTACHED)]
         if here is not None:
             return self._resolver.hold(hoa, packet, now)
-        sender = self._links.match(IPv6Address(packet[8:24]))
         return self._resolver.packet_for(hoa, packet, sender[1].link if sender else None, now)
 
     def tunnelled(self, packet: bytes, source: IPv6Address, now: float, multicast: bool = False) -> list[Action]:
@@ -152,13 +199,17 @@ class Mag:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        return earliest(self._registrar.next_timeout, self._resolver.next_timeout, self._policy.next_timeout, self._advertisements.next)
+        parts = self._registrar, self._resolver, self._policy
+        return earliest(*(part.next_timeout for part in parts), self._advertisements.next, self._probes.next)
 
     def timeout(self, now: float) -> list[Action]:
-        """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise."""
+        """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise, probe."""
         actions = self._registrar.timeout(now) + self._resolver.timeout(now) + self._policy.timeout(now)
         for link in self._advertisements.due(now):
             actions += self.solicited(link, now)
+        for anchor in self._probes.due(now):
+            self._probes.set(anchor, now + self._config.settings.path_probe)
+            actions.append(ProbePath(anchor))
         return actions
 
     def stop(self, now: float) -> list[Action]:
@@ -169,11 +220,37 @@ class Mag:
                 actions += [Advertise(attachment.link, attachment.prefixes, 0), *self._withdraw(attachment)]
         return actions + self._resolver.stop() + self._registrar.stop(now)
 
-    def _prefixes(self, profile: Profile) -> tuple[IPv6Network, ...]:
-        if self._scheme.home_prefixes:
-            return profile.home_network_prefixes
-        routed = profile.routed_prefixes.get(self._config.name)
-        return () if routed is None else (routed,)
+    def _prefixes(self, profile: Profile, handoff: HandoffIndicator) -> tuple[IPv6Network, ...]:
+        """The prefixes to ask for, or to host: those of the profile, of a session handed over those that it has.
+
+        A new interface has a session of its own (RFC 5213, 6.9.1.1 (4)): the LMA chooses its prefixes, or they are what others leave.
+        """
+        if not self._scheme.home_prefixes:
+            routed = profile.routed_prefixes.get(self._config.name)
+            return () if routed is None else (routed,)
+        others = self._links.of_mn_id(profile.mn_id)
+        if handoff is HandoffIndicator.NEW_INTERFACE:
+            taken = {prefix for other in others for prefix in other.prefixes}
+            return () if self._scheme.binding_update else tuple(p for p in profile.home_network_prefixes if p not in taken)
+        if handoff is HandoffIndicator.BETWEEN_INTERFACES and len(others) == 1:
+            return others[0].prefixes
+        return profile.home_network_prefixes
+
+    def _handed_over(self, attachment: Attachment) -> bool:
+        """Whether another interface of the node is taking this one's session over."""
+        others = (other for other in self._links.of_mn_id(attachment.mn_id) if other is not attachment)
+        takers = (other for other in others if other.handoff is HandoffIndicator.BETWEEN_INTERFACES)
+        return any(set(other.prefixes) & set(attachment.prefixes) for other in takers)
+
+    def _take_over(self, prefixes: tuple[IPv6Network, ...], now: float, to: Attachment | None = None) -> list[Action]:
+        """These prefixes go to another interface: the ones that had them lose their sessions."""
+        actions: list[Action] = []
+        for prefix in prefixes:
+            holder = self._links.of_prefix(prefix)
+            if holder is not None and holder is not to:
+                self._registrar.forget(holder.interface)
+                actions += self._deny(holder) + self._leave(holder, now)
+        return actions
 
     def _asked(self, query: ProxyBindingUpdate, source: IPv6Address) -> list[Action]:
         """Answer a PBQ to the group if its node is here; all other MAGs stay silent (draft, 3.3.1)."""
@@ -195,34 +272,62 @@ class Mag:
         )
         return [Send(answer, source)]
 
-    def _accepted(self, mn_id: str, prefixes: tuple[IPv6Network, ...], now: float) -> list[Action]:
-        """The LMA has registered a node, or refreshed its binding."""
-        attachment = self._links.of_mn_id(mn_id)
-        assert attachment is not None, "a registration ends when its node leaves"
+    def _accepted(
+        self, interface: Interface, prefixes: tuple[IPv6Network, ...], link_local: IPv6Address | None, now: float
+    ) -> list[Action]:
+        """The LMA has registered an interface, or refreshed its binding; prefixes that it had before are withdrawn (RFC 5213, 6.12)."""
+        attachment = self._attachment(interface)
         if attachment.served and attachment.prefixes == prefixes:
             return []
-        actions = self._withdraw(attachment) if attachment.served else []
+        actions = self._take_over(prefixes, now, attachment)
+        withdrawn: tuple[IPv6Network, ...] = ()
+        if attachment.served:
+            withdrawn = tuple(prefix for prefix in attachment.prefixes if prefix not in prefixes)
+            actions += self._withdraw(attachment)
         self._links.remove(attachment)
         attachment.prefixes = prefixes
         self._links.add(attachment)
-        return actions + self._resolver.at_home(prefixes) + self._serve(attachment, now)
+        return actions + self._resolver.at_home(prefixes) + self._serve(attachment, now, link_local, withdrawn)
 
-    def _denied(self, mn_id: str, now: float) -> list[Action]:
-        """The LMA refuses a node: it gets no service (RFC 5213, 6.9.1.2)."""
-        attachment = self._links.of_mn_id(mn_id)
-        assert attachment is not None, "a registration ends when its node leaves"
+    def _denied(self, interface: Interface, now: float) -> list[Action]:
+        """The LMA refuses an interface, or its binding has ended: it gets no service (RFC 5213, 6.9.1.2 (11))."""
+        return self._deny(self._attachment(interface))
+
+    def _attachment(self, interface: Interface) -> Attachment:
+        attachment = self._links.of_interface(interface)
+        assert attachment is not None, "a registration ends when its interface leaves"
+        return attachment
+
+    def _deny(self, attachment: Attachment) -> list[Action]:
         if not attachment.served:
             return []
         attachment.served = False
         self._advertisements.cancel(attachment.link)
         return [Advertise(attachment.link, attachment.prefixes, 0), *self._withdraw(attachment)]
 
-    def _serve(self, attachment: Attachment, now: float) -> list[Action]:
+    def _assign_link_local(self, attachment: Attachment, given: IPv6Address | None, now: float) -> list[Action]:
+        """Use the LMA's link-local address, or where the node has that one, the one that RFC 6543 keeps free, and say so (6.9.1.2 (15))."""
+        if int(self._config.settings.link_local):
+            return []
+        in_use = {attachment.node_link_local, _link_local_of(attachment.link_layer_identifier)}
+        if given is not None and given not in in_use:
+            return [AssignLinkLocal(attachment.link, given)]
+        told = self._registrar.tell_link_local(attachment.interface, FIXED_LINK_LOCAL, now) if given is not None else []
+        return [AssignLinkLocal(attachment.link, FIXED_LINK_LOCAL), *told]
+
+    def _serve(
+        self,
+        attachment: Attachment,
+        now: float,
+        link_local: IPv6Address | None = None,
+        withdrawn: tuple[IPv6Network, ...] = (),
+    ) -> list[Action]:
         attachment.served = True
-        actions: list[Action] = [InstallAccessRoute(prefix, attachment.link) for prefix in attachment.prefixes]
+        actions = self._assign_link_local(attachment, link_local, now)
+        actions += [InstallAccessRoute(prefix, attachment.link) for prefix in attachment.prefixes]
         if self._scheme.delivery is Delivery.DATA_DRIVEN and self._config.lma is not None:
             actions.append(InstallUplink(attachment.link, self._config.lma))
-        actions.append(self._advertise(attachment, now))
+        actions.append(self._advertise(attachment, now, withdrawn))
         return actions + self._policy.served(attachment, now) + self._resolver.deliver(attachment.prefixes)
 
     def _leave(self, attachment: Attachment, now: float) -> list[Action]:
@@ -236,6 +341,13 @@ class Mag:
         uplink: list[Action] = [RemoveUplink(attachment.link)] if self._scheme.delivery is Delivery.DATA_DRIVEN else []
         return uplink + [RemoveAccessRoute(prefix, attachment.link) for prefix in attachment.prefixes]
 
-    def _advertise(self, attachment: Attachment, now: float) -> Action:
+    def _advertise(self, attachment: Attachment, now: float, withdrawn: tuple[IPv6Network, ...] = ()) -> Action:
         self._advertisements.set(attachment.link, now + ADVERTISEMENT_INTERVAL)
-        return Advertise(attachment.link, attachment.prefixes, ROUTER_LIFETIME)
+        return Advertise(attachment.link, attachment.prefixes, ROUTER_LIFETIME, withdrawn)
+
+
+def _link_local_of(link_layer: bytes) -> IPv6Address | None:
+    """The address that a node gives itself by its link-layer address (RFC 4291, appendix A; RFC 4862, 5.3)."""
+    if len(link_layer) != 6:
+        return None
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((link_layer[0] ^ 2,)) + link_layer[1:3] + b"\xff\xfe" + link_layer[3:])

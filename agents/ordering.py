@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -60,6 +61,22 @@ class Recent(Generic[K]):
             if self._until[oldest] > now:
                 return
             del self._until[oldest]
+
+
+class RateLimit(Generic[K]):
+    """At most ``number`` events of a key within any second."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._times: dict[K, deque[float]] = {}
+
+    def take(self, key: K, now: float) -> float:
+        """Count an event of ``key`` and return ``now``; where there have been too many, return when the next may be."""
+        times = self._times.setdefault(key, deque(maxlen=self._number))
+        if len(times) == self._number and times[0] + 1.0 > now:
+            return times[0] + 1.0
+        times.append(now)
+        return now
 
 
 class TokenBuckets(Generic[K]):

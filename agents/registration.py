@@ -2,169 +2,313 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Send
-from agents.bindings import BindingUpdate
-from agents.config import AgentConfig
+from agents.bindings import Attachment, BindingUpdate, Interface
+from agents.config import AgentConfig, MessageOrder
 from agents.messages import (
-    AccessTechnologyType,
     HandoffIndicator,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     Status,
     lifetime_seconds,
     lifetime_units,
+    seconds_from_timestamp,
 )
-from agents.ordering import Ordering
+from agents.ordering import Ordering, RateLimit
 from agents.timers import Exchanges, Timers, earliest
 
-DEREGISTRATION_TRIES = 3
-"""How often a de-registration is sent. RFC 5213, 6.9.1.4 lets a MAG give up, and an LMA where the node has
-registered anew never answers (5.3.5)."""
+MAX_UPDATE_RATE = 3
+"""PBUs that the LMA gets about one node within a second (RFC 6275, 11.8 and 12)."""
 
 REFRESH = 0.75
 """The part of a binding's lifetime after which it is registered again."""
 
-_TRY_AGAIN = frozenset({Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED})
+_ANY_PREFIX = (IPv6Network("::/0"),)
+_ANY_LINK_LOCAL = IPv6Address("::")
+_ECHOED = ("mn_id", "handoff_indicator", "access_technology", "link_layer_identifier")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Whom to tell what the LMA decided about a node: accepted, with its prefixes, or denied."""
+    """Whom to tell what became of an interface.
 
-    accepted: Callable[[str, tuple[IPv6Network, ...], float], list[Action]]
-    denied: Callable[[str, float], list[Action]]
+    ``accepted``: its binding stands, with these prefixes and the LMA's link-local address for the access link, if it gave
+    one. ``denied``: it has no binding, or none any longer.
+    """
+
+    accepted: Callable[[Interface, tuple[IPv6Network, ...], IPv6Address | None, float], list[Action]]
+    denied: Callable[[Interface, float], list[Action]]
 
 
 class Registrar:
-    """Keeps the LMA informed of the nodes attached to one MAG."""
+    """Keeps the LMA informed of the nodes attached to one MAG.
+
+    What RFC 5213 leaves to an administrative action (6.9.1.2 (6), (7) and (9)) is left until the agent is started anew.
+    """
 
     def __init__(self, config: AgentConfig, ordering: Ordering, outcomes: Outcomes) -> None:
         settings = config.settings
         self._config = config
+        self._settings = settings
         self._ordering = ordering
         self._outcomes = outcomes
+        self._counted = settings.message_order is MessageOrder.SEQUENCE
         self._lifetime = lifetime_units(settings.binding_lifetime)
-        self._updates: dict[str, BindingUpdate] = {}
-        self._registering: Exchanges[str] = Exchanges(settings.binding_timeout, settings.binding_timeout_max)
-        self._leaving: Exchanges[str] = Exchanges(settings.binding_timeout, settings.binding_timeout_max, DEREGISTRATION_TRIES)
-        self._refreshes: Timers[str] = Timers()
+        self._updates: dict[Interface, BindingUpdate] = {}
+        self._registering: Exchanges[Interface] = Exchanges(settings.binding_timeout, settings.binding_timeout_max)
+        self._delayed: Timers[Interface] = Timers()
+        self._refreshes: Timers[Interface] = Timers()
+        self._expiries: Timers[Interface] = Timers()
+        self._leaving: dict[Interface, None] = {}
+        self._ends: Timers[Interface] = Timers()
+        self._rate: RateLimit[str] = RateLimit(MAX_UPDATE_RATE)
+        self._barred: set[str] = set()
+        self._unauthorised: set[Interface] = set()
+        self._remedies: Mapping[int, Callable[[BindingUpdate, ProxyBindingAcknowledgement, float], list[Action]]] = {
+            Status.PROXY_REG_NOT_ENABLED: self._bar,
+            Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX: self._ask_for_any_prefix,
+            Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED: self._go_on,
+            Status.TIMESTAMP_MISMATCH: self._go_on_if_clocks_agree,
+            Status.SEQUENCE_NUMBER_OUT_OF_WINDOW: self._go_on_from_sequence,
+        }
 
-    def register(self, mn_id: str, link_layer_identifier: bytes, prefixes: tuple[IPv6Network, ...], now: float) -> list[Action]:
-        """Register a node that has attached (RFC 5213, 6.9.1.1); whether it came by a handoff is not known here."""
-        self._leaving.end(mn_id)
-        self._refreshes.cancel(mn_id)
-        request = self._request(mn_id, link_layer_identifier, prefixes, HandoffIndicator.UNKNOWN, self._lifetime, now)
-        self._updates[mn_id] = BindingUpdate(mn_id, link_layer_identifier, prefixes, request, request.sequence)
-        self._registering.begin(mn_id, now)
-        return [self._send(request)]
+    def register(self, attachment: Attachment, now: float) -> list[Action]:
+        """Register an interface that has attached (RFC 5213, 6.9.1.1)."""
+        interface = attachment.interface
+        before = self._updates.get(interface)
+        self.forget(interface)
+        update = BindingUpdate(
+            interface=interface,
+            access_technology=attachment.access_technology,
+            handoff=attachment.handoff,
+            lifetime=self._lifetime,
+            prefixes=() if interface in self._unauthorised else attachment.prefixes,
+            link_local=None if int(self._settings.link_local) else _ANY_LINK_LOCAL,
+            timestamp=attachment.timestamp,
+            request=before.request if before else None,
+            refused=interface.mn_id in self._barred,
+        )
+        self._updates[interface] = update
+        return [] if update.refused else self._register(update, now)
 
-    def deregister(self, mn_id: str, now: float) -> list[Action]:
-        """De-register a node that has left (RFC 5213, 6.9.1.4), unless the LMA denied it service."""
-        update = self._updates.get(mn_id)
+    def deregister(self, interface: Interface, now: float) -> list[Action]:
+        """De-register an interface that has left, unless the LMA denied it service.
+
+        Sent once (RFC 5213, 6.9.1.4): what is repeated until it is answered are registrations of nodes still attached
+        (6.9.4 (2)). Where it is lost, the LMA's binding ends by its lifetime.
+        """
+        update = self._updates.get(interface)
         if update is None:
             return []
-        self._registering.end(mn_id)
-        self._refreshes.cancel(mn_id)
-        self._leaving.begin(mn_id, now)
-        return [self._begin(update, HandoffIndicator.UNKNOWN, 0, now)]
+        self._pause(interface)
+        if update.refused:
+            del self._updates[interface]
+            return []
+        self._leaving[interface] = None
+        update.handoff, update.lifetime = HandoffIndicator.UNKNOWN, 0
+        return self._begin(update, now)
+
+    def forget(self, interface: Interface) -> None:
+        """Send no more about an interface: its session begins anew, or has been handed over to another interface."""
+        self._pause(interface)
+        self._leaving.pop(interface, None)
+        self._ends.cancel(interface)
+        self._updates.pop(interface, None)
+
+    def tell_link_local(self, interface: Interface, address: IPv6Address, now: float) -> list[Action]:
+        """Tell the LMA, at once, which link-local address the MAG uses instead of the one given (RFC 5213, 6.9.1.2 (15))."""
+        update = self._updates[interface]
+        update.link_local = address
+        return self._refresh(update, now)
 
     def receive(self, message: ProxyBindingAcknowledgement, source: IPv6Address, now: float) -> list[Action]:
-        """Take in a PBA (RFC 5213, 6.9.1.2)."""
+        """Take in a PBA, in the order of RFC 5213, 6.9.1.2."""
         if source != self._config.lma:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
-        update = self._updates.get(message.mn_id or "")
-        if update is None or not self._awaits(update, message.sequence):
+        update = self._answered(message)
+        if update is None:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
-        if update.mn_id in self._leaving:
-            return self._left(update.mn_id)
-        if message.status in _TRY_AGAIN:
+        if _altered(message, update.request):
+            self._give_up(update)
+            return [Ignore(IgnoreReason.ALTERED, source)]
+        if update.interface in self._leaving:
+            if message.status == Status.ACCEPTED:
+                self.forget(update.interface)
             return []
-        self._registering.end(update.mn_id)
-        if not _echoes(message, update.request):
-            return [Ignore(IgnoreReason.UNMATCHED, source)]
         if message.status >= Status.REASON_UNSPECIFIED:
-            del self._updates[update.mn_id]
-            return self._outcomes.denied(update.mn_id, now)
-        update.prefixes = message.home_network_prefixes
-        refresh = max(REFRESH * lifetime_seconds(message.lifetime), self._config.settings.binding_timeout)
-        self._refreshes.set(update.mn_id, now + refresh)
-        return self._outcomes.accepted(update.mn_id, update.prefixes, now)
+            return self._refused(update, message, now)
+        prefixes = tuple(prefix for prefix in message.home_network_prefixes if int(prefix.network_address))
+        if not prefixes or not message.lifetime:
+            return [Ignore(IgnoreReason.MALFORMED, source)]
+        return self._accepted(update, prefixes, message, now)
 
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called."""
-        return earliest(self._registering.next, self._leaving.next, self._refreshes.next)
+        return earliest(*(timers.next for timers in (self._registering, self._delayed, self._refreshes, self._expiries, self._ends)))
 
     def timeout(self, now: float) -> list[Action]:
-        """Repeat what was not acknowledged and refresh bindings before they end."""
+        """Let bindings end, refresh them before they do, and repeat what was not acknowledged."""
         actions: list[Action] = []
-        for mn_id, _ in self._registering.due(now):
-            actions.append(self._again(self._updates[mn_id], now))
-        for mn_id, again in self._leaving.due(now):
-            actions += [self._again(self._updates[mn_id], now)] if again else self._left(mn_id)
-        for mn_id in self._refreshes.due(now):
-            self._registering.begin(mn_id, now)
-            actions.append(self._begin(self._updates[mn_id], HandoffIndicator.NOT_CHANGED, self._lifetime, now))
+        for interface in self._expiries.due(now):
+            self._updates[interface].handoff = HandoffIndicator.UNKNOWN
+            actions += self._outcomes.denied(interface, now)
+        for interface in self._refreshes.due(now):
+            actions += self._refresh(self._updates[interface], now)
+        for interface, _ in self._registering.due(now):
+            actions += self._send(self._updates[interface], now)
+        for interface in self._delayed.due(now):
+            actions += self._send(self._updates[interface], now)
+        for interface in self._ends.due(now):
+            self.forget(interface)
         return actions
 
     def stop(self, now: float) -> list[Action]:
-        """De-register every node, once."""
-        return [action for mn_id in tuple(self._updates) if mn_id not in self._leaving for action in self.deregister(mn_id, now)]
+        """De-register every interface, once."""
+        staying = [interface for interface in self._updates if interface not in self._leaving]
+        return [action for interface in staying for action in self.deregister(interface, now)]
 
-    def _left(self, mn_id: str) -> list[Action]:
-        self._leaving.end(mn_id)
-        del self._updates[mn_id]
+    def _answered(self, message: ProxyBindingAcknowledgement) -> BindingUpdate | None:
+        """The entry that a PBA is about: the one of its options, or else the only one that waits for its sequence number."""
+        named = self._updates.get(Interface(message.mn_id or "", message.link_layer_identifier or b""))
+        if named is not None and self._awaits(named, message):
+            return named
+        waiting = [update for update in self._updates.values() if message.sequence in update.sent and self._awaits(update, message)]
+        return waiting[0] if len(waiting) == 1 else None
+
+    def _awaits(self, update: BindingUpdate, message: ProxyBindingAcknowledgement) -> bool:
+        if update.interface not in self._registering and update.interface not in self._leaving:
+            return False
+        return message.sequence in update.sent or self._out_of_window(message)
+
+    def _out_of_window(self, message: ProxyBindingAcknowledgement) -> bool:
+        """Whether its sequence number is not the one of the PBU, but the last that the LMA accepted (RFC 6275, 9.5.1)."""
+        return message.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and self._counted
+
+    def _accepted(
+        self, update: BindingUpdate, prefixes: tuple[IPv6Network, ...], message: ProxyBindingAcknowledgement, now: float
+    ) -> list[Action]:
+        """Note a binding; its lifetime counts from when the PBU was sent (RFC 6275, 11.7.3)."""
+        interface, began = update.interface, update.sent[message.sequence]
+        lifetime = lifetime_seconds(message.lifetime)
+        self._pause(interface)
+        self._refreshes.set(interface, max(began + REFRESH * lifetime, now + self._settings.binding_timeout))
+        self._expiries.set(interface, began + lifetime)
+        update.prefixes = prefixes
+        given = None
+        if update.link_local is not None and message.link_local_address is not None and int(message.link_local_address):
+            given = update.link_local = message.link_local_address
+        return self._outcomes.accepted(interface, prefixes, given, now)
+
+    def _refused(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        """Deny the node service (RFC 5213, 6.9.1.2 (11)), and do what the status asks for (7 to 10)."""
+        self._refreshes.cancel(update.interface)
+        self._expiries.cancel(update.interface)
+        if update.handoff is HandoffIndicator.NOT_CHANGED:
+            update.handoff = HandoffIndicator.UNKNOWN
+        denied = self._outcomes.denied(update.interface, now)
+        return denied + self._remedies.get(message.status, self._stop_asking)(update, message, now)
+
+    def _stop_asking(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        self._give_up(update)
+        update.refused = True
         return []
 
-    def _awaits(self, update: BindingUpdate, sequence: int) -> bool:
-        sent = (update.request.sequence - update.first_sequence) & 0xFFFF
-        waits = update.mn_id in self._registering or update.mn_id in self._leaving
-        return waits and (sequence - update.first_sequence) & 0xFFFF <= sent
+    def _bar(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        self._barred.add(update.interface.mn_id)
+        return self._stop_asking(update, message, now)
 
-    def _begin(self, update: BindingUpdate, handoff: HandoffIndicator, lifetime: int, now: float) -> Action:
-        update.request = self._request(update.mn_id, update.link_layer_identifier, update.prefixes, handoff, lifetime, now)
-        update.first_sequence = update.request.sequence
-        return self._send(update.request)
+    def _ask_for_any_prefix(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        if not update.prefixes:
+            return self._stop_asking(update, message, now)
+        self._unauthorised.add(update.interface)
+        update.prefixes = ()
+        return self._register(update, now)
 
-    def _again(self, update: BindingUpdate, now: float) -> Action:
+    def _go_on(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        return []
+
+    def _go_on_if_clocks_agree(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        """Try again what came late; where the LMA's clock is not ours, not before this node's has been set (RFC 5213, 6.9.1.2 (9))."""
+        window = self._settings.timestamp_window
+        theirs = seconds_from_timestamp(message.timestamp or 0)
+        if min(update.sent.values()) - window <= theirs <= now + window:
+            return []
+        return self._stop_asking(update, message, now)
+
+    def _go_on_from_sequence(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        """Take the LMA's sequence number over (RFC 6275, 11.7.3)."""
+        if not self._counted or update.request is None:
+            return self._stop_asking(update, message, now)
+        update.request = replace(update.request, sequence=message.sequence)
+        return self._register(update, now)
+
+    def _register(self, update: BindingUpdate, now: float) -> list[Action]:
+        self._registering.begin(update.interface, now)
+        return self._begin(update, now)
+
+    def _refresh(self, update: BindingUpdate, now: float) -> list[Action]:
+        update.handoff = HandoffIndicator.NOT_CHANGED
+        return self._register(update, now)
+
+    def _give_up(self, update: BindingUpdate) -> None:
+        """Repeat an update no more."""
+        self._registering.end(update.interface)
+        self._delayed.cancel(update.interface)
+
+    def _pause(self, interface: Interface) -> None:
+        self._registering.end(interface)
+        for timers in (self._delayed, self._refreshes, self._expiries):
+            timers.cancel(interface)
+
+    def _begin(self, update: BindingUpdate, now: float) -> list[Action]:
+        update.sent = {}
+        return self._send(update, now)
+
+    def _send(self, update: BindingUpdate, now: float) -> list[Action]:
+        """Send a PBU, or send it later where the node has had too many."""
+        interface = update.interface
+        when = self._rate.take(interface.mn_id, now)
+        if interface in self._leaving:
+            self._ends.set(interface, when + self._settings.binding_timeout)
+        if when > now:
+            self._delayed.set(interface, when)
+            return []
+        update.request = self._request(update, now)
+        update.sent[update.request.sequence] = now
+        assert self._config.lma is not None, "a scheme of binding updates has an LMA"
+        return [Send(update.request, self._config.lma)]
+
+    def _request(self, update: BindingUpdate, now: float) -> ProxyBindingUpdate:
+        """The next PBU of a session (RFC 5213, 6.9.1.5); without timestamps each session has a sequence number of its own (5.5)."""
         last = update.request
-        handoff = HandoffIndicator(last.handoff_indicator or 0)
-        update.request = self._request(update.mn_id, update.link_layer_identifier, update.prefixes, handoff, last.lifetime, now)
-        return self._send(update.request)
-
-    def _request(
-        self,
-        mn_id: str,
-        link_layer_identifier: bytes,
-        prefixes: tuple[IPv6Network, ...],
-        handoff: HandoffIndicator,
-        lifetime: int,
-        now: float,
-    ) -> ProxyBindingUpdate:
+        identifier = update.interface.link_layer_identifier
         return ProxyBindingUpdate(
-            sequence=self._ordering.sequence(),
-            lifetime=lifetime,
-            mn_id=mn_id,
-            home_network_prefixes=prefixes,
-            handoff_indicator=handoff,
-            access_technology=AccessTechnologyType.WIRELESS_LAN,
-            link_layer_identifier=link_layer_identifier or None,
-            timestamp=self._ordering.timestamp(now),
+            sequence=self._ordering.sequence() if last is None or not self._counted else (last.sequence + 1) & 0xFFFF,
+            lifetime=update.lifetime,
+            mn_id=update.interface.mn_id,
+            home_network_prefixes=update.prefixes or _ANY_PREFIX,
+            handoff_indicator=update.handoff,
+            access_technology=update.access_technology,
+            link_layer_identifier=identifier if any(identifier) else None,
+            link_local_address=update.link_local,
+            timestamp=None if self._counted else self._timestamp(update, now),
         )
 
-    def _send(self, request: ProxyBindingUpdate) -> Action:
-        assert self._config.lma is not None, "a scheme of binding updates has an LMA"
-        return Send(request, self._config.lma)
+    def _timestamp(self, update: BindingUpdate, now: float) -> int:
+        """The time, or what the node itself gave for it, a little later in each PBU (RFC 5213, 5.5 (3) and (6))."""
+        own = update.timestamp
+        if own is None or self._settings.message_order is not MessageOrder.NODE_TIMESTAMP:
+            return self._ordering.timestamp(now)
+        update.timestamp = own + 1
+        return own
 
 
-def _echoes(message: ProxyBindingAcknowledgement, request: ProxyBindingUpdate) -> bool:
-    """Whether the LMA returned what RFC 5213, 6.9.1.2 (6) expects of it."""
-    return (message.handoff_indicator, message.access_technology, message.link_layer_identifier) == (
-        request.handoff_indicator,
-        request.access_technology,
-        request.link_layer_identifier,
-    )
+def _altered(message: ProxyBindingAcknowledgement, request: ProxyBindingUpdate | None) -> bool:
+    """Whether an option that the LMA is to return has come back with another value (RFC 5213, 6.9.1.2 (6))."""
+    pairs = ((getattr(message, name), getattr(request, name)) for name in _ECHOED)
+    return any(returned is not None and returned != sent for returned, sent in pairs)

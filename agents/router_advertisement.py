@@ -10,27 +10,26 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 
+PACKET_TOO_BIG = 2
 ROUTER_SOLICITATION = 133
 ROUTER_ADVERTISEMENT = 134
 HOP_LIMIT = 255
 """The only hop limit that a neighbour discovery message may arrive with (RFC 4861, 6.1)."""
 ALL_NODES = IPv6Address("ff02::1")
-FIXED_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
-FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
-"""The addresses that every MAG uses on every access link (RFC 6543)."""
 
 _DESTINATION_UNREACHABLE = 1
 _ADDRESS_UNREACHABLE = 3
 _PARAMETER_PROBLEM = 4
 _ERRONEOUS_HEADER_FIELD = 0
+_ECHO_REQUEST = 128
 _ICMPV6 = 58
 _IPV6_HEADER = 40
-_MINIMUM_MTU = 1280
+MINIMUM_MTU = 1280
+"""The least MTU that IPv6 asks of a link, in octets (RFC 8200, 5)."""
 
 _ADVERTISEMENT = Struct("!BBHBBHII")
 _SOLICITATION_SIZE = 8
 _ERROR = Struct("!BBHI")
-_SOURCE_LINK_LAYER = Struct("!BB6s")
 _PREFIX = Struct("!BBBBIII16s")
 _MTU = Struct("!BBHI")
 _SOURCE_LINK_LAYER_OPTION = 1
@@ -53,24 +52,32 @@ class RouterSolicitation:
     link_layer: bytes | None
 
 
-def encode_advertisement(prefixes: tuple[IPv6Network, ...], lifetime: int, mtu: int | None = None) -> bytes:
-    """A Router Advertisement for ``prefixes``, on-link and autonomous, from the fixed link-layer address.
+def encode_advertisement(
+    prefixes: tuple[IPv6Network, ...],
+    lifetime: int,
+    mtu: int | None = None,
+    withdrawn: tuple[IPv6Network, ...] = (),
+    link_layer: bytes = b"",
+) -> bytes:
+    """A Router Advertisement for ``prefixes``, on-link and autonomous.
 
     Args:
         prefixes: one Prefix Information option each.
         lifetime: in s, of the prefixes, and of the router as far as RFC 4861, 6.2.1 lets it; 0 withdraws both.
         mtu: the link's MTU in octets, or None to leave it to the link.
+        withdrawn: prefixes that are hosted no longer: one option each, of lifetime 0 (RFC 5213, 6.12).
+        link_layer: the 6 octets of the sender's link-layer address, or none of them to leave it out.
     """
     router_lifetime = min(lifetime, _MAXIMUM_ROUTER_LIFETIME)
     prefix_lifetime = min(lifetime, _MAXIMUM_PREFIX_LIFETIME)
     out = bytearray(_ADVERTISEMENT.pack(ROUTER_ADVERTISEMENT, 0, 0, _CURRENT_HOP_LIMIT, 0, router_lifetime, 0, 0))
-    out += _SOURCE_LINK_LAYER.pack(_SOURCE_LINK_LAYER_OPTION, 1, FIXED_LINK_LAYER)
+    if link_layer:
+        out += bytes((_SOURCE_LINK_LAYER_OPTION, 1)) + link_layer
     if mtu is not None:
         out += _MTU.pack(_MTU_OPTION, 1, 0, mtu)
-    for prefix in prefixes:
-        lifetimes = prefix_lifetime, prefix_lifetime
+    for prefix, valid in (*((prefix, prefix_lifetime) for prefix in prefixes), *((prefix, 0) for prefix in withdrawn)):
         address = prefix.network_address.packed
-        out += _PREFIX.pack(_PREFIX_OPTION, 4, prefix.prefixlen, _ON_LINK_AND_AUTONOMOUS, *lifetimes, 0, address)
+        out += _PREFIX.pack(_PREFIX_OPTION, 4, prefix.prefixlen, _ON_LINK_AND_AUTONOMOUS, valid, valid, 0, address)
     return bytes(out)
 
 
@@ -100,6 +107,11 @@ def decode_solicitation(data: bytes, source: IPv6Address, hop_limit: int) -> Rou
     return RouterSolicitation(link_layer)
 
 
+def encode_echo_request(size: int) -> bytes:
+    """An Echo Request that fills an IPv6 packet of ``size`` octets (RFC 4443, 4.1)."""
+    return bytes((_ECHO_REQUEST,)) + bytes(size - _IPV6_HEADER - 1)
+
+
 def may_report(packet: bytes) -> bool:
     """Whether an ICMPv6 error may answer ``packet`` (RFC 4443, 2.4 e): no error, no group, an identifiable sender."""
     if len(packet) < _IPV6_HEADER:
@@ -120,4 +132,4 @@ def encode_parameter_problem(packet: bytes, pointer: int) -> bytes:
 
 
 def _error(kind: int, code: int, word: int, packet: bytes) -> bytes:
-    return _ERROR.pack(kind, code, 0, word) + packet[: _MINIMUM_MTU - _IPV6_HEADER - _ERROR.size]
+    return _ERROR.pack(kind, code, 0, word) + packet[: MINIMUM_MTU - _IPV6_HEADER - _ERROR.size]

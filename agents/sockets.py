@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 
-from agents.router_advertisement import ROUTER_SOLICITATION
+from agents.router_advertisement import PACKET_TOO_BIG, ROUTER_SOLICITATION
 from agents.socket_filter import Instruction, assemble
 
 _MOBILITY_HEADER = 135
@@ -18,6 +19,11 @@ _SO_ATTACH_FILTER = 26
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _ICMP6_FILTER = 1
+_IPV6_MTU_DISCOVER, _IPV6_PMTUDISC_PROBE = 23, 3
+_IPV6_MTU = 24
+_SIOCGIFMTU = 0x8921
+_INTERFACE_REQUEST = Struct("16si20x")
+_DISCARD = 9
 _MULTICAST_HOP_LIMIT = 32
 _BUFFER = 4 << 20
 _LARGEST_PACKET = 65535
@@ -114,14 +120,33 @@ class TunnelSocket(RawSocket):
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _FILTER.pack(len(octets) // 8, ctypes.addressof(buffer)))
 
 
+def path_mtu(destination: IPv6Address) -> int | None:
+    """The MTU of the path to ``destination`` as far as the kernel has discovered it (RFC 8201), in octets; None without a route."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect((str(destination), _DISCARD))
+            return probe.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+        except OSError:
+            return None
+
+
+def link_mtu(name: str) -> int:
+    """The MTU of an interface, in octets; OSError where there is none of that name."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        answer = fcntl.ioctl(probe, _SIOCGIFMTU, _INTERFACE_REQUEST.pack(name.encode(), 0))
+    return int(_INTERFACE_REQUEST.unpack(answer)[1])
+
+
 class NeighbourSocket(RawSocket):
-    """ICMPv6: receives Router Solicitations; sends from any address of this node."""
+    """ICMPv6: receives Router Solicitations and Packet Too Big; sends from any address of this node."""
 
     def __init__(self) -> None:
         super().__init__(socket.IPPROTO_ICMPV6)
         blocked = bytearray(b"\xff" * 32)
-        blocked[ROUTER_SOLICITATION // 32 * 4 + ROUTER_SOLICITATION % 32 // 8] &= ~(1 << ROUTER_SOLICITATION % 8) & 0xFF
+        for kind in (PACKET_TOO_BIG, ROUTER_SOLICITATION):
+            blocked[kind // 32 * 4 + kind % 32 // 8] &= ~(1 << kind % 8) & 0xFF
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
+        self._set(_IPV6_MTU_DISCOVER, _IPV6_PMTUDISC_PROBE)
 
     def send_from(self, source: IPv6Address, interface: int, hop_limit: int, data: bytes, destination: IPv6Address) -> None:
         """Send to ``destination`` from ``source``, through ``interface`` (0: as routed); OSError where the kernel cannot."""

@@ -7,18 +7,22 @@ from agents.schemes import SCHEMES
 from experiments.scenario import Run
 from experiments.settings import agent_settings
 from topologies.addresses import routed_prefix
-from topologies.domain import Agent
+from topologies.domain import Agent, Host
 
 
 def profiles(run: Run) -> tuple[Profile, ...]:
-    """The policy profile of every host of the domain (RFC 5213, 6.2)."""
+    """The policy profile of every node of the domain (RFC 5213, 6.2): of each host, or of several that are its interfaces."""
+    interfaces: dict[str, list[Host]] = {}
+    for host in run.domain.hosts:
+        interfaces.setdefault(host.mn_id, []).append(host)
     return tuple(
         Profile(
-            mn_id=host.mn_id,
-            home_network_prefixes=(host.home_network_prefix,),
-            routed_prefixes={mag.name: routed_prefix(run.domain, mag, host) for mag in run.domain.mags},
+            mn_id=mn_id,
+            home_network_prefixes=tuple(host.home_network_prefix for host in hosts),
+            routed_prefixes={mag.name: routed_prefix(run.domain, mag, hosts[0]) for mag in run.domain.mags},
+            session_prefixes=1,
         )
-        for host in run.domain.hosts
+        for mn_id, hosts in interfaces.items()
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Any, get_type_hints
 
 from agents.authentication import key_octets
@@ -69,13 +71,45 @@ def _choice(kind: type[StrEnum], text: str) -> StrEnum:
     return kind(text)
 
 
+_SWITCH = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise UnitError(f"expected on or off, not {text!r}")
+    return _SWITCH[text.lower()]
+
+
+def _link_local(text: str) -> IPv6Address:
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        address = IPv6Address("::1")
+    if not (address.is_link_local or address.is_unspecified):
+        raise UnitError(f"expected a link-local address or ::, not {text!r}")
+    return address
+
+
+def _link_layer(text: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text.lower()) is None:
+        raise UnitError(f"expected a link-layer address such as 00:00:5e:00:52:13, not {text!r}")
+    return text.lower()
+
+
+_PARSERS: Mapping[type, Callable[[str], Any]] = {
+    bool: _boolean,
+    int: _integer,
+    float: parse_time,
+    IPv6Address: _link_local,
+    str: _link_layer,
+}
+
+
 def _parser(kind: Any, field: str) -> Callable[[str], Any]:
     if field in _OF_FIELDS:
         return _OF_FIELDS[field]
-    if kind is int:
-        return _integer
-    if kind is float:
-        return parse_time
+    if kind in _PARSERS:
+        return _PARSERS[kind]
     if issubclass(kind, StrEnum):
         return lambda text: _choice(kind, text)
     raise TypeError(f"no way to read a setting of type {kind}")

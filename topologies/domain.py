@@ -51,13 +51,23 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A mobile or correspondent node: a stock host with one radio, attached to the MAG ``mag`` at the start."""
+    """A mobile or correspondent node: a stock host with one radio, attached to the MAG ``mag`` at the start.
+
+    Hosts of one MN-ID are interfaces of one node to the agents. ``association`` is what access points know besides, in the words of
+    ``agents.links``, such as ``att=3 hi=1``.
+    """
 
     name: str
     mag: str
     mn_id: str
     mac: str
     home_network_prefix: IPv6Network
+    association: str = ""
+
+    @property
+    def alias(self) -> str:
+        """The alias of the radio's end in the MAG's namespace: who is associated."""
+        return f"{self.mn_id} {self.mac} {self.association}".rstrip()
 
     @property
     def interface(self) -> str:

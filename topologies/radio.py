@@ -26,9 +26,8 @@ class Radio:
         self.mag: NetworkNode | None = None
         self._wires: Wires = wire.wires
         self._own, self._air = wire.intf1, wire.intf2
-        self._alias = f"{host.mn_id} {host.mac}"
         self._announced = False
-        self._wires.namespace.queue(netlink.set_alias(self._air.index, self._alias))
+        self._wires.namespace.queue(netlink.set_alias(self._air.index, host.alias))
 
     def attach(self, mag: NetworkNode) -> None:
         """Associate with ``mag``, leaving another first; the host's carrier is there, and the Layer 2 Update sent, when this returns."""
@@ -52,7 +51,7 @@ class Radio:
         """Have the link layer tell the MAG that the host is about to leave for the MAG with the address ``to``."""
         if self.mag is not None:
             self._announced = True
-            self.mag.namespace.queue(netlink.set_alias(self._air.index, f"{self._alias} next={to}"))
+            self.mag.namespace.queue(netlink.set_alias(self._air.index, f"{self.host.alias} next={to}"))
             self.mag.namespace.flush()
 
     def detach(self) -> None:
@@ -71,7 +70,7 @@ class Radio:
         self.mag = None
         if self._announced:
             self._announced = False
-            self._wires.namespace.queue(netlink.set_alias(self._air.index, self._alias))
+            self._wires.namespace.queue(netlink.set_alias(self._air.index, self.host.alias))
 
     def _settle(self, station: NetworkNode) -> None:
         self._wires.namespace.settle(self._air.inner)

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agents.links import known
 from topologies import addresses
 from topologies.domain import Agent, Core, Domain, DomainError, Host, Link, LinkKind, LinkSettings
 from topologies.routing import agents, core_interfaces, paths
@@ -107,8 +108,15 @@ def _host(table: _Table, number: int) -> Host:
         mac=table.convert("mac", _mac, "a unicast link-layer address", usual.mac),
         home_network_prefix=table.convert("home_network_prefix", _home, f"a /64 of {addresses.HOME}", usual.home_network_prefix),
     )
+    words = table.convert("association", _association, "words such as att=3 hi=1", usual.association)
     table.finish()
-    return host
+    return replace(host, association=words)
+
+
+def _association(text: str) -> str:
+    if text.split():
+        known(text.split())
+    return text
 
 
 def _mac(text: str) -> str:

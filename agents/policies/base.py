@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Drop, DropReason, Ignore, IgnoreReason
-from agents.bindings import Attachment, Binding
+from agents.bindings import Attachment, Binding, Interface
 from agents.config import AgentConfig
 from agents.messages import Message
 from agents.ordering import Ordering
@@ -35,7 +35,7 @@ class MagPolicy:
     def left(self, attachment: Attachment, now: float) -> None:
         """A node is attached here no longer."""
 
-    def expects(self, mn_id: str) -> bool:
+    def expects(self, interface: Interface) -> bool:
         """Whether another MAG has handed over the context of a node that comes, so that it can be served at once (RFC 5949, 4.1)."""
         return False
 

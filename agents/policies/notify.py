@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Send
-from agents.bindings import Attachment, Binding
+from agents.bindings import Attachment, Binding, Interface
 from agents.config import AgentConfig
 from agents.messages import (
     Message,
@@ -27,8 +27,8 @@ class NotifyMagPolicy(MagPolicy):
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
         settings = config.settings
-        self._repeats: Exchanges[str] = Exchanges(settings.update_timeout, settings.update_timeout, settings.update_tries)
-        self._news: dict[str, UpdateNotification] = {}
+        self._repeats: Exchanges[Interface] = Exchanges(settings.update_timeout, settings.update_timeout, settings.update_tries)
+        self._news: dict[Interface, UpdateNotification] = {}
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
         if self._config.scheme.binding_update:
@@ -41,13 +41,13 @@ class NotifyMagPolicy(MagPolicy):
             timestamp=self._ordering.timestamp(now),
             alternate_care_of=self._config.address,
         )
-        self._news[attachment.mn_id] = replace(news, retransmit=True)
-        self._repeats.begin(attachment.mn_id, now)
+        self._news[attachment.interface] = replace(news, retransmit=True)
+        self._repeats.begin(attachment.interface, now)
         return [Send(news, self._config.group, tunnelled=True)]
 
     def left(self, attachment: Attachment, now: float) -> None:
-        self._news.pop(attachment.mn_id, None)
-        self._repeats.end(attachment.mn_id)
+        self._news.pop(attachment.interface, None)
+        self._repeats.end(attachment.interface)
 
     def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
         if not isinstance(message, UpdateNotification):
@@ -77,11 +77,11 @@ class NotifyMagPolicy(MagPolicy):
 
     def timeout(self, now: float) -> list[Action]:
         actions: list[Action] = []
-        for mn_id, again in self._repeats.due(now):
+        for interface, again in self._repeats.due(now):
             if again:
-                actions.append(Send(self._news[mn_id], self._config.group, tunnelled=True))
+                actions.append(Send(self._news[interface], self._config.group, tunnelled=True))
             else:
-                del self._news[mn_id]
+                del self._news[interface]
         return actions
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
-from agents.bindings import Attachment, PrefixTable
+from agents.bindings import UNKNOWN_INTERFACE, Attachment, Interface, PrefixTable
 from agents.config import AgentConfig, profiles_by_mn_id
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate, HandoverInitiateCode, Message
 from agents.ordering import Ordering
@@ -25,6 +25,10 @@ class _Handover:
     accepted: bool = False
 
 
+def _interface(message: HandoverInitiate | HandoverAcknowledge) -> Interface:
+    return Interface(message.mn_id or "", message.link_layer_identifier or UNKNOWN_INTERFACE)
+
+
 class PredictMagPolicy(ForwardMagPolicy):
     """As ``forward``, but nobody has to be asked where the node is: a Handover Initiate names it to the next MAG, which holds packets
     for it until it comes, and serves it at once. Where it does not come, its packets are sent on as under ``forward``."""
@@ -33,47 +37,48 @@ class PredictMagPolicy(ForwardMagPolicy):
         super().__init__(config, ordering, resolver)
         settings = config.settings
         self._profiles = profiles_by_mn_id(config.profiles)
-        self._handovers: dict[str, _Handover] = {}
+        self._handovers: dict[Interface, _Handover] = {}
         self._going: PrefixTable[_Handover] = PrefixTable()
-        self._initiated: Exchanges[str] = Exchanges(settings.query_timeout, tries=settings.query_tries)
-        self._ends: Timers[str] = Timers()
-        self._expected: dict[str, HandoverInitiate] = {}
+        self._initiated: Exchanges[Interface] = Exchanges(settings.query_timeout, tries=settings.query_tries)
+        self._ends: Timers[Interface] = Timers()
+        self._expected: dict[Interface, HandoverInitiate] = {}
         self._coming: PrefixTable[HandoverInitiate] = PrefixTable()
-        self._patience: Timers[str] = Timers()
+        self._patience: Timers[Interface] = Timers()
 
     def leaving(self, attachment: Attachment, to: IPv6Address, now: float) -> list[Action]:
         if to not in self._config.mags or to == self._config.address:
             return []
-        mn_id = attachment.mn_id
+        interface = attachment.interface
+        known = attachment.link_layer_identifier != UNKNOWN_INTERFACE
         initiate = HandoverInitiate(
             sequence=self._ordering.sequence(),
             code=HandoverInitiateCode.ALL_CONTEXT_TRANSFERRED,
             buffer=True,
             forward=True,
-            mn_id=mn_id,
+            mn_id=interface.mn_id,
             home_network_prefixes=attachment.prefixes,
-            link_layer_identifier=attachment.link_layer_identifier or None,
+            link_layer_identifier=attachment.link_layer_identifier if known else None,
             timestamp=self._ordering.timestamp(now),
         )
-        self._end(mn_id)
-        handover = self._handovers[mn_id] = _Handover(initiate, to)
+        self._end(interface)
+        handover = self._handovers[interface] = _Handover(initiate, to)
         for prefix in attachment.prefixes:
             self._going[prefix] = handover
-        self._initiated.begin(mn_id, now)
-        self._ends.set(mn_id, now + self._config.settings.query_lifetime)
+        self._initiated.begin(interface, now)
+        self._ends.set(interface, now + self._config.settings.query_lifetime)
         return [Send(initiate, to)]
 
     def left(self, attachment: Attachment, now: float) -> None:
         super().left(attachment, now)
-        if (handover := self._handovers.get(attachment.mn_id)) is not None:
+        if (handover := self._handovers.get(attachment.interface)) is not None:
             handover.left = True
 
-    def expects(self, mn_id: str) -> bool:
-        return mn_id in self._expected
+    def expects(self, interface: Interface) -> bool:
+        return interface in self._expected
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
-        self._end(attachment.mn_id)
-        self._expect_no_more(attachment.mn_id)
+        self._end(attachment.interface)
+        self._expect_no_more(attachment.interface)
         return super().served(attachment, now)
 
     def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
@@ -89,14 +94,14 @@ class PredictMagPolicy(ForwardMagPolicy):
 
     def timeout(self, now: float) -> list[Action]:
         actions = super().timeout(now)
-        for mn_id, again in self._initiated.due(now):
-            handover = self._handovers[mn_id]
-            actions += [Send(handover.initiate, handover.to)] if again else self._give_up(mn_id, now)
-        for mn_id in self._ends.due(now):
-            self._end(mn_id)
-        for mn_id in self._patience.due(now):
-            actions += self._resolver.seek(self._expected[mn_id].home_network_prefixes, now)
-            self._expect_no_more(mn_id)
+        for interface, again in self._initiated.due(now):
+            handover = self._handovers[interface]
+            actions += [Send(handover.initiate, handover.to)] if again else self._give_up(interface, now)
+        for interface in self._ends.due(now):
+            self._end(interface)
+        for interface in self._patience.due(now):
+            actions += self._resolver.seek(self._expected[interface].home_network_prefixes, now)
+            self._expect_no_more(interface)
         return actions
 
     def _send_on(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
@@ -108,58 +113,59 @@ class PredictMagPolicy(ForwardMagPolicy):
         if not handover.accepted:
             return self._resolver.hold(hoa, packet, now)
         if source == handover.to:
-            self._end(handover.initiate.mn_id or "")
+            self._end(_interface(handover.initiate))
             return super()._send_on(hoa, packet, source, now)
         return [Release((packet,), handover.to)]
 
     def _handed_over(self, initiate: HandoverInitiate, source: IPv6Address, now: float) -> list[Action]:
         """A node of ``source`` is about to come here."""
-        mn_id, prefixes = initiate.mn_id or "", initiate.home_network_prefixes
-        profile = self._profiles.get(mn_id)
+        interface, prefixes = _interface(initiate), initiate.home_network_prefixes
+        profile = self._profiles.get(interface.mn_id)
         ours = profile is not None and bool(prefixes) and set(prefixes) <= set(profile.home_network_prefixes)
         if ours:
-            self._expect_no_more(mn_id)
-            self._expected[mn_id] = initiate
+            self._expect_no_more(interface)
+            self._expected[interface] = initiate
             for prefix in prefixes:
                 self._coming[prefix] = initiate
-            self._patience.set(mn_id, now + self._config.settings.handover_time)
+            self._patience.set(interface, now + self._config.settings.handover_time)
         answer = HandoverAcknowledge(
             sequence=initiate.sequence,
             code=HandoverAcknowledgeCode.ACCEPTED if ours else HandoverAcknowledgeCode.NOT_ACCEPTED,
             forward=initiate.forward,
             mn_id=initiate.mn_id,
+            link_layer_identifier=initiate.link_layer_identifier,
             timestamp=initiate.timestamp,
         )
         return [Send(answer, source)]
 
     def _answered(self, answer: HandoverAcknowledge, source: IPv6Address, now: float) -> list[Action]:
-        mn_id = answer.mn_id or ""
-        handover = self._handovers.get(mn_id)
-        if handover is None or mn_id not in self._initiated or (source, answer.sequence) != (handover.to, handover.initiate.sequence):
+        interface = _interface(answer)
+        handover = self._handovers.get(interface)
+        if handover is None or interface not in self._initiated or (source, answer.sequence) != (handover.to, handover.initiate.sequence):
             return [Ignore(IgnoreReason.UNMATCHED, source)]
         if answer.code >= HandoverAcknowledgeCode.NOT_ACCEPTED:
-            return self._give_up(mn_id, now)
-        self._initiated.end(mn_id)
+            return self._give_up(interface, now)
+        self._initiated.end(interface)
         handover.accepted = True
         return self._resolver.deliver(handover.initiate.home_network_prefixes, handover.to) if handover.left else []
 
-    def _give_up(self, mn_id: str, now: float) -> list[Action]:
+    def _give_up(self, interface: Interface, now: float) -> list[Action]:
         """The next MAG does not take the node: what waits for it goes the way of ``forward``."""
-        prefixes = self._handovers[mn_id].initiate.home_network_prefixes
-        self._end(mn_id)
+        prefixes = self._handovers[interface].initiate.home_network_prefixes
+        self._end(interface)
         return self._resolver.seek(prefixes, now)
 
-    def _end(self, mn_id: str) -> None:
-        handover = self._handovers.pop(mn_id, None)
+    def _end(self, interface: Interface) -> None:
+        handover = self._handovers.pop(interface, None)
         if handover is not None:
-            self._initiated.end(mn_id)
-            self._ends.cancel(mn_id)
+            self._initiated.end(interface)
+            self._ends.cancel(interface)
             for prefix in handover.initiate.home_network_prefixes:
                 self._going.pop(prefix)
 
-    def _expect_no_more(self, mn_id: str) -> None:
-        expected = self._expected.pop(mn_id, None)
+    def _expect_no_more(self, interface: Interface) -> None:
+        expected = self._expected.pop(interface, None)
         if expected is not None:
-            self._patience.cancel(mn_id)
+            self._patience.cancel(interface)
             for prefix in expected.home_network_prefixes:
                 self._coming.pop(prefix)

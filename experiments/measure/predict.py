@@ -3,7 +3,8 @@
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
 At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
-that come to a node together the one that has gone through fewer tunnels since it waited is first, and a host receives them a nanosecond apart.
+that come to a node together the one that has gone through fewer tunnels since it waited is first, and a host receives them a nanosecond
+apart.
 """
 
 from __future__ import annotations
@@ -318,8 +319,8 @@ class _Prediction:
 
         def arrive() -> None:
             if self._at[host] is attachment:
-                datagram.seen.setdefault(host, self._now)
                 attachment.received = max(self._now, attachment.received + 1)
+                datagram.seen.setdefault(host, attachment.received)
                 datagram.received = attachment.received if datagram.received is None else datagram.received
                 datagram.copies += 1
 
@@ -527,7 +528,14 @@ class _Prediction:
                     self._tunnel(mag, to, datagram, self._from_tunnel)
 
         self._later(self._now + _ns(self._settings.handover_time), give_up)
-        answer = HandoverAcknowledge(sequence=initiate.sequence, code=0, forward=True, mn_id=initiate.mn_id, timestamp=0)
+        answer = HandoverAcknowledge(
+            sequence=initiate.sequence,
+            code=0,
+            forward=True,
+            mn_id=initiate.mn_id,
+            link_layer_identifier=initiate.link_layer_identifier,
+            timestamp=0,
+        )
         self._send(answer, to, [mag], accepted)
 
     def _end_handover(self, mag: str, host: str, handover: _Handover) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agents import daemon
-from agents.config import AgentConfig, Profile
+from agents.config import AgentConfig, Profile, Settings
 from agents.schemes import SCHEMES
 
 CLONE_NEWNET = 0x40000000
@@ -64,6 +64,41 @@ while True:
 """
 ECN = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((2, 3), (3, 2)), ((1, 3), (3, 2)), ((3, 2), (3, 2))]
 """What the ECN field says inside and outside, as a packet comes to the anchor and as it leaves."""
+LISTEN = """
+import socket, sys
+port = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+port.bind(("::", 5213))
+port.settimeout(1.5)
+print("listening", flush=True)
+try:
+    while True:
+        print(port.recvfrom(100)[1][0], flush=True)
+except TimeoutError:
+    pass
+"""
+
+SEND = """
+import socket, struct, sys
+destination, *sources = sys.argv[1:]
+address = lambda text: socket.inet_pton(socket.AF_INET6, text)
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+for source in sources:
+    udp = struct.pack("!HHHH", 5213, 5213, 8, 0)
+    pseudo = address(source) + address(destination) + struct.pack("!II", 8, 17) + udp
+    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    udp = udp[:6] + struct.pack("!H", (-total % 0xFFFF) or 0xFFFF)
+    raw.sendto(struct.pack("!IHBB", 6 << 28, 8, 17, 64) + address(source) + address(destination) + udp, (destination, 0))
+"""
+
+TOO_BIG = """
+import socket, struct, sys
+mtu, mag, lma, source, destination = int(sys.argv[1]), *sys.argv[2:]
+address = lambda text: socket.inet_pton(socket.AF_INET6, text)
+inner = struct.pack("!IHBB", 6 << 28, 8, 17, 64) + address(source) + address(destination) + bytes(8)
+outer = struct.pack("!IHBB", 6 << 28, len(inner), 41, 64) + address(mag) + address(lma) + inner
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+raw.sendto(struct.pack("!BBHI", 2, 0, 0, mtu) + outer, (mag, 0))
+"""
 
 
 def ip(*arguments: str) -> str:
@@ -108,10 +143,17 @@ class Lab:
             ip("netns", "exec", name, "sh", "-c", write)
             batch(name, [f"link set {own} up"])
 
-    def start(self, name: str, scheme: str, run: Callable[[AgentConfig, Path, int], None] = daemon.run) -> None:
+    def start(
+        self,
+        name: str,
+        scheme: str,
+        run: Callable[[AgentConfig, Path, int], None] = daemon.run,
+        settings: Settings = Settings(),  # noqa: B008
+    ) -> None:
         row = SCHEMES[scheme]
         lma = IPv6Address(AGENTS["lma"]) if "LMA" in row.agents else None
-        config = AgentConfig(name, IPv6Address(AGENTS[name]), f"{name}-eth0", row, row.default_policy, lma, MAGS, PROFILES)
+        address, core = IPv6Address(AGENTS[name]), f"{name}-eth0"
+        config = AgentConfig(name, address, core, row, row.default_policy, lma, MAGS, PROFILES, settings=settings)
         ready, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -128,10 +170,10 @@ class Lab:
         assert os.read(ready, 1), f"the agent of {name} did not start"
         os.close(ready)
 
-    def start_all(self, scheme: str) -> None:
+    def start_all(self, scheme: str, settings: Settings = Settings()) -> None:  # noqa: B008
         for name in AGENTS:
             if name != "lma" or "LMA" in SCHEMES[scheme].agents:
-                self.start(name, scheme)
+                self.start(name, scheme, settings=settings)
 
     def stop(self, name: str) -> int:
         pid = self.pids.pop(name)
@@ -153,10 +195,31 @@ class Lab:
 
     def pings(self, host: str, target: str, count: int) -> int:
         """How many of ``count`` echo requests were answered."""
-        command = ["ip", "netns", "exec", host, "ping", "-c", str(count), "-i", "0.2", "-W", "3", target]
-        output = subprocess.run(command, capture_output=True, text=True).stdout
-        found = re.search(r"(\d+) received", output)
+        found = re.search(r"(\d+) received", self.ping(host, target, "-c", str(count), "-i", "0.2", "-W", "3"))
         return int(found[1]) if found else 0
+
+    def ping(self, host: str, target: str, *options: str) -> str:
+        """What ping says."""
+        command = ["ip", "netns", "exec", host, "ping", *options, target]
+        return subprocess.run(command, capture_output=True, text=True).stdout
+
+    def heard(self, sender: str, receiver: str, destination: str, sources: list[str]) -> set[str]:
+        """From which of ``sources`` packets of ``sender`` reach ``receiver``."""
+        command = ["ip", "netns", "exec", receiver, sys.executable, "-c", LISTEN]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+            assert listener.stdout is not None
+            assert listener.stdout.readline() == "listening\n"
+            ip("netns", "exec", sender, sys.executable, "-c", SEND, destination, *sources)
+            return set(listener.stdout.read().split())
+
+    def mtu(self, host: str) -> int:
+        """What the host takes for its link's MTU."""
+        return int(ip("netns", "exec", host, "cat", f"/proc/sys/net/ipv6/conf/{host}-eth0/mtu"))
+
+    def received_through_tunnels(self, node: str) -> int:
+        """How many packets the node has taken out of tunnels."""
+        (link,) = json.loads(ip("-n", node, "-s", "-j", "link", "show", "tnl"))
+        return int(link["stats64"]["rx"]["packets"])
 
     def inject(self, node: str, protocol: int, target: str, source: str, destination: str) -> None:
         """Send one packet of ours, tunnelled (41) or a nonsensical Binding Update (135), from a node's namespace."""
@@ -321,7 +384,7 @@ def test_the_anchor_forwards_from_tunnel_to_tunnel_and_keeps_what_ecn_says(lab: 
 
 def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(lab: Lab) -> None:
     def run(config: AgentConfig, journal: Path, ready: int) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise RuntimeError("broken on purpose")
 
         daemon.Mag.attached = broken  # type: ignore[method-assign, assignment]
@@ -334,3 +397,124 @@ def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(
     (line,) = (line for line in lab.journal("mag1") if line["event"] == "error")
     assert "broken on purpose" in line["traceback"]
     assert lab.state("mag1") == before
+
+
+FOREIGN = ["2001:db8:77::1", "2001:db8:100:2::bad", "2001:db8:0:1::2", "fe80::ff:fe00:1"]
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_node_is_forwarded_for_with_its_own_prefixes_only(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    own, target = lab.address("mn1"), lab.address("cn1")
+    assert lab.pings("mn1", target, 2) == 2
+    also_own = HOSTS["mn1"][0].replace("/64", "77")
+    assert lab.heard("mn1", "cn1", target, [*FOREIGN, own, also_own]) == {own, also_own}
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_node_without_a_binding_is_not_forwarded_for_but_may_speak_to_the_gateway(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("cn1", "mag2")
+    target = lab.address("cn1")
+    ip("link", "set", "mn1-air", "alias", f"nobody@dmm.example {HOSTS['mn1'][1]}")
+    lab.attach("mn1", "mag1")
+    own = HOSTS["mn1"][0].replace("/64", "9")
+    router = "fe80::200:5eff:fe00:5213"
+    batch("mn1", [f"addr add {own}/64 dev mn1-eth0 nodad", f"route add default via {router} dev mn1-eth0"])
+    assert lab.pings("mn1", f"{router}%mn1-eth0", 2) == 2
+    assert lab.heard("mn1", "cn1", target, [own]) == set()
+    assert not [line for line in lab.journal("mag1") if line["event"] == "packet"]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_pmip_delivers_between_its_own_nodes_past_the_anchor_only_where_it_may(lab: Lab, local: bool) -> None:
+    lab.start_all("pmip", Settings(local_routing=local))
+    for host in HOSTS:
+        lab.attach(host, "mag1")
+    lab.address("cn1")
+    assert lab.pings("cn1", lab.address("mn1"), 5) == 5
+    assert lab.received_through_tunnels("lma") == (0 if local else 10)
+
+
+@pytest.mark.parametrize(("scheme", "hops"), [("pmip", 3), ("s-pmip", 2), ("sd-pmip", 2)])
+def test_a_tunnel_is_one_hop_and_a_packet_at_its_last_is_reported(lab: Lab, scheme: str, hops: int) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    target = lab.address("mn1")
+    assert f"ttl={64 - hops} " in lab.ping("cn1", target, "-c", "2", "-W", "3")
+    assert "Time exceeded" in lab.ping("cn1", target, "-c", "1", "-t", "1", "-W", "3")
+
+
+def test_a_node_is_told_the_mtu_that_the_path_to_the_anchor_leaves(lab: Lab) -> None:
+    def shrink(path: int) -> None:
+        inner = own, "2001:db8:100:2::1"
+        ip("netns", "exec", "lma", sys.executable, "-c", TOO_BIG, str(path), AGENTS["mag1"], AGENTS["lma"], *inner)
+        time.sleep(0.3)
+
+    lab.start_all("pmip")
+    lab.attach("mn1", "mag1")
+    own = lab.address("mn1")
+    assert lab.mtu("mn1") == 1460
+    shrink(1400)
+    assert "path changed" in [line["event"] for line in lab.journal("mag1")]
+    assert lab.mtu("mn1") == 1360
+    ip("-n", "mag1", "link", "set", "mn1-air", "mtu", "1300")
+    shrink(1380)
+    assert lab.mtu("mn1") == 1300
+
+
+def test_without_a_path_to_discover_the_core_s_mtu_counts(lab: Lab) -> None:
+    ip("-n", "mag1", "link", "set", "mag1-eth0", "mtu", "1400")
+    lab.start_all("sd-pmip")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    assert lab.mtu("mn1") == 1360
+    assert "mtu 1360" in ip("-n", "mag1", "link", "show", "tnl")
+
+
+def test_the_path_to_the_anchor_is_probed_where_the_domain_says_so(lab: Lab) -> None:
+    lab.start_all("pmip", Settings(path_probe=0.5))
+    time.sleep(1.2)
+    probed = [line for line in lab.journal("mag1") if line["event"] == "path probed"]
+    counters = ip("netns", "exec", "mag1", "cat", "/proc/net/snmp6")
+    assert len(probed) >= 2
+    assert int(re.findall(r"Icmp6InEchoReplies\s+(\d+)", counters)[0]) == len(probed)
+
+
+def test_the_address_of_an_access_link_may_come_with_the_binding(lab: Lab) -> None:
+    lab.start_all("pmip", Settings(link_local=IPv6Address("::")))
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    assert lab.pings("cn1", lab.address("mn1"), 2) == 2
+    (router,) = re.findall(r"default via (\S+)", ip("-6", "-n", "mn1", "route"))
+    (own,) = re.findall(r"inet6 (\S+)/", ip("-6", "-n", "mag1", "addr", "show", "dev", "mn1-air"))
+    assert router == own
+    events = [line["event"] for line in lab.journal("mag1")]
+    assert events.index("link-local address assigned") < events.index("advertised")
+
+
+def test_a_domain_may_have_another_link_layer_address(lab: Lab) -> None:
+    lab.start_all("pmip", Settings(link_layer="02:00:00:00:52:13"))
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    assert "02:00:00:00:52:13" in ip("-n", "mag1", "link", "show", "mn1-air")
+    assert re.search(r"fe80::200:5eff:fe00:5213 dev mn1-eth0 lladdr 02:00:00:00:52:13", ip("-n", "mn1", "neigh"))
+
+
+def test_two_interfaces_of_a_node_are_two_sessions_and_hand_one_over(lab: Lab) -> None:
+    lab.start_all("pmip")
+    ip("link", "set", "cn1-air", "alias", f"mn1@dmm.example {HOSTS['cn1'][1]} att=3 hi=2")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    lab.attach("cn1", "mag1")
+    assert IPv6Address(lab.address("cn1")) in IPv6Network(HOSTS["mn1"][0])
+    updates = [line for line in lab.journal("mag1") if line["event"] == "sent" and line.get("message") == "PBU"]
+    assert [(line["handoff_indicator"], line["access_technology"]) for line in updates] == [(4, 4), (2, 3)]
+    prefix = HOSTS["mn1"][0]
+    assert f"{prefix} dev cn1-air" in ip("-6", "-n", "mag1", "route")
+    assert f"{prefix} dev mn1-air" not in ip("-6", "-n", "mag1", "route")

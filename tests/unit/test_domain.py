@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments import deploy
+from experiments.scenario import Case, Run, Scenario
 from topologies import presets, routing, toml
 from topologies.addresses import routed_aggregate, routed_prefix
 from topologies.domain import Domain, DomainError, LinkKind, LinkSettings
@@ -269,6 +271,35 @@ def test_malformed_files_say_what_was_expected_in_one_line(tmp_path: Path, old: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_may_give_a_node_a_second_interface() -> None:
+    text = _FILE_OF_TWO_INTERFACES.format(words="att=3 hi=1")
+    first, second = toml.parse(text).hosts
+    assert (first.alias, second.alias) == ("mn@dmm.example 02:00:00:00:00:01", "mn@dmm.example 02:00:00:00:00:02 att=3 hi=1")
+    with pytest.raises(DomainError, match="hosts number 2: expected association to be words such as att=3 hi=1"):
+        toml.parse(_FILE_OF_TWO_INTERFACES.format(words="att=many"))
+
+
+_FILE_OF_TWO_INTERFACES = """
+name = "two"
+[[mags]]
+name = "mag1"
+[[hosts]]
+name = "mn1"
+mag = "mag1"
+mn_id = "mn@dmm.example"
+[[hosts]]
+name = "mn2"
+mag = "mag1"
+mn_id = "mn@dmm.example"
+association = "{words}"
+[[core]]
+name = "s1"
+[[links]]
+a = "mag1"
+b = "s1"
+"""
+
+
 def test_domains_are_named_by_preset_or_file(tmp_path: Path) -> None:
     assert presets.named("star") == presets.star()
     assert presets.named(str(CAMPUS)).name == "campus"
@@ -276,3 +307,10 @@ def test_domains_are_named_by_preset_or_file(tmp_path: Path) -> None:
         presets.named("ring")
     with pytest.raises(DomainError, match="No such file"):
         presets.named(str(tmp_path / "none.toml"))
+
+
+def test_hosts_of_one_mn_id_share_a_policy_profile() -> None:
+    domain = toml.parse(_FILE_OF_TWO_INTERFACES.format(words=""))
+    (profile,) = deploy.profiles(Run("two", domain, Case("pmip", "anchor"), Scenario(1.0), 1, 1, "virtual"))
+    assert profile.mn_id == "mn@dmm.example"
+    assert profile.home_network_prefixes == tuple(host.home_network_prefix for host in domain.hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -12,6 +13,7 @@ from memory_network import EPOCH, GROUP, LMA, config, hoa_of, link_layer_of, mag
 from agents.actions import (
     Action,
     Advertise,
+    AssignLinkLocal,
     Drop,
     DropReason,
     Ignore,
@@ -20,6 +22,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -27,10 +30,11 @@ from agents.actions import (
     Send,
     Unreachable,
 )
-from agents.config import FirstPacket, Settings
+from agents.config import FirstPacket, MessageOrder, Profile, Settings
 from agents.mag import ADVERTISEMENT_INTERVAL, ROUTER_LIFETIME, Mag
 from agents.messages import (
     BindingError,
+    HandoffIndicator,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     Status,
@@ -50,8 +54,8 @@ def mag(scheme: str = "s-pmip", policy: str | None = None, **settings: Any) -> M
     return Mag(config(scheme, policy, settings=Settings(**settings)), EPOCH)
 
 
-def attach(gateway: Mag, host: int = 1, now: float = EPOCH, link: str | None = None) -> list[Action]:
-    return gateway.attached(link or f"mn{host}-air", mn_id_of(host), link_layer_of(host), now)
+def attach(gateway: Mag, host: int = 1, now: float = EPOCH, link: str | None = None, **how: Any) -> list[Action]:
+    return gateway.attached(link or f"mn{host}-air", mn_id_of(host), link_layer_of(host), now, **how)
 
 
 def request_of(actions: list[Action]) -> ProxyBindingUpdate:
@@ -182,8 +186,8 @@ class TestRegistration:
         assert gateway.receive(acknowledge(refresh), LMA, EPOCH + 225) == []
         assert gateway.next_timeout == EPOCH + 450
 
-    @pytest.mark.parametrize("status", [Status.PROXY_REG_NOT_ENABLED, Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX])
-    def test_a_refused_node_gets_no_service(self, status: Status) -> None:
+    @pytest.mark.parametrize("status", [128, 129, 130, 134, 152, 153, 154, 158, 159, 160, 161, 162, 199])
+    def test_a_refused_node_gets_no_service(self, status: int) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
         assert gateway.receive(acknowledge(request, status), LMA, EPOCH) == []
@@ -200,30 +204,122 @@ class TestRegistration:
             RemoveAccessRoute(prefix_of(1), CN_LINK),
         ]
 
-    @pytest.mark.parametrize("status", [Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED])
-    def test_an_update_refused_for_its_timestamp_is_tried_again(self, status: Status) -> None:
+    def test_a_node_that_is_not_enabled_is_not_registered_again(self) -> None:
+        gateway = mag("pmip")
+        gateway.receive(acknowledge(request_of(attach(gateway)), Status.PROXY_REG_NOT_ENABLED), LMA, EPOCH)
+        gateway.detached(CN_LINK, EPOCH + 1)
+        assert attach(gateway, now=EPOCH + 2) == []
+        assert attach(gateway, link="other-air", now=EPOCH + 3) == []
+        assert request_of(attach(gateway, 2, now=EPOCH + 4)).mn_id == mn_id_of(2)
+
+    def test_a_node_that_was_refused_otherwise_is_registered_when_it_attaches_anew(self) -> None:
+        gateway = mag("pmip")
+        gateway.receive(acknowledge(request_of(attach(gateway)), Status.INSUFFICIENT_RESOURCES), LMA, EPOCH)
+        gateway.detached(CN_LINK, EPOCH + 1)
+        assert request_of(attach(gateway, now=EPOCH + 2)).lifetime == 75
+
+    def test_the_anchor_is_asked_for_any_prefix_where_it_refuses_those_of_the_profile(self) -> None:
+        gateway = mag("pmip")
+        refusal = acknowledge(request_of(attach(gateway)), Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX)
+        second = request_of(gateway.receive(refusal, LMA, EPOCH))
+        assert second.home_network_prefixes == (IPv6Network("::/0"),)
+        given = (IPv6Network("2001:db8:1ff:1::/64"),)
+        actions = gateway.receive(acknowledge(second, home_network_prefixes=given), LMA, EPOCH)
+        assert InstallAccessRoute(given[0], CN_LINK) in actions
+        assert request_of(gateway.timeout(EPOCH + 225)).home_network_prefixes == given
+        gateway.detached(CN_LINK, EPOCH + 226)
+        assert request_of(attach(gateway, now=EPOCH + 227)).home_network_prefixes == (IPv6Network("::/0"),)
+
+    def test_a_node_that_may_have_no_prefix_at_all_is_refused(self) -> None:
+        gateway = mag("pmip")
+        status = Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+        second = request_of(gateway.receive(acknowledge(request_of(attach(gateway)), status), LMA, EPOCH))
+        assert gateway.receive(acknowledge(second, status), LMA, EPOCH) == []
+        assert gateway.next_timeout is None
+
+    def test_an_update_refused_for_an_older_timestamp_is_tried_again_with_the_latest(self) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
-        assert gateway.receive(acknowledge(request, status), LMA, EPOCH) == []
+        assert gateway.receive(acknowledge(request, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED), LMA, EPOCH) == []
         again = request_of(gateway.timeout(EPOCH + 1))
         assert again.timestamp == timestamp_from_seconds(EPOCH + 1)
 
+    @pytest.mark.parametrize(("ahead", "again"), [(0.4, True), (0.9, False), (-0.2, True), (-0.4, False), (3600, False)])
+    def test_an_update_refused_for_a_wrong_timestamp_is_tried_again_only_where_the_clocks_agree(self, ahead: float, again: bool) -> None:
+        gateway = mag("pmip")
+        refusal = acknowledge(request_of(attach(gateway)), Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(EPOCH + ahead))
+        assert gateway.receive(refusal, LMA, EPOCH + 0.5) == []
+        assert (gateway.next_timeout is not None) is again
+
+    @pytest.mark.parametrize("status", [Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, Status.REASON_UNSPECIFIED])
+    def test_a_node_refused_at_its_refresh_is_denied_service_whatever_the_reason(self, status: Status) -> None:
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        assert Advertise(CN_LINK, (prefix_of(1),), 0) in gateway.receive(acknowledge(refresh, status), LMA, EPOCH + 225)
+        assert not gateway.attachments[0].served
+
     @pytest.mark.parametrize(
         "changes",
-        [{"handoff_indicator": 1}, {"access_technology": 3}, {"link_layer_identifier": b"other!"}, {"link_layer_identifier": None}],
+        [{"handoff_indicator": 1}, {"access_technology": 3}, {"link_layer_identifier": b"other!"}, {"mn_id": mn_id_of(2)}],
     )
-    def test_an_acknowledgement_that_does_not_echo_the_request_is_ignored(self, changes: dict[str, Any]) -> None:
+    def test_an_acknowledgement_that_does_not_echo_the_request_is_ignored_and_ends_the_tries(self, changes: dict[str, Any]) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
-        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.ALTERED, LMA)]
         assert gateway.next_timeout is None
+        assert not gateway.attachments[0].served
 
-    @pytest.mark.parametrize("changes", [{"sequence": 77}, {"mn_id": mn_id_of(2)}, {"mn_id": None}])
-    def test_an_acknowledgement_of_nothing_is_ignored(self, changes: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("option", ["handoff_indicator", "access_technology", "link_layer_identifier", "mn_id", "timestamp"])
+    def test_an_option_that_is_absent_has_no_other_value(self, option: str) -> None:
+        gateway = mag("pmip")
+        gateway.receive(acknowledge(request_of(attach(gateway)), **{option: None}), LMA, EPOCH)
+        assert gateway.attachments[0].served
+
+    def test_an_acknowledgement_of_nothing_is_ignored(self) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
-        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.receive(acknowledge(request, sequence=77), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
         assert gateway.next_timeout == EPOCH + 1
+
+    @pytest.mark.parametrize("changes", [{"home_network_prefixes": ()}, {"home_network_prefixes": (IPv6Network("::/0"),)}, {"lifetime": 0}])
+    def test_an_acceptance_of_nothing_is_no_valid_response(self, changes: dict[str, Any]) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert gateway.receive(acknowledge(request, **changes), LMA, EPOCH) == [Ignore(IgnoreReason.MALFORMED, LMA)]
+        assert gateway.next_timeout == EPOCH + 1
+
+    def test_a_binding_that_is_not_refreshed_in_time_ends_here_and_is_made_anew(self) -> None:
+        gateway = serving("pmip")
+        done = timeouts(gateway, 400)
+        assert [(time, type(action)) for time, action in done if not isinstance(action, Send)] == [
+            (300, Advertise),
+            (300, RemoveUplink),
+            (300, RemoveAccessRoute),
+        ]
+        indicators = {time: request_of([action]).handoff_indicator for time, action in done if isinstance(action, Send)}
+        assert {value for time, value in indicators.items() if time < 300} == {5}
+        assert {value for time, value in indicators.items() if time > 300} == {4}
+        last = request_of([done[-1][1]])
+        assert InstallAccessRoute(prefix_of(1), CN_LINK) in gateway.receive(acknowledge(last), LMA, EPOCH + 400)
+
+    def test_a_binding_counts_from_when_its_update_was_sent(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        gateway.receive(acknowledge(request, lifetime=5), LMA, EPOCH + 0.5)
+        assert gateway.next_timeout == EPOCH + 15
+        assert not any(isinstance(action, Advertise) for _, action in timeouts(gateway, 19.9))
+        assert (20, Advertise(CN_LINK, (prefix_of(1),), 0)) in timeouts(gateway, 20)
+
+    def test_the_anchor_gets_three_updates_a_second_about_one_node(self) -> None:
+        gateway = serving("pmip")
+        done = []
+        for step in range(1, 6):
+            now = EPOCH + step / 10
+            done += gateway.detached(CN_LINK, now) if step % 2 else attach(gateway, now=now)
+        assert len(sent(done)) == 2
+        ((when, _),) = [(time, action) for time, action in timeouts(gateway, 1.05) if isinstance(action, Send)]
+        assert when == 1.0
+        assert request_of([*attach(gateway, 2, now=EPOCH + 0.5)]).mn_id == mn_id_of(2)
 
     def test_only_the_anchor_acknowledges(self) -> None:
         gateway = mag("pmip")
@@ -240,11 +336,43 @@ class TestRegistration:
         assert gateway.next_timeout is None
         assert gateway.detached(CN_LINK, EPOCH + 2) == []
 
-    def test_a_deregistration_is_repeated_and_then_given_up(self) -> None:
+    def test_a_deregistration_is_sent_once_and_its_answer_waited_for(self) -> None:
         gateway = serving("pmip")
-        gateway.detached(CN_LINK, EPOCH)
-        assert [(time, request_of([action]).lifetime) for time, action in timeouts(gateway, 100)] == [(1, 0), (3, 0)]
-        assert gateway.next_timeout is None
+        request = request_of(gateway.detached(CN_LINK, EPOCH))
+        assert gateway.next_timeout == EPOCH + 1
+        assert gateway.receive(acknowledge(request, Status.REASON_UNSPECIFIED), LMA, EPOCH) == []
+        assert gateway.next_timeout == EPOCH + 1
+        assert timeouts(gateway, 100) == []
+        assert gateway.receive(acknowledge(request), LMA, EPOCH + 2) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+
+    def test_renumbering_withdraws_the_old_prefix(self) -> None:
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        new = IPv6Network("2001:db8:1ff:1::/64")
+        assert gateway.receive(acknowledge(refresh, home_network_prefixes=(new,)), LMA, EPOCH + 225) == [
+            RemoveUplink(CN_LINK),
+            RemoveAccessRoute(prefix_of(1), CN_LINK),
+            InstallAccessRoute(new, CN_LINK),
+            InstallUplink(CN_LINK, LMA),
+            Advertise(CN_LINK, (new,), ROUTER_LIFETIME, (prefix_of(1),)),
+        ]
+
+    def test_every_node_is_told_of_another_path_mtu(self) -> None:
+        gateway = serving("pmip")
+        attach(gateway, 2)
+        assert gateway.path_changed(EPOCH + 1) == [Advertise(CN_LINK, (prefix_of(1),), ROUTER_LIFETIME)]
+
+    def test_the_path_to_the_anchor_is_probed_from_the_start(self) -> None:
+        assert timeouts(mag("pmip", path_probe=5.0), 10) == [(0, ProbePath(LMA)), (5, ProbePath(LMA)), (10, ProbePath(LMA))]
+        assert mag("sd-pmip", path_probe=5.0).next_timeout is None
+
+    @pytest.mark.parametrize("identifier", [b"", bytes(2), bytes(6)])
+    def test_a_link_layer_identifier_that_is_not_known_is_not_sent(self, identifier: bytes) -> None:
+        gateway = mag("pmip")
+        request = request_of(gateway.attached(CN_LINK, mn_id_of(1), identifier, EPOCH))
+        assert request.link_layer_identifier is None
+        assert InstallUplink(CN_LINK, LMA) in gateway.receive(acknowledge(request), LMA, EPOCH)
+        assert request_of(gateway.detached(CN_LINK, EPOCH)).lifetime == 0
 
     def test_a_node_that_comes_back_is_no_longer_deregistered(self) -> None:
         gateway = serving("pmip")
@@ -286,6 +414,12 @@ class TestRegistration:
         assert gateway.solicited("x-air", EPOCH) == []
         assert gateway.next_timeout is None
 
+    def test_a_node_that_is_not_entitled_to_mobility_gets_no_service(self) -> None:
+        told = config("pmip")
+        gateway = Mag(replace(told, profiles=(Profile(mn_id_of(1), (prefix_of(1),), mobility=False),)), EPOCH)
+        assert attach(gateway) == []
+        assert gateway.solicited(CN_LINK, EPOCH) == []
+
     def test_advertisements_are_repeated_long_before_they_end(self) -> None:
         gateway = serving("sd-pmip")
         assert ADVERTISEMENT_INTERVAL * 2 < ROUTER_LIFETIME
@@ -305,6 +439,206 @@ class TestRegistration:
             Drop((packet(CN, hoa_of(3)),), DropReason.STOPPED),
         ]
         assert request_of(actions).lifetime == 0
+
+
+class TestSequenceNumbers:
+    """RFC 5213, 5.5: sequence numbers keep PBUs in order."""
+
+    def test_updates_carry_no_timestamp_and_count_for_each_session(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
+        first, other = request_of(attach(gateway)), request_of(attach(gateway, 2))
+        repeats = [request_of([action]) for _, action in timeouts(gateway, 1)]
+        assert {message.timestamp for message in (first, other, *repeats)} == {None}
+        assert [(message.mn_id, message.sequence) for message in (first, other, *repeats)] == [
+            (mn_id_of(1), 0),
+            (mn_id_of(2), 1),
+            (mn_id_of(1), 1),
+            (mn_id_of(2), 2),
+        ]
+
+    def test_a_sequence_number_of_two_sessions_is_told_apart_by_its_node(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
+        attach(gateway)
+        other = request_of(attach(gateway, 2))
+        gateway.timeout(EPOCH + 1)
+        gateway.receive(acknowledge(other), LMA, EPOCH + 1)
+        assert [attachment.mn_id for attachment in gateway.attachments if attachment.served] == [mn_id_of(2)]
+
+    def test_out_of_window_goes_on_from_the_anchors_number(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
+        request = request_of(attach(gateway))
+        refusal = acknowledge(request, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=0xFFFF)
+        assert [request_of(gateway.receive(replace(refusal, sequence=last), LMA, EPOCH)).sequence for last in (700, 0xFFFF)] == [701, 0]
+        accepted = acknowledge(request, sequence=0)
+        assert InstallUplink(CN_LINK, LMA) in gateway.receive(accepted, LMA, EPOCH)
+        assert request_of(gateway.timeout(EPOCH + 225)).sequence == 1
+
+    def test_with_timestamps_it_is_a_refusal_like_others(self) -> None:
+        gateway = mag("pmip")
+        assert gateway.receive(acknowledge(request_of(attach(gateway)), Status.SEQUENCE_NUMBER_OUT_OF_WINDOW), LMA, EPOCH) == []
+        assert gateway.next_timeout is None
+
+    def test_a_node_that_comes_back_soon_goes_on_counting(self) -> None:
+        gateway = serving("pmip", message_order=MessageOrder.SEQUENCE)
+        left = request_of(gateway.detached(CN_LINK, EPOCH + 0.1))
+        assert request_of(attach(gateway, now=EPOCH + 0.2)).sequence == left.sequence + 1
+
+
+class TestNodeTimestamps:
+    """RFC 5213, 5.5: MobileNodeGeneratedTimestampInUse."""
+
+    def test_the_nodes_timestamp_grows_with_each_update(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.NODE_TIMESTAMP)
+        first = request_of(attach(gateway, timestamp=77))
+        assert [first.timestamp, *(request_of([action]).timestamp for _, action in timeouts(gateway, 3))] == [77, 78, 79]
+
+    def test_a_node_that_makes_none_has_the_gateways(self) -> None:
+        gateway = mag("pmip", message_order=MessageOrder.NODE_TIMESTAMP)
+        assert request_of(attach(gateway)).timestamp == timestamp_from_seconds(EPOCH)
+
+    def test_the_time_of_day_is_used_where_the_domain_says_so(self) -> None:
+        assert request_of(attach(mag("pmip"), timestamp=77)).timestamp == timestamp_from_seconds(EPOCH)
+
+
+class TestInterfaces:
+    """Two interfaces of a node are two sessions (RFC 5213, 5.4 and 6.9.1.1)."""
+
+    second = partial(Mag.attached, link="lan-air", mn_id=mn_id_of(1), link_layer=b"second", access_technology=3)
+
+    @pytest.mark.parametrize("handoff", [1, 2, 3, 4])
+    def test_what_the_link_layer_knows_is_told_to_the_anchor(self, handoff: int) -> None:
+        request = request_of(attach(mag("pmip"), handoff=HandoffIndicator(handoff), access_technology=5))
+        assert (request.handoff_indicator, request.access_technology) == (handoff, 5)
+
+    def test_a_new_interface_gets_prefixes_from_the_anchor_and_leaves_the_first_alone(self) -> None:
+        gateway = serving("pmip")
+        request = request_of(self.second(gateway, now=EPOCH, handoff=HandoffIndicator.NEW_INTERFACE))
+        assert request.home_network_prefixes == (IPv6Network("::/0"),)
+        other = IPv6Network("2001:db8:1ff:1::/64")
+        actions = gateway.receive(acknowledge(request, home_network_prefixes=(other,)), LMA, EPOCH)
+        assert actions == [
+            InstallAccessRoute(other, "lan-air"),
+            InstallUplink("lan-air", LMA),
+            Advertise("lan-air", (other,), ROUTER_LIFETIME),
+        ]
+        assert [attachment.served for attachment in gateway.attachments] == [True, True]
+        left = request_of(gateway.detached(CN_LINK, EPOCH + 1))
+        assert (left.home_network_prefixes, left.link_layer_identifier) == ((prefix_of(1),), link_layer_of(1))
+        assert gateway.solicited("lan-air", EPOCH + 1) != []
+
+    def test_each_interface_is_refreshed_by_itself(self) -> None:
+        gateway = serving("pmip")
+        request = request_of(self.second(gateway, now=EPOCH, handoff=HandoffIndicator.NEW_INTERFACE))
+        gateway.receive(acknowledge(request, home_network_prefixes=(prefix_of(9),)), LMA, EPOCH)
+        refreshes = [message for message in sent(gateway.timeout(EPOCH + 225)) if isinstance(message, ProxyBindingUpdate)]
+        assert [(message.link_layer_identifier, message.home_network_prefixes) for message in refreshes] == [
+            (link_layer_of(1), (prefix_of(1),)),
+            (b"second", (prefix_of(9),)),
+        ]
+
+    def test_a_handover_between_interfaces_takes_the_session_along(self) -> None:
+        gateway = serving("pmip")
+        request = request_of(self.second(gateway, now=EPOCH, handoff=HandoffIndicator.BETWEEN_INTERFACES))
+        assert request.home_network_prefixes == (prefix_of(1),)
+        assert gateway.receive(acknowledge(request), LMA, EPOCH) == [
+            Advertise(CN_LINK, (prefix_of(1),), 0),
+            RemoveUplink(CN_LINK),
+            RemoveAccessRoute(prefix_of(1), CN_LINK),
+            InstallAccessRoute(prefix_of(1), "lan-air"),
+            InstallUplink("lan-air", LMA),
+            Advertise("lan-air", (prefix_of(1),), ROUTER_LIFETIME),
+        ]
+        assert gateway.detached(CN_LINK, EPOCH + 1) == []
+        assert gateway.next_timeout == EPOCH + 225
+
+    def test_the_old_interface_may_leave_before_the_new_one_is_registered(self) -> None:
+        gateway = serving("s-pmip")
+        request = request_of(self.second(gateway, now=EPOCH, handoff=HandoffIndicator.BETWEEN_INTERFACES))
+        assert gateway.detached(CN_LINK, EPOCH) == [RemoveAccessRoute(prefix_of(1), CN_LINK)]
+        attach(gateway, 3)
+        assert gateway.packet_for(CN, packet(hoa_of(3), CN), EPOCH) == [Drop((packet(hoa_of(3), CN),), DropReason.NOT_BOUND)]
+        assert InstallAccessRoute(prefix_of(1), "lan-air") in gateway.receive(acknowledge(request), LMA, EPOCH)
+
+    def test_without_an_anchor_the_newest_interface_has_the_prefixes(self) -> None:
+        gateway = serving("sd-pmip", "error")
+        actions = self.second(gateway, now=EPOCH)
+        assert actions == [
+            Advertise(CN_LINK, (prefix_of(1),), 0),
+            RemoveAccessRoute(prefix_of(1), CN_LINK),
+            InstallAccessRoute(prefix_of(1), "lan-air"),
+            Advertise("lan-air", (prefix_of(1),), ROUTER_LIFETIME),
+        ]
+        assert self.second(gateway, link="x-air", link_layer=b"third!", now=EPOCH, handoff=HandoffIndicator.NEW_INTERFACE) == []
+
+
+class TestLinkLocalAddress:
+    """RFC 5213, 6.8: FixedMAGLinkLocalAddressOnAllAccessLinks is ALL_ZERO."""
+
+    ANY = IPv6Address("::")
+    GIVEN = IPv6Address("fe80::1:2")
+    RESERVED = IPv6Address("fe80::200:5eff:fe00:5213")
+
+    def test_it_is_asked_for_and_used_before_anything_is_advertised(self) -> None:
+        gateway = mag("pmip", link_local=self.ANY)
+        request = request_of(attach(gateway))
+        assert request.link_local_address == self.ANY
+        actions = gateway.receive(acknowledge(request, link_local_address=self.GIVEN), LMA, EPOCH)
+        assert actions[0] == AssignLinkLocal(CN_LINK, self.GIVEN)
+        assert [type(action) for action in actions].count(Advertise) == 1
+        assert request_of(gateway.timeout(EPOCH + 225)).link_local_address == self.GIVEN
+
+    @pytest.mark.parametrize("seen", [True, False])
+    def test_an_address_that_the_node_has_is_replaced_and_the_anchor_told_at_once(self, seen: bool) -> None:
+        gateway = mag("pmip", link_local=self.ANY)
+        request = request_of(attach(gateway))
+        own = self.GIVEN if seen else IPv6Address("fe80::ff:fe00:1")
+        if seen:
+            gateway.solicited(CN_LINK, EPOCH, own)
+        actions = gateway.receive(acknowledge(request, link_local_address=own), LMA, EPOCH)
+        assert actions[0] == AssignLinkLocal(CN_LINK, self.RESERVED)
+        told = request_of(actions)
+        assert (told.link_local_address, told.handoff_indicator) == (self.RESERVED, 5)
+        assert gateway.receive(acknowledge(told, link_local_address=self.RESERVED), LMA, EPOCH) == []
+
+    @pytest.mark.parametrize("none", [None, ANY])
+    def test_without_one_from_the_anchor_the_reserved_one_serves(self, none: IPv6Address | None) -> None:
+        gateway = mag("pmip", link_local=self.ANY)
+        actions = gateway.receive(acknowledge(request_of(attach(gateway)), link_local_address=none), LMA, EPOCH)
+        assert actions[0] == AssignLinkLocal(CN_LINK, self.RESERVED)
+        assert sent(actions) == []
+
+    @pytest.mark.parametrize("scheme", ["none", "sd-pmip"])
+    def test_where_there_is_no_anchor_the_reserved_one_serves(self, scheme: str) -> None:
+        assert attach(mag(scheme, link_local=self.ANY))[0] == AssignLinkLocal(CN_LINK, self.RESERVED)
+
+    def test_a_fixed_one_is_neither_asked_for_nor_replaced(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        assert request.link_local_address is None
+        actions = gateway.receive(acknowledge(request, link_local_address=self.GIVEN), LMA, EPOCH)
+        assert not any(isinstance(action, AssignLinkLocal) for action in actions)
+
+
+class TestWhoIsForwardedFor:
+    """RFC 5213, 6.9.1.2 (11) and 6.10.5."""
+
+    def test_no_packet_of_a_node_that_is_being_registered(self) -> None:
+        gateway = mag("s-pmip")
+        attach(gateway)
+        assert gateway.packet_for(MN, P1, EPOCH) == [Drop((P1,), DropReason.NOT_BOUND)]
+
+    def test_no_packet_of_a_node_that_was_refused(self) -> None:
+        gateway = mag("s-pmip")
+        gateway.receive(acknowledge(request_of(attach(gateway)), Status.REASON_UNSPECIFIED), LMA, EPOCH)
+        assert gateway.packet_for(MN, P1, EPOCH) == [Drop((P1,), DropReason.NOT_BOUND)]
+
+    @pytest.mark.parametrize("source", [hoa_of(3), IPv6Address("fe80::ff:fe00:1"), MAG2, IPv6Address("2001:db8:f::1")])
+    def test_no_packet_with_a_source_of_nobody_here(self, source: IPv6Address) -> None:
+        data = packet(source, MN)
+        assert serving("sd-pmip").packet_for(MN, data, EPOCH) == [Drop((data,), DropReason.NOT_BOUND)]
+
+    def test_what_the_gateway_itself_sends(self) -> None:
+        assert request_of(serving().packet_for(MN, packet(MAG1, MN), EPOCH)).query
 
 
 class TestSPmip:
@@ -358,6 +692,7 @@ class TestSPmip:
 
     def test_a_failure_tells_every_sender_once(self) -> None:
         gateway = serving()
+        gateway.receive(acknowledge(request_of(attach(gateway, 3))), LMA, EPOCH)
         other = packet(hoa_of(3), MN, 9)
         question = request_of(gateway.packet_for(MN, P1, EPOCH))
         for data in (other, P2):
@@ -777,5 +1112,6 @@ class TestNotify:
 
     def test_news_from_elsewhere_do_not_take_an_attached_node_away(self) -> None:
         gateway = serving("sd-pmip", "notify")
+        attach(gateway, 2)
         assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == []
         assert gateway.packet_for(CN, packet(MN, CN), EPOCH + 1) == [Release((packet(MN, CN),), None)]

@@ -9,7 +9,9 @@ import pytest
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from agents.kernel import tunnel_mtu
 from agents.links import Association, Associations, Attached, Detached, association
+from agents.messages import HandoffIndicator
 from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message
 
 SELF, PEER = IPv6Address("2001:db8:0:1::1"), IPv6Address("2001:db8:0:1::2")
@@ -72,9 +74,30 @@ def test_who_is_associated(flags: int, name: str, alias: str, expected: tuple[st
     assert (found and (found.mn_id, found.link_layer)) == expected
 
 
+@pytest.mark.parametrize(("path", "expected"), [(1500, 1460), (9000, 8960), (1320, 1280), (1280, 1280)])
+def test_a_tunnel_has_what_its_path_leaves_and_no_less_than_ipv6_asks(path: int, expected: int) -> None:
+    assert tunnel_mtu(path) == expected
+
+
 def test_events_follow_changes_only() -> None:
     one, other = Association("mn1-air", 5, "mn1@dmm.example", b"\1"), Association("mn1-air", 5, "mn2@dmm.example", b"\2")
     associations = Associations()
     states = [None, one, one, other, None, None]
     events = [list(associations.update(5, state)) for state in states]
     assert events == [[], [Attached(one)], [], [Detached(one), Attached(other)], [Detached(other)], []]
+
+
+def test_an_alias_may_say_how_the_node_came_there() -> None:
+    said = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01 att=3 hi=1")
+    assert said == Association("mn1-air", 5, "mn1@dmm.example", bytes.fromhex("020000000001"), 3, HandoffIndicator.NEW_INTERFACE)
+    stamped = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01 ts=77")
+    assert stamped is not None
+    assert stamped.timestamp == 77
+    plain = association(5, 0x10001, "mn1-air", "mn1@dmm.example 02:00:00:00:00:01")
+    assert plain is not None
+    assert (plain.access_technology, plain.handoff) == (4, HandoffIndicator.UNKNOWN)
+
+
+@pytest.mark.parametrize("words", ["att", "att=x", "att=256", "att=-1", "hi=9", "hi=1=2", "speed=3"])
+def test_an_alias_with_other_words_says_nobody(words: str) -> None:
+    assert association(5, 0x10001, "mn1-air", f"mn1@dmm.example 02:00:00:00:00:01 {words}") is None

@@ -19,6 +19,7 @@ from agents.router_advertisement import (
     NeighbourDiscoveryError,
     decode_solicitation,
     encode_advertisement,
+    encode_echo_request,
     encode_unreachable,
     may_report,
 )
@@ -29,7 +30,7 @@ UNSPECIFIED = IPv6Address("::")
 
 
 def test_advertisement_reads_as_scapy_reads_it() -> None:
-    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600, mtu=1460))
+    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600, mtu=1460, link_layer=bytes.fromhex("00005e005213")))
     assert (advertisement.type, advertisement.code, advertisement.chlim, advertisement.routerlifetime) == (134, 0, 64, 3600)
     assert (advertisement.M, advertisement.O) == (0, 0)
     assert advertisement[ICMPv6NDOptSrcLLAddr].lladdr == "00:00:5e:00:52:13"
@@ -38,6 +39,18 @@ def test_advertisement_reads_as_scapy_reads_it() -> None:
         option = advertisement.getlayer(ICMPv6NDOptPrefixInfo, number)
         assert (option.prefix, option.prefixlen) == (str(prefix.network_address), 64)
         assert (option.L, option.A, option.validlifetime, option.preferredlifetime) == (1, 1, 3600, 3600)
+
+
+def test_advertisement_withdraws_prefixes_beside_those_that_it_hosts() -> None:
+    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], 3600, withdrawn=PREFIXES[1:]))
+    assert advertisement.routerlifetime == 3600
+    options = [advertisement.getlayer(ICMPv6NDOptPrefixInfo, number) for number in (1, 2)]
+    assert [IPv6Network((option.prefix, option.prefixlen)) for option in options] == list(PREFIXES)
+    assert [(option.validlifetime, option.preferredlifetime) for option in options] == [(3600, 3600), (0, 0)]
+
+
+def test_advertisement_without_link_layer_address_has_no_such_option() -> None:
+    assert ICMPv6NDOptSrcLLAddr not in ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600))
 
 
 def test_advertisement_without_mtu_has_no_mtu_option() -> None:
@@ -49,6 +62,12 @@ def test_lifetimes_stay_within_their_fields(lifetime: int, router: int, prefix: 
     advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], lifetime))
     assert advertisement.routerlifetime == router
     assert advertisement[ICMPv6NDOptPrefixInfo].validlifetime == prefix
+
+
+def test_an_echo_request_fills_its_packet() -> None:
+    data = encode_echo_request(1500)
+    assert len(data) == 1460
+    assert ICMPv6EchoRequest in IPv6(bytes(IPv6(nh=58, plen=len(data))) + data)
 
 
 def test_solicitation_gives_the_link_layer_address() -> None:

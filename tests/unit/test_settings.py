@@ -37,6 +37,15 @@ def test_agent_settings_are_kept_by_name_and_read_by_type() -> None:
     assert kept == {"query.lifetime": "12s", "buffer.packets": "0", "first_packet": "multicast", "query.flag": "unassigned"}
     read = settings.agent_settings(kept)
     assert (read.query_lifetime, read.buffer_packets) == (12.0, 0)
+    read = settings.agent_settings(
+        {"message_order": "sequence", "local_routing": "on", "link_local": "::", "link_layer": "02:00:00:00:00:FF"}
+    )
+    assert (read.message_order, read.local_routing, read.link_layer) == ("sequence", True, "02:00:00:00:00:ff")
+    assert int(read.link_local) == 0
+
+
+def test_choices_are_read_by_name() -> None:
+    read = settings.agent_settings({"first_packet": "multicast", "query.flag": "unassigned"})
     assert (read.first_packet, read.query_flag) == (FirstPacket.MULTICAST, QueryFlag.UNASSIGNED)
 
 
@@ -60,6 +69,10 @@ def test_every_agent_setting_can_be_given_its_own_default() -> None:
         ("buffer.packets=-1", "buffer.packets: expected a whole number"),
         ("first_packet=drop", "first_packet: expected buffer or multicast"),
         ("flow.rate=0", "flow.rate: expected a number above 0"),
+        ("local_routing=maybe", "local_routing: expected on or off"),
+        ("link_local=2001:db8::1", "link_local: expected a link-local address or ::"),
+        ("link_local=fe80", "link_local: expected a link-local address or ::"),
+        ("link_layer=5e:0", "link_layer: expected a link-layer address"),
         ("query.rate=nan", "query.rate: expected a number above 0"),
         ("authentication.key=secret", "authentication.key: a key is 32 hexadecimal digits"),
         ("authentication.spi=255", "authentication.spi: expected a number from 256 to 4294967295"),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.messages import timestamp_from_seconds
-from agents.ordering import Ordering, Recent, TokenBuckets
+from agents.ordering import Ordering, RateLimit, Recent, TokenBuckets
 from agents.timers import Exchanges, Timers, earliest
 
 
@@ -87,3 +87,10 @@ def test_token_buckets_are_separate_and_refill() -> None:
     assert buckets.take("b", 0.0)
     assert not buckets.take("a", 0.4)
     assert buckets.take("a", 0.5)
+
+
+def test_a_rate_limit_holds_in_every_second() -> None:
+    limit: RateLimit[str] = RateLimit(3)
+    assert [limit.take("a", now) for now in (0.0, 0.5, 0.75, 0.875)] == [0.0, 0.5, 0.75, 1.0]
+    assert limit.take("b", 0.875) == 0.875
+    assert [limit.take("a", now) for now in (1.0, 1.25, 1.5)] == [1.0, 1.5, 1.5]
