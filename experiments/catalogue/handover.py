@@ -25,5 +25,5 @@ EXPERIMENT = Experiment(
         flows=(Flow("cn1", "mn1", start=0.0, duration=30.0),),
         moves=(Move(at=10.007, mn="mn1", to="mag3"), Move(at=20.007, mn="mn1", to="mag2")),
     ),
-    figures=("delays", "handovers", "bars", "ladder"),
+    figures=("delays", "handovers", "losses", "bars", "ladder"),
 )

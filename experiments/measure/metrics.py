@@ -10,7 +10,6 @@ from dataclasses import astuple, dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
-from types import MappingProxyType
 
 from experiments.measure.records import Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.statistics import describe
@@ -24,9 +23,6 @@ PACKETS = "packets"
 MESSAGES = "messages"
 BYTES = "bytes"
 RATIO = "1"
-
-LOSS_METRICS: Mapping[Reason, str] = MappingProxyType({reason: f"lost_{reason.replace(' ', '_')}" for reason in Reason})
-"""The metric that counts the packets lost for a reason; together they are ``packets_lost``."""
 
 HELD = 1_000_000
 """A packet that spends longer than this many ns in its source's MAG was buffered there; forwarding takes microseconds."""
@@ -146,7 +142,7 @@ def _counts(trace: Trace) -> Iterator[Metric]:
     yield Metric("packets_sent", len(trace.packets), PACKETS)
     yield Metric("packets_lost", sum(packet.received is None for packet in trace.packets), PACKETS)
     reasons = Counter(loss.reason for loss in trace.losses)
-    yield from (Metric(name, reasons[reason], PACKETS) for reason, name in LOSS_METRICS.items())
+    yield from (Metric(reason.metric, reasons[reason], PACKETS) for reason in Reason)
     yield Metric("packets_duplicated", sum(max(0, packet.copies - 1) for packet in trace.packets), PACKETS)
     yield Metric("packets_reordered", sum(map(_reordered, _flows(trace).values())), PACKETS)
 
@@ -250,7 +246,7 @@ def rows(results: Iterable[RunResult]) -> Iterator[MetricRow]:
 def without_idle_reasons(results: Sequence[RunResult]) -> tuple[RunResult, ...]:
     """The same runs without the ``lost_`` metrics of reasons for which not one of them lost a packet, or should have."""
     metrics = [metric for result in results for metric in result.metrics]
-    idle = set(LOSS_METRICS.values()) - {metric.name for metric in metrics if metric.value or metric.expected}
+    idle = {reason.metric for reason in Reason} - {metric.name for metric in metrics if metric.value or metric.expected}
     return tuple(replace(result, metrics=tuple(m for m in result.metrics if m.name not in idle)) for result in results)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from experiments.measure.metrics import LOSS_METRICS, measure
+from experiments.measure.metrics import measure
 from experiments.measure.predict import predict
 from experiments.measure.records import Reason
 from experiments.scenario import Flow, Run
@@ -19,7 +19,7 @@ _WARM_UP = 30.0
 
 _BY_CHANCE = (
     "packets_lost",
-    *LOSS_METRICS.values(),
+    *(reason.metric for reason in Reason),
     "packets_duplicated",
     "buffered_packets_max",
     "buffer_wait_ms",
@@ -49,7 +49,7 @@ def expect(run: Run) -> dict[str, float]:
     if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown}
-    known[LOSS_METRICS[Reason.UNEXPLAINED]] = 0
+    known[Reason.UNEXPLAINED.metric] = 0
     if "packets_lost" in unknown and not run.scenario.moves:
         known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
     return known

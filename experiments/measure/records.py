@@ -100,6 +100,11 @@ class Reason(StrEnum):
     UNDER_WAY = "under way"
     UNEXPLAINED = "unexplained"
 
+    @property
+    def metric(self) -> str:
+        """The metric that counts the packets lost for this reason; over all reasons they add up to ``packets_lost``."""
+        return f"lost_{self.replace(' ', '_')}"
+
 
 class Sight(StrEnum):
     """What a node's capture shows a packet doing: which way it goes, and through what."""
