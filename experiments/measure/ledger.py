@@ -74,6 +74,10 @@ class _Query:
     over: int
     end: Reason | None
 
+    def holds(self, time: int) -> bool:
+        """Whether packets that come at ``time`` wait for it; an agent may be about to send it, or about to read its answer."""
+        return self.began - _PROMPT <= time <= self.over + (_PROMPT if self.end is None else 0)
+
 
 def ledger(trace: Trace, run: Run, tables: Mapping[str, TestPackets]) -> tuple[Loss, ...]:
     """One entry for each packet of ``trace`` that was not received, in order; ``tables`` are the test packets in each node's capture."""
@@ -296,12 +300,12 @@ class _Reasons:
         reasons: dict[int, Reason] = {}
         held: list[tuple[int, int]] = []
         for key, time, size in zip(keys[came].tolist(), table.times[came].tolist(), table.sizes[came].tolist(), strict=True):
-            held = [(gone, octets) for gone, octets in held if gone > time]
+            held = [(gone, octets) for gone, octets in held if gone >= time]
             if key in released:
                 held.append((released[key], size))
                 continue
             stay = self._stay(host, time)
-            waits = (stay is not None and stay.mag == mag) or any(q.began <= time + _PROMPT and time < q.over for q in queries)
+            waits = (stay is not None and stay.mag == mag) or any(query.holds(time) for query in queries)
             if not waits:
                 reasons[key] = self._turned_away(mag, time, queries)
             elif len(held) >= settings.buffer_packets or sum(octets for _, octets in held) + size > settings.buffer_bytes:
@@ -313,9 +317,7 @@ class _Reasons:
 
     def _fate(self, time: int, queries: Iterable[_Query]) -> tuple[int, Reason]:
         """When and why a packet that was held and never released went: whatever came first."""
-        ends = [
-            (query.over, query.end) for query in queries if query.end is not None and query.began <= time + _PROMPT and time < query.over
-        ]
+        ends = [(query.over, query.end) for query in queries if query.end is not None and query.holds(time)]
         timeout = time + round(self._settings.buffer_time * _SECOND)
         return min([*ends, (timeout, Reason.BUFFER_TIMEOUT), (self._end, Reason.UNDER_WAY)], key=lambda end: end[0])
 
