@@ -311,6 +311,9 @@ def losses(study: Study) -> Figure:
     axis = figure.subplots()
     figure.subplots_adjust(left=1.45 / WIDTH, right=1 - 1.3 / WIDTH, top=1 - 0.15 / total, bottom=0.9 / total)
     for index, (case, reasons) in enumerate(zip(cases, lost, strict=True)):
+        if study.summary_of(case, "packets_lost") is None:
+            axis.text(0.005, index, "no complete run", va="center", fontsize=8, color=style.MUTED)
+            continue
         _loss_bar(axis, index, reasons)
         sent = study.summary_of(case, "packets_sent")
         of = "" if sent is None else f" of {style.number(sent.mean, 'packets_sent')}"
