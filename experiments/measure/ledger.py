@@ -27,7 +27,7 @@ from topologies.domain import Host, LinkSettings
 from topologies.routing import agents, paths
 
 _SECOND = 1_000_000_000
-_PROMPT = 1_000_000
+_PROMPT = 5_000_000
 """An agent that runs has reacted within this many ns."""
 
 _RESOLUTION = 3 * _SECOND
@@ -171,6 +171,7 @@ class _Reasons:
         }
 
     def of(self, packet: Packet, last: _Sighting) -> Reason:
+        """The reason of one packet, which was seen last as ``last`` says."""
         if (packet.flow, packet.sequence, last.node) in self._refused:
             return Reason.REFUSED
         return self._rules[last.sight](packet, last)
@@ -220,15 +221,17 @@ class _Reasons:
         return Reason.NO_ROUTE if last.node == self._lma else self._undelivered(packet, last)
 
     def _undelivered(self, packet: Packet, last: _Sighting) -> Reason:
-        """A MAG had it for delivery and never sent it to the host."""
+        """A MAG had it for delivery and never sent it to the host; what went to the group may not have come to the host's MAG."""
         host = self._run.scenario.flows[packet.flow].destination
         stay = self._stay(host, last.time)
         if stay is None or stay.mag != last.node:
-            left = any(stay.mag == last.node and stay.until <= last.time for stay in self._stays[host])
-            to_group = last.towards and last.towards not in self._agents
             if last.sight is Sight.FROM_AGENT:
                 return Reason.IN_THE_AIR
-            return Reason.NODE_LEFT if left and not to_group else Reason.NO_ROUTE
+            if last.towards and last.towards not in self._agents:
+                lossy = any(link.loss for link in self._links.values())
+                return Reason.LINK_LOSS if lossy and stay is not None else Reason.NO_ROUTE
+            left = any(stay.mag == last.node and stay.until <= last.time for stay in self._stays[host])
+            return Reason.NODE_LEFT if left else Reason.NO_ROUTE
         if stay.served > last.time:
             return Reason.AGENT_DOWN if stay.heard > last.time >= stay.since + _PROMPT else Reason.NO_ROUTE
         if stay.until <= last.time + _RESOLUTION:
@@ -278,7 +281,8 @@ class _Reasons:
         """When a MAG first registered or advertised to a host that came at ``since``, and when it first advertised."""
         if since == _EVER:
             return _EVER, _EVER
-        prefixes = {str(host.home_network_prefix), *(str(routed_prefix(self._domain, m, host)) for m in self._domain.mags if m.name == mag)}
+        routed = next(routed_prefix(self._domain, agent, host) for agent in self._domain.mags if agent.name == mag)
+        prefixes = {str(host.home_network_prefix), str(routed)}
         sent = [signal for signal in self._trace.signals if signal.sender == mag and since <= signal.sent < end]
         served = [signal.sent for signal in sent if signal.kind == "RA" and signal.home in prefixes and signal.lifetime]
         registered = [signal.sent for signal in sent if signal.kind == "PBU" and signal.mn_id == host.mn_id]
