@@ -33,10 +33,13 @@ SURE = {
     "two may wait": (hard(Case("sd-pmip", "error", {"buffer.packets": "2"}), 0.3), {Reason.BUFFER_FULL, Reason.NODE_LEFT}),
     "none may wait": (hard(Case("s-pmip", "error", {"buffer.packets": "0"}), 0.3), {Reason.BUFFER_FULL, Reason.NODE_LEFT}),
     "not for long": (hard(Case("sd-pmip", "error", {"buffer.time": "300ms"}), 1.5), {Reason.BUFFER_TIMEOUT, Reason.NODE_LEFT}),
-    "queries fail": (hard(Case("sd-pmip", "error", {"query.tries": "2"}), 1.2), {Reason.REFUSED, Reason.NODE_LEFT}),
+    "queries fail": (
+        hard(Case("sd-pmip", "error", {"query.tries": "2", "query.failure": "1005ms"}), 1.2),
+        {Reason.REFUSED, Reason.NODE_LEFT},
+    ),
     "to the group": (hard(Case("sd-pmip", "error", {"first_packet": "multicast"}), 0.3), {Reason.NO_ROUTE, Reason.NODE_LEFT}),
     "the end": (hard(Case("sd-pmip", "error"), 6.0), {Reason.UNDER_WAY, Reason.NODE_LEFT}),
-}  # fmt: skip
+}
 FEW_QUERIES = hard(Case("sd-pmip", "error", {"query.rate": "1", "query.tries": "1", "query.timeout": "50ms", "query.failure": "1ms"}), 1.2)
 
 
