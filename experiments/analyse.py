@@ -27,7 +27,7 @@ def analyse(folder: Path) -> Study:
         ResultsError: ``folder`` is not one that a run left.
     """
     manifest = results.read_manifest(folder)
-    runs = tuple(_read(folder, record) for record in manifest.runs)
+    runs = metrics.without_idle_reasons([_read(folder, record) for record in manifest.runs])
     study = Study(
         experiment=manifest.experiment,
         results=runs,

@@ -19,14 +19,13 @@ from agents.config import AgentConfig
 from agents.schemes import SCHEMES
 from experiments import declarations, deploy, traffic
 from experiments.capture import Captures
-from experiments.scenario import Flow, Run
+from experiments.scenario import DRAIN, Flow, Run
 from topologies.addresses import routed_prefix
 from topologies.build import Testbed
 
 _SECOND = 1_000_000_000
 _TENTH = _SECOND // 10
 _SETTLE = 3.0
-_DRAIN = 2.0
 _PR_SET_TIMERSLACK = 29
 
 
@@ -122,7 +121,7 @@ def _play(testbed: Testbed, run: Run) -> None:
     for when, step in sorted(_steps(testbed, run), key=lambda item: item[0]):
         _sleep_until(run.epoch + round(when * _SECOND))
         step()
-    _sleep_until(run.epoch + round((run.scenario.duration + _DRAIN) * _SECOND))
+    _sleep_until(run.epoch + round((run.scenario.duration + DRAIN) * _SECOND))
     for pid in senders:
         os.waitpid(pid, 0)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from topologies.domain import Domain
 
+DRAIN = 2.0
+"""How long captures go on once a scenario has ended, in s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:

@@ -29,5 +29,5 @@ EXPERIMENT = Experiment(
         flows=(Flow("cn1", "mn1", start=0.0, duration=30.0),),
         moves=(Move(at=10.007, mn="mn1", to="mag3", notice=0.1), Move(at=20.007, mn="mn1", to="mag2", notice=0.1)),
     ),
-    figures=("delays", "handovers", "bars", "ladder"),
+    figures=("delays", "handovers", "losses", "bars", "ladder"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 import numpy as np
 
@@ -20,9 +21,13 @@ LINK_TYPE = 276
 MAG_MAC = "00:00:5e:00:52:13"
 """The link-layer address of every MAG on every access link (RFC 6543)."""
 
+ADDRESS_TAIL = 7
+"""So many octets of an address as fit a column of numbers; the interface identifier, all but its first octet."""
+
 _SLL2 = 20
 _IPV6 = 40
 _ETHERNET = 1
+_TUN = 65534
 _OTHER_HOST = 3
 _OUTGOING = 4
 _ETH_P_802_2 = 4
@@ -34,6 +39,7 @@ _ICMPV6 = 58
 _MOBILITY = 135
 _SKIPPED = (0, 43, _FRAGMENT, 60)
 _MOST_EXTENSION_HEADERS = 4
+_UNREACHABLE, _TOO_BIG = 1, 2
 _ROUTER_SOLICITATION, _ROUTER_ADVERTISEMENT = 133, 134
 
 
@@ -49,6 +55,8 @@ class TestPackets:
         outgoing: the node sends it; otherwise the node takes it in.
         encapsulated: inside an outer IPv6 header.
         access: on an access link.
+        tun: on a TUN device, which leads to the agent.
+        towards: the last ``ADDRESS_TAIL`` octets of the outer header's destination as a number, 0 where there is none.
     """
 
     times: Integers
@@ -59,6 +67,19 @@ class TestPackets:
     outgoing: Mask
     encapsulated: Mask
     access: Mask
+    tun: Mask
+    towards: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An ICMPv6 error that the node sends about a test packet."""
+
+    time: int
+    flow: int
+    sequence: int
+    type: int
+    code: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +113,17 @@ class Dissected:
     packets: TestPackets
     signals: tuple[SignalRecord, ...]
     updates: tuple[Update, ...]
+    errors: tuple[ErrorRecord, ...]
 
 
 def mac_number(mac: str) -> int:
     """A link-layer address as a number."""
     return int(mac.replace(":", ""), 16)
+
+
+def address_number(address: IPv6Address) -> int:
+    """An address as ``TestPackets.towards`` has it."""
+    return int.from_bytes(address.packed[-ADDRESS_TAIL:], "big")
 
 
 def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
@@ -110,7 +137,8 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
     whole = capture.lengths >= _SLL2
     starts, times, ends = capture.starts[whole], capture.times[whole], (capture.starts + capture.lengths)[whole]
     protocol = capture.integers(starts, 2)
-    wire = capture.integers(starts + 8, 2) == _ETHERNET
+    device = capture.integers(starts + 8, 2)
+    wire, tun = device == _ETHERNET, device == _TUN
     packet_type = capture.integers(starts + 10, 1)
     source = capture.integers(starts + 12, 6)
     ours = packet_type != _OTHER_HOST
@@ -118,16 +146,15 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
 
     at = starts + _SLL2
     ipv6 = np.flatnonzero((protocol == _ETH_P_IPV6) & ours & (ends - at >= _IPV6) & (capture.integers(at, 1) >> 4 == 6))
-    at, times, ends, wire, outgoing, source = at[ipv6], times[ipv6], ends[ipv6], wire[ipv6], packet_type[ipv6] == _OUTGOING, source[ipv6]
+    at, times, ends, wire, tun = at[ipv6], times[ipv6], ends[ipv6], wire[ipv6], tun[ipv6]
+    outgoing, source = packet_type[ipv6] == _OUTGOING, source[ipv6]
     following, payload = _upper_layer(capture, at, ends)
     encapsulated = following == _IPV6_IN_IPV6
     inside = np.flatnonzero(encapsulated & (ends - payload >= _IPV6))
     following[inside], payload[inside] = _upper_layer(capture, payload[inside], ends[inside])
 
     access = np.isin(source, np.array([mac_number(mac) for mac in (MAG_MAC, *host_macs)], dtype=np.int64)) & wire
-    rows = np.flatnonzero((following == _UDP) & (ends - payload >= 8 + HEADER.size))
-    rows = rows[capture.integers(payload[rows] + 2, 2) == PORT]
-    rows = rows[capture.integers(payload[rows] + 8, len(MAGIC)) == int.from_bytes(MAGIC, "big")]
+    rows = _test_packets(capture, following, payload, ends)
     rows = rows[np.argsort(times[rows], kind="stable")]
     packets = TestPackets(
         times=times[rows],
@@ -138,10 +165,13 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
         outgoing=outgoing[rows],
         encapsulated=encapsulated[rows],
         access=access[rows],
+        tun=tun[rows],
+        towards=np.where(encapsulated[rows], capture.integers(at[rows] + _IPV6 - ADDRESS_TAIL, ADDRESS_TAIL), 0),
     )
 
     mobility = following == _MOBILITY
     icmp = (following == _ICMPV6) & ~encapsulated
+    errors = _errors(capture, times, payload, ends, icmp & outgoing)
     kind = capture.integers(payload[icmp], 1)
     icmp[icmp] = (kind == _ROUTER_SOLICITATION) | (kind == _ROUTER_ADVERTISEMENT)
     signals = np.flatnonzero((mobility | icmp) & wire)
@@ -153,7 +183,33 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
         updates=tuple(
             Update(int(capture.times[whole][row]), bytes(capture.data[starts[row] + 12 : starts[row] + 18]).hex(":")) for row in updates
         ),
+        errors=errors,
     )
+
+
+def _test_packets(capture: Capture, following: Integers, payload: Integers, ends: Integers) -> Integers:
+    """The rows that are test packets, where ``following`` says what lies at ``payload``."""
+    rows = np.flatnonzero((following == _UDP) & (ends - payload >= 8 + HEADER.size))
+    rows = rows[capture.integers(payload[rows] + 2, 2) == PORT]
+    found: Integers = rows[capture.integers(payload[rows] + 8, len(MAGIC)) == int.from_bytes(MAGIC, "big")]
+    return found
+
+
+def _errors(capture: Capture, times: Integers, payload: Integers, ends: Integers, sent: Mask) -> tuple[ErrorRecord, ...]:
+    """The ICMPv6 errors among ``sent`` whose quoted packet is a test packet, in order of time."""
+    rows = np.flatnonzero(sent & (ends - payload >= 8 + _IPV6))
+    rows = rows[np.isin(capture.integers(payload[rows], 1), (_UNREACHABLE, _TOO_BIG))]
+    following, quoted = _upper_layer(capture, payload[rows] + 8, ends[rows])
+    about = _test_packets(capture, following, quoted, ends[rows])
+    rows, quoted = rows[about], quoted[about]
+    columns = (
+        times[rows],
+        capture.integers(quoted + 12, 2),
+        capture.integers(quoted + 14, 4),
+        capture.integers(payload[rows], 1),
+        capture.integers(payload[rows] + 1, 1),
+    )
+    return tuple(sorted((ErrorRecord(*row) for row in zip(*(c.tolist() for c in columns), strict=True)), key=lambda e: e.time))
 
 
 def _upper_layer(capture: Capture, at: Integers, ends: Integers) -> tuple[Integers, Integers]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
 
-from experiments.measure.records import Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.records import Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
 from experiments.scenario import Run
@@ -141,6 +141,8 @@ def _interruptions(trace: Trace, run: Run) -> list[float]:
 def _counts(trace: Trace) -> Iterator[Metric]:
     yield Metric("packets_sent", len(trace.packets), PACKETS)
     yield Metric("packets_lost", sum(packet.received is None for packet in trace.packets), PACKETS)
+    reasons = Counter(loss.reason for loss in trace.losses)
+    yield from (Metric(reason.metric, reasons[reason], PACKETS) for reason in Reason)
     yield Metric("packets_duplicated", sum(max(0, packet.copies - 1) for packet in trace.packets), PACKETS)
     yield Metric("packets_reordered", sum(map(_reordered, _flows(trace).values())), PACKETS)
 
@@ -239,6 +241,13 @@ def rows(results: Iterable[RunResult]) -> Iterator[MetricRow]:
             run = result.run
             for metric in result.metrics:
                 yield MetricRow(run.experiment, run.case.scheme, run.case.label, run.number, metric.name, metric.value, metric.unit)
+
+
+def without_idle_reasons(results: Sequence[RunResult]) -> tuple[RunResult, ...]:
+    """The same runs without the ``lost_`` metrics of reasons for which not one of them lost a packet, or should have."""
+    metrics = [metric for result in results for metric in result.metrics]
+    idle = {reason.metric for reason in Reason} - {metric.name for metric in metrics if metric.value or metric.expected}
+    return tuple(replace(result, metrics=tuple(m for m in result.metrics if m.name not in idle)) for result in results)
 
 
 def summarise(results: Iterable[RunResult]) -> tuple[SummaryRow, ...]:

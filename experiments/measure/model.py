@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from experiments.measure.metrics import measure
 from experiments.measure.predict import predict
+from experiments.measure.records import Reason
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
 from topologies.domain import LinkSettings
@@ -18,7 +19,14 @@ _WARM_UP = 30.0
 _DIGITS = 4
 """Decimal places: to a tenth of a microsecond, more than the nanoseconds by which the model orders packets."""
 
-_BY_CHANCE = ("packets_lost", "packets_duplicated", "buffered_packets_max", "buffer_wait_ms", "first_packet_delay_ms")
+_BY_CHANCE = (
+    "packets_lost",
+    *(reason.metric for reason in Reason),
+    "packets_duplicated",
+    "buffered_packets_max",
+    "buffer_wait_ms",
+    "first_packet_delay_ms",
+)
 _SIGNALLING = ("signalling_messages", "signalling_bytes", "signalling_delay_ms", "lma_control_messages")
 _LOAD = ("lma_data_packets",)
 _AROUND_MOVES = ("handover_interruption_ms", "l2_gap_ms")
@@ -30,6 +38,7 @@ def expect(run: Run) -> dict[str, float]:
 
     Where links lose packets only delays that a loss does not change are expected, and, without a handover, how many packets
     are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the run, signalling is left out.
+    A packet lost without a reason is never expected.
     """
     settings = agent_settings({**run.settings, **run.case.settings})
     expected = {metric.name: round(metric.value, _DIGITS) for metric in measure(predict(run), run)}
@@ -42,6 +51,7 @@ def expect(run: Run) -> dict[str, float]:
     if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown}
+    known[Reason.UNEXPLAINED.metric] = 0
     if "packets_lost" in unknown and not run.scenario.moves:
         known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
     return known

@@ -31,8 +31,8 @@ from agents.messages import (
     UpdateNotificationAcknowledgement,
 )
 from agents.schemes import SCHEMES, Delivery, Query
-from experiments.measure.records import Association, Packet, Signal, Trace
-from experiments.scenario import Flow, Run
+from experiments.measure.records import Association, Loss, Packet, Reason, Signal, Trace
+from experiments.scenario import DRAIN, Flow, Run
 from experiments.settings import agent_settings
 from topologies.domain import Domain, Host, LinkSettings
 from topologies.routing import paths
@@ -59,7 +59,8 @@ def _ns(seconds: float) -> int:
 
 @dataclass(slots=True)
 class _Datagram:
-    """A test packet under way; ``straight`` counts the tunnels that it has entered since it last waited."""
+    """A test packet under way; ``straight`` counts the tunnels that it has entered since it last waited, ``lost`` is why it came no further
+    than it did, if it is not received."""
 
     flow: int
     sequence: int
@@ -71,6 +72,7 @@ class _Datagram:
     straight: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
+    lost: Reason = Reason.UNDER_WAY
 
 
 @dataclass(slots=True)
@@ -168,19 +170,23 @@ class _Prediction:
             if move.notice and self._policy == "predict":
                 self._later(leaves - _ns(move.notice), self._announcer(move.mn, move.to))
             self._later(leaves, self._leaver(move.mn, leaves + _ns(move.l2_gap), move.to))
-        end = self._run.epoch + _ns(self._run.scenario.duration)
+        end = self._run.epoch + _ns(self._run.scenario.duration + DRAIN)
         while self._events and self._events[0][0] < end:
             self._now, _, _, happen = heapq.heappop(self._events)
             happen()
+        datagrams = sorted(self._datagrams, key=lambda d: (d.flow, d.sequence))
+        packets = tuple(Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled) for d in datagrams)
         return Trace(
-            packets=tuple(
-                Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled)
-                for d in sorted(self._datagrams, key=lambda d: (d.flow, d.sequence))
-            ),
+            packets=packets,
             signals=tuple(sorted(self._signals, key=lambda signal: signal.sent)),
             associations=tuple(self._associations),
             lma_data_packets=len(self._lma_load),
             lma_data_bytes=sum(self._lma_load),
+            losses=tuple(
+                Loss(d.flow, d.sequence, packet.last_seen, None, d.lost)
+                for d, packet in zip(datagrams, packets, strict=True)
+                if d.received is None
+            ),
         )
 
     def _later(self, time: int, happen: Callable[[], None], packet: bool = False, nodes: int = 0) -> None:
@@ -212,6 +218,8 @@ class _Prediction:
             if self._at[host] is attachment:
                 attachment.last_frame = self._now
                 self._from_access(attachment, datagram)
+            else:
+                datagram.lost = Reason.IN_THE_AIR
 
         self._later(self._now + crossing(self._domain.access, datagram.size), arrive, packet=True)
 
@@ -232,6 +240,8 @@ class _Prediction:
         elif self._scheme.delivery is Delivery.DATA_DRIVEN:
             if source.served:
                 self._tunnel(mag, self._lma, datagram, self._at_lma)
+            else:
+                datagram.lost = Reason.NO_ROUTE
         elif there is not None and there.mag == mag:
             if there.served:
                 self._deliver(mag, datagram)
@@ -265,11 +275,15 @@ class _Prediction:
         binding = self._bindings.get(datagram.destination)
         if binding is not None and not binding.leaving:
             self._tunnel(lma, binding.mag, datagram, self._from_tunnel)
+        else:
+            datagram.lost = Reason.NO_ROUTE
 
     def _from_tunnel(self, sender: str, mag: str, datagram: _Datagram) -> None:
         host = datagram.destination
         there = self._at[host]
-        if there is not None and there.mag == mag:
+        here = there is not None and there.mag == mag
+        datagram.lost = Reason.NO_ROUTE if here else Reason.NODE_LEFT
+        if there is not None and here:
             if there.served:
                 self._deliver(mag, datagram)
             elif self._policy in _FORWARDING:
@@ -300,13 +314,17 @@ class _Prediction:
         there = self._at[datagram.destination]
         if there is not None and there.mag == mag and there.served:
             self._deliver(mag, datagram)
+        elif datagram.lost is Reason.UNDER_WAY:
+            datagram.lost = Reason.NO_ROUTE
 
     def _deliver(self, mag: str, datagram: _Datagram) -> None:
         """Over the access link, once neighbour discovery there is done; what has not arrived when the node leaves is lost."""
         host = datagram.destination
         attachment = self._at[host]
         if attachment is None or attachment.mag != mag:
+            datagram.lost = Reason.NODE_LEFT
             return
+        datagram.lost = Reason.IN_THE_AIR
         access = self._domain.access
         if attachment.resolved is None:
             attachment.resolved = self._now + 2 * crossing(access, _NEIGHBOUR_DISCOVERY)
@@ -350,6 +368,7 @@ class _Prediction:
             return
         if route.query is None:
             if self._now < route.failed_until:
+                datagram.lost = Reason.REFUSED
                 return
             self._ask(mag, host)
         wait(route, datagram)
@@ -363,11 +382,15 @@ class _Prediction:
         settings = self._settings
         size = sum(held.size for held in route.waiting) + datagram.size
         if len(route.waiting) >= settings.buffer_packets or size > settings.buffer_bytes:
+            datagram.lost = Reason.BUFFER_FULL
             return
         datagram.straight = 0
+        datagram.lost = Reason.UNDER_WAY
         route.waiting.append(datagram)
 
         def give_up() -> None:
+            if any(held is datagram for held in route.waiting):
+                datagram.lost = Reason.BUFFER_TIMEOUT
             route.waiting = [held for held in route.waiting if held is not datagram]
 
         self._later(self._now + _ns(settings.buffer_time), give_up)
@@ -403,6 +426,8 @@ class _Prediction:
     def _fail(self, mag: str, host: str) -> None:
         route = self._routes[mag, host]
         self._forget(route)
+        for datagram in route.waiting:
+            datagram.lost = Reason.REFUSED
         route.query, route.waiting = None, []
         route.failed_until = self._now + _ns(self._settings.query_failure)
 

@@ -6,6 +6,7 @@ All times are integer nanoseconds since 1970 on the emulation's clock, as the ca
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,62 @@ class Association:
     last_frame: int | None = None
 
 
+class Reason(StrEnum):
+    """Why a test packet never arrived; docs/metrics.md, "Losses", says how captures show each."""
+
+    NO_ROUTE = "no route"
+    BUFFER_FULL = "buffer full"
+    BUFFER_TIMEOUT = "buffer timeout"
+    NODE_LEFT = "node left"
+    IN_THE_AIR = "in the air"
+    LINK_LOSS = "link loss"
+    REFUSED = "refused"
+    AGENT_DOWN = "agent down"
+    UNDER_WAY = "under way"
+    UNEXPLAINED = "unexplained"
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts the packets lost for this reason; over all reasons they add up to ``packets_lost``."""
+        return f"lost_{self.replace(' ', '_')}"
+
+
+class Sight(StrEnum):
+    """What a node's capture shows a packet doing: which way it goes, and through what."""
+
+    FROM_ACCESS = "came in on an access link"
+    TO_ACCESS = "sent on an access link"
+    FROM_CORE = "came in on a core link"
+    TO_CORE = "sent on a core link"
+    FROM_TUNNEL = "came out of a tunnel"
+    TO_TUNNEL = "put into a tunnel"
+    TO_AGENT = "handed to the agent"
+    FROM_AGENT = "handed back by the agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A test packet that never arrived: the last node that shows it, what it did there last, and why it went no further."""
+
+    flow: int
+    sequence: int
+    place: str
+    sight: Sight | None
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An ICMPv6 error (RFC 4443) about a test packet: the node that sent it first, when, and its type and code."""
+
+    flow: int
+    sequence: int
+    node: str
+    time: int
+    type: int
+    code: int
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One number: its name, value and unit (docs/metrics.md), and what arithmetic expects, or None where nothing is expected."""
@@ -99,7 +156,8 @@ class Metric:
 class Trace:
     """Everything read from the captures of one run.
 
-    ``truncated`` names captures that break off, with the reason; they were read up to there.
+    ``losses`` has one entry for each packet that was not received. ``truncated`` names captures that break off, with the reason; they were
+    read up to there.
     """
 
     packets: tuple[Packet, ...]
@@ -108,6 +166,8 @@ class Trace:
     lma_data_packets: int
     lma_data_bytes: int
     truncated: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -16,8 +16,9 @@ from agents import messages
 from agents.config import QueryFlag
 from agents.schemes import SCHEMES
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
+from experiments.measure.ledger import ledger
 from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
-from experiments.measure.records import Association, Packet, Signal, Trace
+from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
 from experiments.scenario import Run
 from experiments.settings import agent_settings
 
@@ -69,14 +70,16 @@ def read_trace(folder: Path, run: Run) -> Trace:
     if not captures:
         raise CaptureFileError("; ".join(truncated))
     lma = _lma_load(run, captures)
-    return Trace(
+    trace = Trace(
         packets=_packets(run, captures),
         signals=_signals(run, captures, data),
         associations=_associations(run, captures),
         lma_data_packets=len(lma),
         lma_data_bytes=int(lma.sum()),
         truncated=tuple(truncated),
+        refusals=_refusals(captures),
     )
+    return replace(trace, losses=ledger(trace, run, {node: dissected.packets for node, dissected in captures.items()}))
 
 
 def captured_nodes(run: Run) -> tuple[str, ...]:
@@ -170,6 +173,16 @@ def _lma_load(run: Run, captures: Mapping[str, Dissected]) -> Integers:
         return np.zeros(0, dtype=np.int64)
     table = captures[run.domain.lma.name].packets
     return table.sizes[table.wire & ~table.outgoing]
+
+
+def _refusals(captures: Mapping[str, Dissected]) -> tuple[Refusal, ...]:
+    """Each ICMPv6 error once, at the node that showed it first; others forwarded it."""
+    sights = [(node, error) for node, dissected in captures.items() for error in dissected.errors]
+    first: dict[tuple[int, int, int, int], Refusal] = {}
+    for node, error in sorted(sights, key=lambda sight: sight[1].time):
+        key = (error.flow, error.sequence, error.type, error.code)
+        first.setdefault(key, Refusal(error.flow, error.sequence, node, error.time, error.type, error.code))
+    return tuple(first.values())
 
 
 # Associations

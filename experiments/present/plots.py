@@ -1,4 +1,4 @@
-"""Plots of a study: the delay of every packet, what happens around each handover, and the metrics as bars.
+"""Plots of a study: the delay of every packet, what happens around each handover, why packets were lost, and the metrics as bars.
 
 Each function returns a matplotlib figure; ``save`` writes it as PNG and SVG, the same bytes for the same study.
 """
@@ -21,6 +21,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.measure.records import Reason
 from experiments.present import style
 from experiments.present.study import RunResult, Study
 from experiments.scenario import Case, Move
@@ -301,7 +302,55 @@ def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> 
     axis.set_title(f"{heading} ({unit})" if unit == "ms" else heading)
 
 
-PLOTS: Mapping[str, Callable[[Study], Figure]] = MappingProxyType({"delays": delays, "handovers": handovers, "bars": bars})
+def losses(study: Study) -> Figure:
+    """A bar per case, all of one length: the shares of the reasons in what the case lost, with their numbers of packets, and the total."""
+    cases = study.experiment.cases
+    lost = [study.lost(case) for case in cases]
+    total = 0.3 + 0.3 * len(cases) + 0.75
+    figure = Figure(figsize=(WIDTH, total))
+    axis = figure.subplots()
+    figure.subplots_adjust(left=1.45 / WIDTH, right=1 - 1.3 / WIDTH, top=1 - 0.15 / total, bottom=0.9 / total)
+    for index, (case, reasons) in enumerate(zip(cases, lost, strict=True)):
+        if study.summary_of(case, "packets_lost") is None:
+            axis.text(0.005, index, "no complete run", va="center", fontsize=8, color=style.MUTED)
+            continue
+        _loss_bar(axis, index, reasons)
+        sent = study.summary_of(case, "packets_sent")
+        of = "" if sent is None else f" of {style.number(sent.mean, 'packets_sent')}"
+        axis.text(1.01, index, f"{style.number(sum(reasons.values()), 'packets_lost')}{of}", va="center", fontsize=8)
+    axis.set_xlim(0, 1)
+    axis.set_yticks(range(len(cases)), [style.label(case) for case in cases])
+    axis.set_ylim(len(cases) - 0.4, -0.6)
+    axis.tick_params(axis="y", length=0)
+    axis.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    axis.set_xlabel("share of the packets lost")
+    shown = [reason for reason in style.REASONS if any(reason in reasons for reasons in lost)]
+    marks = [matplotlib.patches.Patch(color=style.REASONS[reason].colour, label=style.REASONS[reason].title) for reason in shown]
+    figure.legend(handles=marks, loc="lower center", ncols=max(1, min(6, len(marks))), frameon=False, fontsize=8)
+    return figure
+
+
+_LABEL_FROM = 0.04
+"""The smallest share whose part of a bar has room for a number."""
+
+
+def _loss_bar(axis: Axes, index: int, reasons: Mapping[Reason, float]) -> None:
+    lost = sum(reasons.values())
+    if not lost:
+        axis.text(0.005, index, "nothing lost", va="center", fontsize=8, color=style.MUTED)
+    left = 0.0
+    for reason, of in style.REASONS.items():
+        share = reasons.get(reason, 0.0) / lost if lost else 0.0
+        axis.barh(index, share, left=left, height=0.66, color=of.colour, edgecolor="white", linewidth=0.6)
+        if share >= _LABEL_FROM:
+            number = style.number(reasons[reason], reason.metric)
+            axis.text(left + share / 2, index, number, ha="center", va="center", fontsize=8, color=style.on(of.colour))
+        left += share
+
+
+PLOTS: Mapping[str, Callable[[Study], Figure]] = MappingProxyType(
+    {"delays": delays, "handovers": handovers, "losses": losses, "bars": bars}
+)
 
 
 def save(name: str, study: Study, folder: Path) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from experiments.measure.records import SummaryRow
+from experiments.measure.records import Reason, SummaryRow
 from experiments.present import explanation, style
 from experiments.present.ladder import ladder
-from experiments.present.study import RunResult, Study, agrees
+from experiments.present.study import RunResult, Study, agrees, by_case
 from experiments.scenario import Case
 from experiments.settings import agent_settings
 
@@ -52,6 +53,19 @@ class CaseLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LossLine:
+    """A line of the loss ledger: so many packets of a case were last seen at ``place``, doing this, and lost for this reason."""
+
+    case: str
+    colour: str
+    place: str
+    sight: str
+    reason: style.ReasonStyle
+    packets: str
+    unexplained: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FigurePart:
     """A figure: its inline SVG, its caption, the paragraphs that explain it, and its files."""
 
@@ -80,6 +94,7 @@ def write_report(study: Study, folder: Path) -> Path:
         others=_others(study, columns),
         figures=figures,
         steps=_steps(study),
+        losses=_losses(study),
         links=explanation.LEGEND,
         failures=[(_name(result), *_failure(result)) for result in study.failed],
         truncated=[(_name(result), capture) for result in study.results for capture in result.trace.truncated],
@@ -136,6 +151,7 @@ def _findings(study: Study) -> Iterable[str]:
     yield from _compared(study, "one_way_delay_ms", "Once routes stand, a packet takes", "ms")
     yield from _compared(study, "handover_interruption_ms", "A handover keeps the node out of reach for", "ms")
     yield from _compared(study, "packets_lost", "Lost in all:", "packets")
+    yield from _accounts(study)
     found = [step.number for step in study.steps if step.time is not None]
     if study.steps:
         missing = [str(step.number) for step in study.steps if step.time is None]
@@ -155,6 +171,37 @@ def _compared(study: Study, metric: str, lead: str, unit: str) -> Iterable[str]:
             groups.setdefault(style.number(row.mean, metric), []).append(style.label(case))
     if groups:
         yield f"{lead} " + "; ".join(f"{value} {unit} ({', '.join(labels)})" for value, labels in groups.items()) + "."
+
+
+def _accounts(study: Study) -> Iterable[str]:
+    """What packets were lost for, over all cases."""
+    lost = [study.lost(case) for case in study.experiment.cases]
+    totals = ((reason, sum(reasons.get(reason, 0.0) for reasons in lost)) for reason in style.REASONS)
+    said = [f"{style.REASONS[reason].title} {style.number(total, 'packets_lost')}" for reason, total in totals if total]
+    if said:
+        yield f"Of the packets lost, by reason: {'; '.join(said)}."
+
+
+def _losses(study: Study) -> list[LossLine]:
+    """Where each case lost packets and why, on average over its runs that did not fail."""
+    lines = []
+    for case, results in by_case(study.experiment, study.results):
+        complete = [result for result in results if result.failure is None]
+        found = Counter((loss.reason, loss.place, loss.sight) for result in complete for loss in result.trace.losses)
+        order = list(style.REASONS)
+        for (reason, place, sight), packets in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])):
+            lines.append(
+                LossLine(
+                    style.label(case),
+                    style.colour(case.scheme),
+                    place,
+                    str(sight or ""),
+                    style.REASONS[reason],
+                    style.number(packets / len(complete), "packets_lost"),
+                    reason is Reason.UNEXPLAINED,
+                )
+            )
+    return lines
 
 
 def _who(study: Study, row: SummaryRow) -> str:
@@ -290,6 +337,11 @@ _CAPTIONS = {
         "The moments around each handover",
         "The same packets from shortly before the node loses its link until service is back. A case that has not recovered by the right "
         "edge waits for something slower: the table has its whole interruption.",
+    ),
+    "losses": (
+        "Why packets were lost",
+        "Each bar is all that a case lost; its parts are reasons, with their numbers of packets where there is room. At the right, how "
+        "many packets that is, of how many sent. Where runs were repeated, means over the runs.",
     ),
     "bars": (
         "What it costs",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.measure.records import Metric, SummaryRow, Trace
+from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.scenario import Case, Experiment, Run
 
 
@@ -106,6 +106,11 @@ class Study:
         """The summary row of a case and a metric, or None where there is none."""
         wanted = (case.scheme, case.label, metric)
         return next((row for row in self.summary if (row.scheme, row.policy, row.metric) == wanted), None)
+
+    def lost(self, case: Case) -> dict[Reason, float]:
+        """How many packets a case lost for each reason, on average over its runs; reasons for which it lost none are left out."""
+        rows = ((reason, self.summary_of(case, reason.metric)) for reason in Reason)
+        return {reason: row.mean for reason, row in rows if row is not None and row.mean}
 
 
 def agrees(row: SummaryRow, engine: str) -> bool | None:

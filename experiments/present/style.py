@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from agents.schemes import SCHEMES
+from experiments.measure.records import Reason
 from experiments.scenario import Case
 
 INK = "#1a1a1a"
@@ -47,6 +48,40 @@ def label(case: Case) -> str:
     return f"{title(case.scheme)} · {case.label}" if several else title(case.scheme)
 
 
+def on(colour: str) -> str:
+    """What is readable on a colour: white, or ink where the colour is light (by its relative luminance, ITU-R BT.709)."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 128 else "#ffffff"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonStyle:
+    """A reason for a loss in prose, what it means, and its colour."""
+
+    title: str
+    meaning: str
+    colour: str
+
+
+REASONS: Mapping[Reason, ReasonStyle] = MappingProxyType(
+    {
+        Reason.NO_ROUTE: ReasonStyle("no route yet", "at an agent that did not know, or not yet serve, the node", "#e69f00"),
+        Reason.NODE_LEFT: ReasonStyle("node had left", "sent to a MAG that the node had left", "#0072b2"),
+        Reason.IN_THE_AIR: ReasonStyle("in the air", "on an access link, or about to be, when its carrier went", "#56b4e9"),
+        Reason.BUFFER_FULL: ReasonStyle("buffer full", "came to a MAG while as many waited as may, or none may", "#d55e00"),
+        Reason.BUFFER_TIMEOUT: ReasonStyle("buffer timed out", "waited in a MAG for longer than a packet may", "#f2b18c"),
+        Reason.REFUSED: ReasonStyle(
+            "refused", "its query failed, had just failed, or was not made, or the kernel turned it away", "#cc79a7"
+        ),
+        Reason.LINK_LOSS: ReasonStyle("link loss", "lost by a link that is declared to lose packets", "#009e73"),
+        Reason.AGENT_DOWN: ReasonStyle("agent not running", "came to a node whose agent did nothing", "#5d3a9b"),
+        Reason.UNDER_WAY: ReasonStyle("still under way", "waited, or was on a link, when the captures ended", "#b8b8b8"),
+        Reason.UNEXPLAINED: ReasonStyle("unexplained", "no rule of the ledger fits what the captures show", "#1a1a1a"),
+    }
+)
+"""In the order in which they are drawn."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricStyle:
     """A metric's name in prose, what it is in a phrase, and with how many decimals it is written."""
@@ -68,6 +103,7 @@ METRICS: Mapping[str, MetricStyle] = MappingProxyType(
         "l2_gap_ms": MetricStyle("Layer 2 gap", "how long the radio was away", 3),
         "packets_sent": MetricStyle("Packets sent", "test packets in the source's capture"),
         "packets_lost": MetricStyle("Packets lost", "sequence numbers that the destination's capture never shows"),
+        **{reason.metric: MetricStyle(f"Lost: {of.title}", of.meaning) for reason, of in REASONS.items()},
         "packets_duplicated": MetricStyle("Duplicates", "further copies of a packet at the destination"),
         "packets_reordered": MetricStyle("Reordered", "packets received after one with a higher sequence number"),
         "buffered_packets_max": MetricStyle("Most buffered", "the most packets that waited in a MAG at once"),

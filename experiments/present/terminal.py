@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.measure.records import SummaryRow
+from experiments.measure.records import Reason, SummaryRow
 from experiments.present import style
 from experiments.present.study import Study, agrees
 
@@ -78,6 +78,7 @@ def show(study: Study, console: Console | None = None) -> None:
 def _parts(study: Study) -> Iterable[Table | Text]:
     yield summary_table(study)
     yield _verdict(study)
+    yield from _lost(study)
     if study.steps:
         yield steps_table(study)
     if study.table1:
@@ -116,6 +117,17 @@ def _verdict(study: Study) -> Text:
     if not judged:
         return Text("nothing is expected by arithmetic")
     return Text(f"{sum(judged)} of {len(judged)} values are what arithmetic expects", style=_GOOD if all(judged) else _BAD)
+
+
+def _lost(study: Study) -> Iterable[Text]:
+    """A line a case that lost packets: for which reasons, and how many."""
+    for case in study.experiment.cases:
+        said = [
+            Text(f"{style.REASONS[reason].title} {_number(mean, reason.metric)}", style=_BAD if reason is Reason.UNEXPLAINED else "")
+            for reason, mean in study.lost(case).items()
+        ]
+        if said:
+            yield Text(f"{style.label(case)} lost: ").append_text(Text(", ").join(said))
 
 
 def _engine(study: Study) -> str:

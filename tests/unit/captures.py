@@ -96,6 +96,8 @@ def _render_packet(records, packet, run, hosts, agents):  # type: ignore[no-unty
         from_access = min((mag for mag in packet.seen if mag in agents), key=lambda mag: packet.seen[mag]) == node
         if from_access:
             records[node].append(Record(time, plain, IN, mac=source.mac))
+            if packet.tunnelled.get(node) != time:
+                records[node].append(Record(time, plain, OUT, TUN))
         else:
             records[node].append(Record(time, encapsulated(plain, "2001:db8::76", agents[node]), IN))
             records[node].append(Record(time, plain, IN, TUNNEL))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
-from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.records import Association, Loss, Metric, Packet, Reason, Sight, Signal, SummaryRow, Trace
 from experiments.present.study import Cell, RunResult, Step, Study, Table1Row
 from experiments.scenario import Case, Experiment, Flow, Move, Run, Scenario
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
@@ -104,9 +104,12 @@ def trace(case: Case, packets: int = 3000, moves: tuple[Move, ...] = MOVES) -> T
     associations = [Association("cn1", "mag1", EPOCH - 2000 * MS), Association("mn1", "mag2", EPOCH - 1000 * MS)]
     associations += [Association(move.mn, move.to, EPOCH + round((move.at + move.l2_gap) * 1e9)) for move in moves]
     flow = tuple(_packet(case, sequence, moves) for sequence in range(packets))
-    return Trace(flow, _signals(case.scheme), tuple(associations), len(flow) if case.scheme == "pmip" else 0, 0)
+    losses = tuple(Loss(0, packet.sequence, *_END[case.scheme == "pmip"]) for packet in flow if packet.received is None)
+    at_lma = len(flow) if case.scheme == "pmip" else 0
+    return Trace(flow, _signals(case.scheme), tuple(associations), at_lma, 0, losses=losses)
 
 
+_END = (("mag2", Sight.FROM_TUNNEL, Reason.NODE_LEFT), ("lma", Sight.FROM_TUNNEL, Reason.NO_ROUTE))
 EMPTY = Trace((), (), (), 0, 0)
 
 
@@ -125,6 +128,7 @@ def metrics(case: Case, moves: tuple[Move, ...] = MOVES) -> tuple[Metric, ...]:
         Metric("first_packet_delay_ms", first + 0.012, "ms", first),
         *interruption,
         Metric("packets_lost", lost, "packets", 0.0 if not moves else None),
+        *((Metric("lost_no_route" if case.scheme == "pmip" else "lost_node_left", lost, "packets", None),) if lost else ()),
         Metric("signalling_messages", 12.0, "messages", 12.0),
         Metric("lma_data_packets", 3000.0 if case.scheme == "pmip" else 0.0, "packets", 3000.0 if case.scheme == "pmip" else 0.0),
     )

@@ -48,6 +48,26 @@ def test_lost_packets_are_counted(tmp_path: Path) -> None:
     assert "30 of 3000 lost" in words(svg)
 
 
+def test_losses_show_each_reason_with_its_number(tmp_path: Path) -> None:
+    _, svg = plots.save("losses", studies.study(studies.CASES[1:4]), tmp_path)
+    for said in ("no route yet", "node had left", "14", "1\N{THIN SPACE}600", "PMIP"):
+        assert said in words(svg)
+    assert "buffer full" not in words(svg)
+
+
+def test_a_case_without_a_complete_run_has_not_lost_nothing(tmp_path: Path) -> None:
+    study = studies.study(FEW, packets=100)
+    summary = tuple(row for row in study.summary if row.scheme == "pmip")
+    _, svg = plots.save("losses", replace(study, summary=summary), tmp_path)
+    assert words(svg).count("no complete run") == 1
+    assert "nothing lost" not in words(svg)
+
+
+def test_nothing_lost_is_said(tmp_path: Path) -> None:
+    _, svg = plots.save("losses", studies.study(FEW, packets=100, moves=()), tmp_path)
+    assert words(svg).count("nothing lost") == len(FEW)
+
+
 def lose_everything(study: Study) -> Study:
     return replace(study, results=tuple(replace(result, trace=studies.lose_all(result.trace)) for result in study.results))
 
@@ -64,7 +84,7 @@ def test_no_packet_at_all_and_failed_runs(name: str, tmp_path: Path) -> None:
     study = studies.study(FEW, packets=100)
     empty, failed = (replace(study.results[i], trace=studies.EMPTY, failure=why) for i, why in ((0, None), (1, "guest hung")))
     _, svg = plots.save(name, replace(study, results=(empty, failed, *study.results[2:])), tmp_path)
-    if name != "bars":
+    if name not in ("bars", "losses"):
         assert "no complete run" in words(svg)
 
 

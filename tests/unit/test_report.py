@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from experiments.measure.records import SummaryRow
+from experiments.measure import metrics
+from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.present import explanation, report, style
 from experiments.present.study import agrees, by_case
 from experiments.scenario import Case
@@ -55,8 +56,8 @@ class Page(HTMLParser):
 
 def make(tmp_path: Path, **options: object) -> Page:
     """The page of a synthetic study; without figures, which take their time, unless asked for."""
-    options = {"figures": (), **options}
-    return Page(report.write_report(studies.study(folder=tmp_path, packets=300, **options), tmp_path))  # type: ignore[arg-type]
+    options = {"figures": (), "packets": 300, **options}
+    return Page(report.write_report(studies.study(folder=tmp_path, **options), tmp_path))  # type: ignore[arg-type]
 
 
 FIG1 = {
@@ -133,6 +134,31 @@ def test_a_disagreement_is_named(tmp_path: Path) -> None:
     assert "23 of 24 measured values" in page.text
     assert "PMIP: first packet (ms) is 60.000, expected 54.000." in page.text
     assert "60.000 ✗" in page.text
+
+
+def test_the_ledger_says_where_and_why_packets_were_lost(tmp_path: Path) -> None:
+    text = make(tmp_path, packets=1500).text
+    assert "The loss ledger" in text
+    for place, reason in (("lma", Reason.NO_ROUTE), ("mag2", Reason.NODE_LEFT)):
+        assert f"{place}came out of a tunnel{style.REASONS[reason].title}" in text
+    assert "Of the packets lost, by reason: no route yet 14; node had left" in text
+    assert "unexplained" not in text
+
+
+def test_a_packet_without_a_reason_is_not_as_expected(tmp_path: Path) -> None:
+    study = studies.study(FIG1["cases"], figures=(), folder=tmp_path, packets=1500)  # type: ignore[arg-type]
+    (result,) = study.results
+    losses = tuple(replace(loss, reason=Reason.UNEXPLAINED) for loss in result.trace.losses)
+    lost = Metric(Reason.UNEXPLAINED.metric, float(len(losses)), "packets", 0.0)
+    result = replace(result, trace=replace(result.trace, losses=losses), metrics=(lost,))
+    page = Page(report.write_report(replace(study, results=(result,), summary=metrics.summarise([result])), tmp_path))
+    assert "0 of 1 measured values are what arithmetic expects" in page.text
+    assert f"S-PMIP · notify: lost: unexplained is {len(losses)}, expected 0." in page.text
+    assert "✗ unexplained" in page.text
+
+
+def test_nothing_lost_needs_no_ledger(tmp_path: Path) -> None:
+    assert "The loss ledger" not in make(tmp_path, moves=()).text
 
 
 def test_every_expected_delay_is_explained(tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ def test_a_disagreement_shows_both_values() -> None:
     assert "23 of 24 values" in text
 
 
+def test_a_line_a_case_says_why_packets_were_lost() -> None:
+    text = shown(studies.study(packets=10))
+    assert "PMIP lost: no route yet 14\n" in text
+    assert "S-PMIP · expire lost: node had left 1600\n" in text
+    assert "lost:" not in shown(studies.study(packets=10, moves=()))
+
+
 def test_steps_and_table1() -> None:
     text = shown(studies.study(packets=10, steps=studies.STEPS, table1=studies.TABLE1))
     missing = next(line for line in text.splitlines() if "looked for in vain" in line)
