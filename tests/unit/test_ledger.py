@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,31 +75,31 @@ def associated(at: float, mag: str) -> Records:
 
 
 def signal(at: float, sender: str, to: str, message: messages.Message, arrives: float | None = None) -> Records:
-    data = messages.ipv6_packet(messages.encode(message), messages.IPv6Address(ADDRESS[sender]), messages.IPv6Address(ADDRESS[to]))
+    data = messages.ipv6_packet(messages.encode(message), IPv6Address(ADDRESS[sender]), IPv6Address(ADDRESS[to]))
     found = {sender: [Record(time(at), data, OUT)]}
     return found if arrives is None else {**found, to: [Record(time(arrives), data)]}
 
 
 def query(at: float, sequence: int = 7, to: str = "lma") -> Records:
-    home = (messages.IPv6Network(MN),)
+    home = (IPv6Network(MN),)
     return signal(at, "mag1", to, messages.ProxyBindingUpdate(sequence=sequence, lifetime=2, query=True, home_network_prefixes=home))
 
 
 def denial(at: float, sequence: int = 7) -> Records:
-    home = (messages.IPv6Network(MN),)
+    home = (IPv6Network(MN),)
     answer = messages.ProxyBindingAcknowledgement(status=153, sequence=sequence, lifetime=0, query=True, home_network_prefixes=home)
     return signal(at - 1, "lma", "mag1", answer, at)
 
 
 def registration(at: float) -> Records:
     update = messages.ProxyBindingUpdate(
-        sequence=3, lifetime=9, mn_id="mn1@dmm.example", home_network_prefixes=(messages.IPv6Network("2001:db8:100:1::/64"),)
+        sequence=3, lifetime=9, mn_id="mn1@dmm.example", home_network_prefixes=(IPv6Network("2001:db8:100:1::/64"),)
     )
     return signal(at, "mag3", "lma", update)
 
 
 def advertisement(at: float, mag: str) -> Records:
-    option = bytes((3, 4, 64, 0xC0)) + bytes(12) + messages.IPv6Address("2001:db8:100:1::").packed
+    option = bytes((3, 4, 64, 0xC0)) + bytes(12) + IPv6Address("2001:db8:100:1::").packed
     data = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0, 0x07, 0x08)) + bytes(8) + option)
     return {mag: [Record(time(at), data, OUT, mac=MAG_MAC)]}
 
