@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_text = lru_cache(maxsize=1 << 14)(str)
+_encode = msgspec.json.Encoder(enc_hook=_text).encode
 
 
 class Journal:

@@ -35,13 +35,13 @@ def main() -> int:
     if unknown:
         parser.error(f"no part is called {unknown[0]!r}; expected {', '.join(_PARTS)}")
     figures = [figure for part in options.parts or _PARTS for figure in _PARTS[part]()]
-    terminal.show_bench((f.what, _number(f.measured), f.detail, f"{_number(f.goal)} {f.unit}", f.ratio) for f in figures)
+    terminal.show_bench((f.what, _value(f.measured, f.unit), f.detail, _value(f.goal, f.unit), f.ratio) for f in figures)
     write(options.json, figures)
     return 0 if all(figure.ratio >= 1 for figure in figures) else 1
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def _value(number: float, unit: str) -> str:
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
 if __name__ == "__main__":

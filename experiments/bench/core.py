@@ -28,9 +28,7 @@ def measure() -> list[Figure]:
     with folder() as made:
         in_guest("uml", (sys.executable, "-m", "experiments.bench.core", made), Path(made), one_core())
         rates = msgspec.json.decode((Path(made) / "rates").read_bytes(), type=dict[str, float])
-    return [
-        Figure(f"{what} through the LMA's core alone: decode, receive, encode", rate, _GOAL, "a second") for what, rate in rates.items()
-    ]
+    return [Figure(f"{what}, LMA without sockets", rate, _GOAL, "/s") for what, rate in rates.items()]
 
 
 def _in_guest(folder: Path) -> None:

@@ -26,7 +26,7 @@ def measure() -> list[Figure]:
         own = _read_metrics(Path(short))
         tshark = _tshark(Path(short))
     return [
-        Figure("handover, one core, captures and agents running", 120.0 / (longer - whole), 12, "virtual seconds a wall second"),
+        Figure("handover, one core, captures and agents running", 120.0 / (longer - whole), 12, "virtual s / wall s"),
         Figure("60 virtual seconds, from boot to metrics", whole + own, 8, "s", limit=True),
         Figure("captures into metrics, tshark -T fields / dmmlab", tshark / own, 10, "times", detail=f"{tshark:.2f} s / {own:.2f} s"),
     ]

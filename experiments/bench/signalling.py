@@ -35,7 +35,7 @@ _STATUS = 6
 _TIMEVAL = Struct("@ll")
 _HOME_ROUTE = "20010db801"
 _GOALS = {
-    "first registrations, route and tunnel installed,": 3_000,
+    "first registrations, routes installed": 3_000,
     "refreshes": 4_000,
     "PBQs": 5_000,
 }
@@ -46,7 +46,7 @@ def measure() -> list[Figure]:
     with folder() as made:
         in_guest("uml", (sys.executable, "-m", "experiments.bench.signalling", made), Path(made), one_core())
         rates = msgspec.json.decode((Path(made) / "rates").read_bytes(), type=list[float])
-    return [Figure(f"{what} answered by one LMA", rate, goal, "a second") for (what, goal), rate in zip(_GOALS.items(), rates, strict=True)]
+    return [Figure(f"{what}, one LMA", rate, goal, "/s") for (what, goal), rate in zip(_GOALS.items(), rates, strict=True)]
 
 
 def _in_guest(folder: Path, run: Callable[..., None] = daemon.run) -> None:
@@ -88,10 +88,12 @@ def _start(namespace: Namespace, folder: Path, run: Callable[..., None]) -> int:
     with namespace.within():
         process = os.fork()
         if process == 0:
+            status = 1
             try:
                 run(workload.configuration(_NODES), folder / "events.jsonl", tell)
+                status = 0
             finally:
-                os._exit(sys.exc_info()[0] is not None)
+                os._exit(status)
     os.close(tell)
     _expect("lines from the LMA", len(os.read(ready, 1)), 1)
     return process
