@@ -97,7 +97,7 @@ class Effects:
         self._journal = journal
         self._before_route = before_route
         self._now = 0
-        self._outbox: list[tuple[int, Send]] = []
+        self._outbox: list[Send] = []
         self._attached: dict[IPv6Network, None] = {}
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
@@ -145,7 +145,7 @@ class Effects:
         """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``."""
         self._plane.commit()
         outbox, self._outbox = self._outbox, []
-        for self._now, action in outbox:
+        for action in outbox:
             self._transmit(action)
 
     def admit(self, link: str, index: int) -> None:
@@ -180,7 +180,7 @@ class Effects:
         return True
 
     def _send(self, action: Send) -> None:
-        self._outbox.append((self._now, action))
+        self._outbox.append(action)
 
     def _transmit(self, action: Send) -> None:
         data = encode(action.message, self._config.settings.query_flag)

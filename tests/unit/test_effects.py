@@ -141,6 +141,16 @@ def test_a_message_that_the_network_refuses_holds_up_no_other(node: Node, journa
     assert [(line["time"], line["event"]) for line in lines] == [(5, "send failed"), (5, "sent")]
 
 
+def test_the_journal_never_goes_back_in_time(node: Node, journal: Journal, tmp_path: Path) -> None:
+    agent = mag(journal)
+    agent.carry_out([answer(1)], 1)
+    agent.carry_out([release(2), answer(3)], 2)
+    agent.settle()
+    journal.flush()
+    lines = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
+    assert [(line["time"], line["event"]) for line in lines] == [(2, "sent"), (2, "released"), (2, "sent")]
+
+
 def test_messages_that_wait_when_the_agent_ends_never_leave(node: Node, journal: Journal) -> None:
     agent = lma(journal)
     agent.carry_out([answer(1)], 1)
