@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Any
 
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
@@ -37,6 +34,7 @@ from agents.netlink import (
     Request,
     encapsulation,
     message,
+    route,
 )
 from agents.router_advertisement import MINIMUM_MTU
 from agents.sockets import link_mtu
@@ -50,7 +48,6 @@ _ACCESS, _UPLINK, _AGENTS = 100, 101, 102
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
-_UNIVERSE = 0
 _PROTOCOL_STATIC = 4
 _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
@@ -81,22 +78,8 @@ _ROUTER = {"all/forwarding": "1", "default/addr_gen_mode": "1"}
 """A router whose links, from now on, have no link-local address but the one that it gives them: usable at once, without DAD."""
 
 
-def _device(name: str, attributes: Attributes, **fields: int) -> ifinfmsg:
+def _device(name: str, attributes: Attributes, **fields: int) -> bytes:
     return message(ifinfmsg, [("IFLA_IFNAME", name), *attributes], **fields)
-
-
-def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -> rtmsg:
-    destination = [("RTA_DST", str(prefix.network_address))] if prefix.prefixlen else []
-    return message(
-        rtmsg,
-        [*destination, ("RTA_TABLE", table), *attributes],
-        family=socket.AF_INET6,
-        dst_len=prefix.prefixlen,
-        table=table,
-        proto=_PROTOCOL_STATIC,
-        scope=_UNIVERSE,
-        type=kind,
-    )
 
 
 def _rule(
@@ -106,7 +89,7 @@ def _rule(
     protocol: int | None = None,
     source: IPv6Network | None = None,
     action: int = _TO_TABLE,
-) -> fibmsg:
+) -> bytes:
     """A rule for what comes from ``link`` (any link) and carries ``protocol``, with a source in ``source`` (anything); going means to
     ``_RULE_FORWARDED``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
@@ -160,7 +143,7 @@ class DataPlane:
         if self._gateway:
             self._start_gateway()
         else:
-            self._put_route("home prefixes without a binding", self._config.home, _MAIN, _UNREACHABLE)
+            self._put_route("rejection of", self._config.home, _MAIN, _UNREACHABLE)
         self.commit()
 
     @property
@@ -203,7 +186,7 @@ class DataPlane:
         except OSError:
             return False
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
-            self._put_route(f"route of {prefix} on {link}", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
+            self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_ADMITTED, _NO_TABLE, link, source=prefix, action=_GO_TO)
         return True
@@ -289,12 +272,12 @@ class DataPlane:
     def _start_gateway(self) -> None:
         if self._trigger:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
-            self._put_route("home prefixes to the agent", self._config.home, _MAIN, _UNICAST, device)
+            self._put_route("route to the agent of", self._config.home, _MAIN, _UNICAST, device)
             self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
             self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
-            self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
+            self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
         self._put_rule(_RULE_LOCAL, _LOCAL)
         self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
@@ -312,7 +295,7 @@ class DataPlane:
 
     def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
         outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
-        self._put_route(f"route of {prefix} to {destination}", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
+        self._put_route("tunnel route of", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
 
     def _put_route(
         self,
@@ -321,14 +304,14 @@ class DataPlane:
         table: int,
         kind: int,
         device: tuple[str, int] | None = None,
-        attributes: Iterable[tuple[str, Any]] = (),
+        outer: bytes = b"",
         tolerated: frozenset[int] = frozenset(),
     ) -> None:
-        name, through = (device[0], [("RTA_OIF", device[1])]) if device else (None, [])
-        route = _route(prefix, table, kind, [*attributes, *through])
-        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, route, tolerated))
-        undo = _route(prefix, table, kind, through)
-        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE)
+        name, index = device or (None, None)
+        put = route(prefix, table, kind, _PROTOCOL_STATIC, index, outer)
+        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, put, tolerated, prefix))
+        undo = route(prefix, table, kind, _PROTOCOL_STATIC, index)
+        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE, prefix)
 
     def _put_rule(
         self,
