@@ -28,7 +28,7 @@ def measure() -> list[Figure]:
     with folder() as made:
         in_guest("uml", (sys.executable, "-m", "experiments.bench.core", made), Path(made), one_core())
         rates = msgspec.json.decode((Path(made) / "rates").read_bytes(), type=dict[str, float])
-    return [Figure(f"{what}, LMA without sockets", rate, _GOAL, "/s") for what, rate in rates.items()]
+    return [Figure(f"messages, LMA without sockets: {what}", 2 * rate, _GOAL, "/s") for what, rate in rates.items()]
 
 
 def _in_guest(folder: Path) -> None:
@@ -37,8 +37,8 @@ def _in_guest(folder: Path) -> None:
     nodes = range(_NODES)
     _exchange(lma, workload.updates(nodes, now), now)
     rounds: dict[str, Callable[[int], list[bytes]]] = {
-        "PBQs": lambda _: workload.queries(nodes, now),
-        "refreshing PBUs": lambda number: workload.updates(nodes, now + number, refresh=True),
+        "PBQs and PQAs": lambda _: workload.queries(nodes, now),
+        "refreshing PBUs and PBAs": lambda number: workload.updates(nodes, now + number, refresh=True),
     }
     rates = {what: max(_exchange(lma, make(number), now) for number in range(1, _ROUNDS + 1)) for what, make in rounds.items()}
     (folder / "rates").write_bytes(msgspec.json.encode(rates))
