@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -22,12 +23,15 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.config import AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
+    NLM_F_DUMP,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELROUTE,
     RTM_DELRULE,
+    RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWROUTE,
@@ -44,14 +48,16 @@ TUNNEL = "tnl"
 TRIGGER = "dmm0"
 TUNNEL_MTU = 1460
 """What a core of 1500 octets leaves inside an IPv6 header."""
+OURS = 213
+"""The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
 _MAIN, _LOCAL = 254, 255
 _ACCESS, _UPLINK, _AGENTS = 100, 101, 102
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _UNIVERSE = 0
-_PROTOCOL_STATIC = 4
 _TO_TABLE = 1
+_KERNEL = 2
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
@@ -86,23 +92,36 @@ def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -
         family=socket.AF_INET6,
         dst_len=prefix.prefixlen,
         table=table,
-        proto=_PROTOCOL_STATIC,
+        proto=OURS,
         scope=_UNIVERSE,
         type=kind,
     )
 
 
-def _rule(priority: int, table: int, link: str | None = None, protocol: int | None = None) -> fibmsg:
+def _rule(priority: int, table: int, link: str | None = None, carried: int | None = None, protocol: int = OURS) -> fibmsg:
+    """A rule for what comes from ``link`` and carries the protocol ``carried``; who set it is ``protocol``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
-    if protocol is not None:
-        selectors.append(("FRA_IP_PROTO", protocol))
+    if carried is not None:
+        selectors.append(("FRA_IP_PROTO", carried))
     return message(
         fibmsg,
-        [("FRA_PRIORITY", priority), ("FRA_TABLE", table), *selectors],
+        [("FRA_PRIORITY", priority), ("FRA_TABLE", table), ("FRA_PROTOCOL", protocol), *selectors],
         family=socket.AF_INET6,
         table=table,
         action=_TO_TABLE,
     )
+
+
+def _alike(listed: nlmsg, names: Iterable[str]) -> nlmsg:
+    """A message for what ``listed`` shows, with those of its attributes that tell it from others."""
+    attributes = [(name, value) for name in names if (value := listed.get_attr(name)) is not None]
+    return message(type(listed), attributes, **{field: listed[field] for field, _ in listed.fields})
+
+
+_ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
+_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO")
+_FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
+_RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
 
 class DataPlane:
@@ -119,7 +138,9 @@ class DataPlane:
         self._tunnel = 0
 
     def start(self) -> None:
-        """Install what stands as long as the agent runs; NetlinkError or OSError where the kernel cannot."""
+        """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
+        kernel cannot."""
+        self._clear()
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
@@ -212,6 +233,22 @@ class DataPlane:
         self._take_back((_RULE_TUNNELLED_FROM_ACCESS, link))
         self._take_back((_RULE_SIGNALLING_FROM_ACCESS, link))
 
+    def _clear(self) -> None:
+        """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""
+        self._netlink.add(Request(f"removal of a former {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE))
+        self.commit()
+        everything = message(rtmsg, [], family=socket.AF_INET6)
+        for route in self._netlink.dump(Request("list routes", RTM_GETROUTE, NLM_F_DUMP, everything)):
+            if route["proto"] == OURS:
+                self._netlink.add(Request("removal of a former route", RTM_DELROUTE, 0, _alike(route, _ROUTE_KEY), _GONE))
+        rules = self._netlink.dump(Request("list rules", RTM_GETRULE, NLM_F_DUMP, message(fibmsg, [], family=socket.AF_INET6)))
+        former = [rule for rule in rules if rule.get_attr("FRA_PROTOCOL") == OURS]
+        if former:
+            self._netlink.add(_RESTORE_FIRST_RULE)
+        for rule in former:
+            self._netlink.add(Request("removal of a former rule", RTM_DELRULE, 0, _alike(rule, _RULE_KEY), _GONE))
+        self.commit()
+
     def _configure(self, path: Path, value: str) -> None:
         before = path.read_text()
         if before.strip() != value:
@@ -244,9 +281,8 @@ class DataPlane:
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
-        first = _rule(0, _LOCAL)
-        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, first, _GONE))
-        self._undo["first rule"] = Request("the first rule", RTM_NEWRULE, _CREATE, first, frozenset({errno.EEXIST}))
+        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, _FIRST_RULE, _GONE))
+        self._undo["first rule"] = _RESTORE_FIRST_RULE
 
     def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
         outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
@@ -268,8 +304,8 @@ class DataPlane:
         undo = _route(prefix, table, kind, through)
         self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE)
 
-    def _put_rule(self, priority: int, table: int, link: str | None = None, protocol: int | None = None) -> None:
-        rule = _rule(priority, table, link, protocol)
+    def _put_rule(self, priority: int, table: int, link: str | None = None, carried: int | None = None) -> None:
+        rule = _rule(priority, table, link, carried)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         self._undo[priority, link] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
