@@ -29,6 +29,9 @@ examples:
 """
 
 
+_USUAL = [name for name, experiment in CATALOGUE.items() if experiment.usual]
+
+
 class UsageError(ValueError):
     """The command line asks for something that does not exist; one line that says what was expected."""
 
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run", help="run experiments, and analyse them", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    run.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"which (default: all): {', '.join(CATALOGUE)}")
+    run.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"{', '.join(CATALOGUE)} (default: {' '.join(_USUAL)})")
     run.add_argument(
         "--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again"
     )
@@ -124,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
     _known("engine", options.engine, NAMES)
-    names = [_known("experiment", name, CATALOGUE) for name in options.experiments] or list(CATALOGUE)
+    names = [_known("experiment", name, CATALOGUE) for name in options.experiments] or _USUAL
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
     selected = (
         select(CATALOGUE[name], schemes=schemes, policies=options.policy, domain=options.domain, assignments=options.settings)

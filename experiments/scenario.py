@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from topologies.domain import Domain
 
 
@@ -37,6 +39,53 @@ class Move:
     l2_gap: float = 0.05
 
 
+class Kill(msgspec.Struct, frozen=True, tag=True):
+    """At ``at`` s the agent of ``node`` ends by SIGKILL, its kernel state stays, and another starts at ``end`` s."""
+
+    node: str
+    at: float
+    end: float
+
+
+class Impairment(msgspec.Struct, frozen=True, tag=True):
+    """From ``at`` to ``end`` s the Mobility Header messages that ``nodes`` (agents; every one where empty) send into the core suffer.
+
+    ``loss``, ``duplicate`` and ``reorder`` are probabilities, ``delay`` is in s: each message is delayed by so much, but the part
+    ``reorder`` of them not at all, so that it overtakes others. Data packets are let alone, encapsulated or not.
+    """
+
+    at: float
+    end: float
+    nodes: tuple[str, ...] = ()
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+
+
+class Partition(msgspec.Struct, frozen=True, tag=True):
+    """From ``at`` to ``end`` s nothing of the agent's node ``a`` reaches ``b``, and nothing of ``b`` reaches ``a``; all else does."""
+
+    a: str
+    b: str
+    at: float
+    end: float
+
+
+class WrongClock(msgspec.Struct, frozen=True, tag=True):
+    """The clock of ``node`` is ``seconds`` ahead until, at ``end`` s, it is set right and the agent starts anew.
+
+    An agent reads the clock once, when it starts, and so takes the right time only then; its node should serve nobody at first.
+    """
+
+    node: str
+    seconds: float
+    end: float
+
+
+Fault = Kill | Impairment | Partition | WrongClock
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What happens, in s from the scenario's zero; the run ends at ``duration``."""
@@ -44,11 +93,12 @@ class Scenario:
     duration: float
     flows: tuple[Flow, ...] = ()
     moves: tuple[Move, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One scheme under one handover policy, with protocol settings of its own by dotted name.
+    """One scheme under one handover policy, with protocol settings of its own by dotted name and faults beside the scenario's.
 
     ``variant`` names what sets the case apart from another of the same scheme and policy; files call the case by ``label``.
     """
@@ -57,6 +107,7 @@ class Case:
     policy: str
     settings: dict[str, str] = field(default_factory=dict)
     variant: str = ""
+    faults: tuple[Fault, ...] = ()
 
     @property
     def label(self) -> str:
@@ -76,6 +127,7 @@ class Experiment:
         cases: what is compared.
         scenario: what is done to each of them.
         figures: which figures the report draws (names of experiments.present.plots and experiments.present.ladder).
+        usual: whether it runs where no experiment is named.
     """
 
     name: str
@@ -85,6 +137,7 @@ class Experiment:
     cases: tuple[Case, ...]
     scenario: Scenario
     figures: tuple[str, ...]
+    usual: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +156,8 @@ class Run:
     engine: str
     settings: dict[str, str] = field(default_factory=dict)
     epoch: int = 0
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong in it: the scenario's faults and its case's."""
+        return self.scenario.faults + self.case.faults

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from experiments.catalogue import fig1, fig2, handover, table1
+from experiments.catalogue import faults, fig1, fig2, handover, table1
 from experiments.scenario import Experiment
 
 CATALOGUE: Mapping[str, Experiment] = MappingProxyType(
-    {experiment.name: experiment for experiment in (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT)}
+    {module.EXPERIMENT.name: module.EXPERIMENT for module in (fig1, fig2, table1, handover, faults)}
 )
