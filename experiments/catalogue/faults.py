@@ -23,9 +23,9 @@ EXPERIMENT = Experiment(
     name="faults",
     title="Faults: is all well after what goes wrong?",
     question=(
-        "Signalling is lost, delayed, duplicated and reordered, agents are killed and start anew, two MAGs do not reach each other, a clock "
-        "is an hour off; and the mobile node moves meanwhile. Do packets flow again, both ways, as soon afterwards as the protocol's timers "
-        "promise, and does no stale route, rule, tunnel or buffered packet stay behind?"
+        "Signalling is lost, delayed, duplicated and reordered, agents are killed and start anew, two MAGs do not reach each other, a "
+        "clock is an hour off; and the mobile node moves meanwhile. Do packets flow again, both ways, as soon afterwards as the protocol's "
+        "timers promise, and does no stale route, rule, tunnel or buffered packet stay behind?"
     ),
     domain=star(),
     cases=tuple(
