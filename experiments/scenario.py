@@ -39,12 +39,28 @@ class Move:
     l2_gap: float = 0.05
 
 
+def _check(at: float, end: float, *probabilities: float) -> None:
+    if not 0 <= at < end:
+        raise ValueError(f"a fault begins at 0 s or later and ends after that, not at {at:g} and {end:g} s")
+    for value in probabilities:
+        if not 0 <= value <= 1:
+            raise ValueError(f"a probability is from 0 to 1, not {value:g}")
+
+
 class Kill(msgspec.Struct, frozen=True, tag=True):
     """At ``at`` s the agent of ``node`` ends by SIGKILL, its kernel state stays, and another starts at ``end`` s."""
 
     node: str
     at: float
     end: float
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.node,)
 
 
 class Impairment(msgspec.Struct, frozen=True, tag=True):
@@ -62,6 +78,14 @@ class Impairment(msgspec.Struct, frozen=True, tag=True):
     reorder: float = 0.0
     delay: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check(self.at, self.end, self.loss, self.duplicate, self.reorder)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return self.nodes
+
 
 class Partition(msgspec.Struct, frozen=True, tag=True):
     """From ``at`` to ``end`` s nothing of the agent's node ``a`` reaches ``b``, and nothing of ``b`` reaches ``a``; all else does."""
@@ -70,6 +94,14 @@ class Partition(msgspec.Struct, frozen=True, tag=True):
     b: str
     at: float
     end: float
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.a, self.b)
 
 
 class WrongClock(msgspec.Struct, frozen=True, tag=True):
@@ -81,6 +113,14 @@ class WrongClock(msgspec.Struct, frozen=True, tag=True):
     node: str
     seconds: float
     end: float
+
+    def __post_init__(self) -> None:
+        _check(0.0, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.node,)
 
 
 Fault = Kill | Impairment | Partition | WrongClock

@@ -68,7 +68,11 @@ class Detour:
             netlink.set_up(back),
             *(netlink.divert(self._end, tuple(words), self._way) for words in matches),
         )
-        self._namespace.flush()
+        try:
+            self._namespace.flush()
+        except OSError as error:
+            needs = "u32 filters (CONFIG_NET_CLS_U32), mirred and netem"
+            raise OSError(error.errno, f"some packets cannot take a detour, for which a kernel needs {needs}: {error.strerror}") from None
         for index in (self._way, back):
             self._namespace.settle(f"d{index}")
 

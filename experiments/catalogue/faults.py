@@ -12,7 +12,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "lma-killed": (Kill("lma", at=3.0, end=6.0),),
     "old-mag-killed": (Kill("mag2", at=3.0, end=6.0),),
     "new-mag-killed": (Kill("mag3", at=3.0, end=6.0),),
-    "querying-mag-killed": (Kill("mag1", at=0.004, end=3.0),),
+    "querying-mag-killed": (Kill("mag1", at=0.004, end=6.0),),
     "partition": (Partition("mag1", "mag3", at=3.0, end=8.0),),
     "wrong-clock": (WrongClock("mag3", seconds=3600.0, end=8.0),),
 }
@@ -35,10 +35,10 @@ EXPERIMENT = Experiment(
         if (scheme, name) != ("sd-pmip", "lma-killed")
     ),
     scenario=Scenario(
-        duration=34.0,
+        duration=30.0,
         flows=(
-            Flow("cn1", "mn1", start=0.0, duration=32.0, rate=50.0),
-            Flow("mn1", "cn1", start=0.003, duration=32.0, rate=50.0),
+            Flow("cn1", "mn1", start=0.0, duration=28.0, rate=25.0),
+            Flow("mn1", "cn1", start=0.003, duration=28.0, rate=25.0),
         ),
         moves=(Move(at=4.007, mn="mn1", to="mag3"),),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -104,18 +104,19 @@ class _Timers:
     def registration(self, length: float) -> float:
         """An update that was under way during a fault of ``length`` s is sent again and answered (RFC 6275, 11.8)."""
         settings = self.settings
-        return min(length + settings.binding_timeout, settings.binding_timeout_max) + self.round_trip if self.scheme.binding_update else 0.0
+        again = min(length + settings.binding_timeout, settings.binding_timeout_max)
+        return again + self.round_trip if self.scheme.binding_update else 0.0
 
     def query(self, length: float) -> float:
         """The same of a query, which may have failed just before the end and is then asked again by a later packet."""
         if self.scheme.query is Query.NONE:
             return 0.0
         settings = self.settings
-        wait = min(length + settings.query_timeout, settings.query_timeout * 2 ** (settings.query_tries - 1))
+        wait = min(length + settings.query_timeout, settings.query_timeout * 2.0 ** (settings.query_tries - 1))
         return wait + settings.query_failure + self.round_trip
 
 
-_STALE: Mapping[str, Any] = {
+_STALE: Mapping[str, Callable[[_Timers], float]] = {
     "none": lambda timers: 0.0,
     "anchor": lambda timers: 0.0,
     "expire": lambda timers: timers.settings.query_lifetime,
@@ -155,7 +156,12 @@ def _set_right(fault: WrongClock, timers: _Timers) -> float:
     return _restarted(fault.end, timers)
 
 
-_BOUNDS: Mapping[type[Fault], Any] = {Kill: _killed, Impairment: _impaired, Partition: _parted, WrongClock: _set_right}
+_BOUNDS: Mapping[type[Fault], Callable[[Any, _Timers], float]] = {
+    Kill: _killed,
+    Impairment: _impaired,
+    Partition: _parted,
+    WrongClock: _set_right,
+}
 
 
 # What stays behind
