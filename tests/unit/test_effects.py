@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agents import effects
 from agents.actions import Action, InstallRoute, Release, RemoveRoute, Send
 from agents.config import AgentConfig, Profile, Settings
-from agents.daemon import Daemon
+from agents.daemon import Clock, Daemon
 from agents.effects import Effects
 from agents.journal import Journal
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, decode, encode
@@ -198,7 +198,7 @@ def test_a_burst_of_registrations_is_one_batch_and_no_answer_precedes_its_route(
     port: Any = type("Port", (), {"receive": lambda self: burst.pop(0) if burst else None})()
 
     async def turn() -> None:
-        daemon = Daemon(CONFIG, journal)
+        daemon = Daemon(CONFIG, journal, Clock())
         daemon._turn(daemon._on_signalling, port)
         assert daemon._timer is not None
 
