@@ -124,6 +124,23 @@ class Node:
     def name(self) -> str:
         return self.config.name
 
+    def route(self, action: Action) -> None:
+        """Change the routing tables as ``action`` says, if it says anything of them."""
+        match action:
+            case InstallRoute(prefix, care_of):
+                self.routes[prefix] = care_of
+            case RemoveRoute(prefix):
+                del self.routes[prefix]
+            case InstallAccessRoute(prefix, link):
+                assert prefix not in self.access
+                self.access[prefix] = link
+            case RemoveAccessRoute(prefix, link):
+                assert self.access.pop(prefix) == link
+            case InstallUplink(link, anchor):
+                self.uplinks[link] = anchor
+            case RemoveUplink(link):
+                del self.uplinks[link]
+
 
 def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
     return next((value for prefix, value in table.items() if hoa in prefix), None)
@@ -389,22 +406,10 @@ class MemoryNetwork:
         node = self.nodes[address]
         self._arm(address)
         for action in actions:
+            node.route(action)
             match action:
                 case Send():
                     self._message(address, action)
-                case InstallRoute(prefix, care_of):
-                    node.routes[prefix] = care_of
-                case RemoveRoute(prefix):
-                    del node.routes[prefix]
-                case InstallAccessRoute(prefix, link):
-                    assert prefix not in node.access
-                    node.access[prefix] = link
-                case RemoveAccessRoute(prefix, link):
-                    assert node.access.pop(prefix) == link
-                case InstallUplink(link, anchor):
-                    node.uplinks[link] = anchor
-                case RemoveUplink(link):
-                    del node.uplinks[link]
                 case Advertise(link, prefixes, lifetime):
                     self.advertised[int(link[2:-4])] = prefixes if lifetime else ()
                 case Release(packets, care_of):

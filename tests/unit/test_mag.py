@@ -625,10 +625,11 @@ class TestWhoMaySpeak:
         assert gateway.receive(question, MAG2, EPOCH, link=CN_LINK) == [Ignore(IgnoreReason.FROM_ACCESS_LINK, MAG2)]
         assert gateway.malformed(MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
         assert gateway.tunnelled(bytes(39), MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
-        assert gateway.tunnelled(P1, stranger, EPOCH) == [
-            Ignore(IgnoreReason.UNKNOWN_SENDER, stranger),
-            Drop((P1,), DropReason.NOT_ATTACHED),
-        ]
+        for pretender in (stranger, mag_address(1)):
+            assert gateway.tunnelled(P1, pretender, EPOCH) == [
+                Ignore(IgnoreReason.UNKNOWN_SENDER, pretender),
+                Drop((P1,), DropReason.NOT_ATTACHED),
+            ]
 
     def test_a_tunnelled_packet_for_who_is_here_after_all_is_delivered(self) -> None:
         data = packet(MN, CN)

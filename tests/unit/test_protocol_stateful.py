@@ -81,7 +81,15 @@ def _pass_by(network: MemoryNetwork, number: int, destination: int) -> None:
 
 
 def _holdings(network: MemoryNetwork) -> dict[str, dict[str, int]]:
-    return {node.name: tables(node.agent, network.clock(address)) for address, node in network.nodes.items()}
+    """What the agents hold for long: the least of several moments, so that an exchange that is just under way does not count."""
+    least: dict[str, dict[str, int]] = {}
+    for _ in range(5):
+        _let_pass(network, 0.5)
+        for address, node in network.nodes.items():
+            before = least.get(node.name, {})
+            held = tables(node.agent, network.clock(address))
+            least[node.name] = {path: min(size, before.get(path, size)) for path, size in held.items()}
+    return least
 
 
 @cache
