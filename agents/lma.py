@@ -255,8 +255,8 @@ class Lma:
 
 
 def _wanted(request: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
-    """The prefixes that a PBU names; ALL_ZERO names none (RFC 5213, 8.3)."""
-    return tuple(prefix for prefix in request.home_network_prefixes if int(prefix.network_address))
+    """The prefixes that a PBU names, each once; ALL_ZERO names none (RFC 5213, 8.3)."""
+    return tuple(dict.fromkeys(prefix for prefix in request.home_network_prefixes if int(prefix.network_address)))
 
 
 def _routes_removed(binding: Binding) -> list[Action]:

@@ -89,7 +89,7 @@ class Registrar:
         if message.status >= Status.REASON_UNSPECIFIED:
             del self._updates[update.mn_id]
             return self._outcomes.denied(update.mn_id, now)
-        update.prefixes = message.home_network_prefixes
+        update.prefixes = tuple(dict.fromkeys(message.home_network_prefixes))
         refresh = max(REFRESH * lifetime_seconds(message.lifetime), self._config.settings.binding_timeout)
         self._refreshes.set(update.mn_id, now + refresh)
         return self._outcomes.accepted(update.mn_id, update.prefixes, now)

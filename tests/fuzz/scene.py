@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, get_args, get_type_hints
 
@@ -16,7 +17,7 @@ from held import tables
 from memory_network import EPOCH, GROUP, LMA, Node, agent_of, config, hoa_of, link_layer_of, mag_address, mn_id_of, packet, prefix_of
 
 from agents.actions import Action, Advertise, Drop, Ignore, InstallRoute, InstallUplink, Multicast, Release, Send, Unreachable
-from agents.config import FirstPacket, Settings
+from agents.config import AgentConfig, FirstPacket, Settings
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode, encode, timestamp_from_seconds
@@ -48,12 +49,17 @@ CASES = {
 }
 
 
+@cache
+def _told(scheme: str, policy: str, number: int | None, settings: Settings) -> AgentConfig:
+    return config(scheme, policy, number, settings=settings)
+
+
 class Scene:
     """The agent ``kind`` ("mag" or "lma") of the scheme, policy and settings that the first octets choose, and what the others do to it."""
 
     def __init__(self, kind: str, choices: Choices) -> None:
         scheme, policy = choices.pick(CASES[kind])
-        told = config(scheme, policy, OWN_NUMBER if kind == "mag" else None, settings=choices.pick(VARIANTS))
+        told = _told(scheme, policy, OWN_NUMBER if kind == "mag" else None, choices.pick(VARIANTS))
         self.now = EPOCH
         self._choices = choices
         self._node = Node(told, agent_of(told, self.now))
@@ -212,12 +218,10 @@ class Scene:
 
     def _instance(self, kind: type[Any]) -> Any:
         """A dataclass of any values; what it need not have it has as often as not."""
-        hints = get_type_hints(kind)
         values = {}
-        for field in fields(kind):
-            optional = field.default is not MISSING or field.default_factory is not MISSING
+        for name, hint, optional in _parts(kind):
             if not optional or self._choices.number() % 2:
-                values[field.name] = self._value(field.name, hints[field.name])
+                values[name] = self._value(name, hint)
         return kind(**values)
 
     def _value(self, name: str, kind: Any) -> Any:
@@ -243,6 +247,13 @@ class Scene:
 
     def _prefixes(self) -> tuple[IPv6Network, ...]:
         return tuple(self._choices.pick(PREFIXES) for _ in range(self._choices.pick((1, 1, 1, 2, 0))))
+
+
+@cache
+def _parts(kind: type[Any]) -> list[tuple[str, Any, bool]]:
+    """The fields of a dataclass: name, type and whether it can do without."""
+    hints = get_type_hints(kind)
+    return [(field.name, hints[field.name], (field.default, field.default_factory) != (MISSING, MISSING)) for field in fields(kind)]
 
 
 _BY_NAME: Mapping[str, Callable[[Scene], Any]] = {
