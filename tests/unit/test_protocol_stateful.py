@@ -209,7 +209,7 @@ class AnyHistory(RuleBasedStateMachine):
                 packets = [data for _, data in queue]
                 assert 0 < len(packets) <= self.told.buffer_packets
                 assert sum(map(len, packets)) <= self.told.buffer_bytes
-                assert min(until for until, _ in queue) >= network.clock(address)
+                assert queue[0][0] >= network.clock(address)
                 held |= set(map(serial_of, packets))
         delivered, dropped = set(network.serials_delivered), set(network.dropped)
         in_transit = {serial for serial, copies in network.in_transit.items() if copies}
