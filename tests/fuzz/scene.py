@@ -14,7 +14,21 @@ from typing import Any, get_args, get_type_hints
 
 from choices import Choices
 from held import tables
-from memory_network import EPOCH, GROUP, LMA, Node, agent_of, config, hoa_of, link_layer_of, mag_address, mn_id_of, packet, prefix_of
+from memory_network import (
+    EPOCH,
+    GROUP,
+    LMA,
+    Node,
+    agent_of,
+    config,
+    hoa_of,
+    link_layer_of,
+    mag_address,
+    mn_id_of,
+    packet,
+    prefix_of,
+    serial_of,
+)
 
 from agents.actions import Action, Advertise, Drop, Ignore, InstallRoute, InstallUplink, Multicast, Release, Send, Unreachable
 from agents.config import AgentConfig, FirstPacket, Settings
@@ -66,7 +80,7 @@ class Scene:
         self._agent: Any = self._node.agent
         self._peers = {*told.mags, LMA}
         self._sequences = [0]
-        self._packets: set[bytes] = set()
+        self._packets: set[int] = set()
         self._serial = 0
 
     def play(self) -> None:
@@ -117,13 +131,13 @@ class Scene:
         data = self._packet()
         hoa = IPv6Address(data[24:40])
         if not any(hoa in prefix for prefix in self._node.access):
-            self._packets.add(data)
+            self._packets.add(serial_of(data))
             self._do(self._agent.packet_for(hoa, data, self.now))
 
     def tunnelled_packet_comes(self) -> None:
         source, multicast, data = self._choices.pick(SENDERS), self._choices.number() % 4 == 0, self._packet()
         if not any(IPv6Address(data[24:40]) in prefix for prefix in self._node.access):
-            self._packets.add(data)
+            self._packets.add(serial_of(data))
             self._do(self._agent.tunnelled(data, source, self.now, multicast=multicast))
 
     def fragment_comes(self) -> None:
@@ -194,7 +208,7 @@ class Scene:
                 case Release(packets, care_of):
                     assert packets
                     for data in packets:
-                        self._packets.remove(data)
+                        self._packets.remove(serial_of(data))
                         if care_of is None:
                             assert any(IPv6Address(data[24:40]) in prefix for prefix in node.access), "no way for a packet"
                         else:
@@ -203,10 +217,10 @@ class Scene:
                     assert packets
                     for data in packets:
                         if len(data) >= 40:
-                            self._packets.remove(data)
+                            self._packets.remove(serial_of(data))
                 case Multicast(data, group):
                     assert group == GROUP
-                    self._packets.remove(data)
+                    self._packets.remove(serial_of(data))
                 case Unreachable(data):
                     assert len(data) >= 40
                 case Ignore(_, source):

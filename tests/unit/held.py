@@ -33,8 +33,8 @@ def _reach(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _size(thing: Any) -> int:
-    """How many values a container holds, all the way down."""
-    values = thing.values() if isinstance(thing, dict) else thing
+    """How many values a container holds, all the way down; what it has for nobody in particular (None) is always one and does not count."""
+    values = [value for key, value in thing.items() if key is not None] if isinstance(thing, dict) else thing
     return sum(_size(value) if isinstance(value, _CONTAINERS) else 1 for value in values)
 
 

@@ -56,7 +56,7 @@ def _let_pass(network: MemoryNetwork, seconds: float) -> None:
 
 
 def _receive_visitors(network: MemoryNetwork) -> None:
-    """Let a new host come, everybody speak to everybody (twice, where no packet waits) and to nobody, a stranger look in everywhere."""
+    """Let a new host come, everybody speak to everybody (twice, where no packet waits) and to nobody."""
     network.attach(VISITOR, 1)
     _let_pass(network, 2.0)
     _speak(network)
@@ -66,8 +66,6 @@ def _receive_visitors(network: MemoryNetwork) -> None:
             assert node.routes.get(prefix_of(host)) in (None, mag_address(number)), f"{node.name} has a stale route"
     for host in network.where:
         network.send(host, NOBODY + host)
-    for number in (1, 2, 3):
-        _pass_by(network, number, NOBODY)
     network.detach(VISITOR)
     _let_pass(network, REST)
 
