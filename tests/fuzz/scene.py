@@ -79,6 +79,7 @@ class Scene:
         self._node = Node(told, agent_of(told, self.now))
         self._agent: Any = self._node.agent
         self._peers = {*told.mags, LMA}
+        self._heard = STRANGER
         self._sequences = [0]
         self._packets: set[int] = set()
         self._serial = 0
@@ -168,6 +169,7 @@ class Scene:
 
     def _receive(self, octets: bytes, source: IPv6Address, link: str | None) -> None:
         arrival = {} if link is None else {"link": link}
+        self._heard = source
         try:
             message = decode(octets, self._node.config.settings.query_flag)
         except MessageError:
@@ -193,7 +195,8 @@ class Scene:
             node.route(action)
             match action:
                 case Send(message, destination, tunnelled):
-                    assert destination == GROUP if tunnelled else destination in self._peers - {node.config.address}
+                    others_or_asker = {*self._peers, self._heard} - {node.config.address}
+                    assert destination == GROUP if tunnelled else destination in others_or_asker
                     assert decode(encode(message)) == message
                     self._sequences.append(getattr(message, "sequence", 0))
                 case InstallRoute(_, care_of):

@@ -9,13 +9,13 @@ from typing import Any
 
 from agents.buffering import Buffers
 from agents.config import AgentConfig, Profile, Settings
-from agents.ordering import Recent
+from agents.ordering import Recent, TokenBuckets
 from agents.schemes import Scheme
 from agents.timers import Timers
 
 _TOLD = (AgentConfig, Settings, Profile, Scheme, Enum)
 _CONTAINERS = (dict, list, set, deque)
-_NOT_STATE = ("_heap", "_profiles")
+_NOT_STATE = ("_heap", "_profiles", "_buckets")
 _SLACK = 64
 """Entries that a heap of timers may keep beyond twice those that are set."""
 
@@ -33,8 +33,8 @@ def _reach(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _size(thing: Any) -> int:
-    """How many values a container holds, all the way down; what it has for nobody in particular (None) is always one and does not count."""
-    values = [value for key, value in thing.items() if key is not None] if isinstance(thing, dict) else thing
+    """How many values a container holds, all the way down."""
+    values = thing.values() if isinstance(thing, dict) else thing
     return sum(_size(value) if isinstance(value, _CONTAINERS) else 1 for value in values)
 
 
@@ -48,6 +48,8 @@ def tables(agent: object, now: float) -> dict[str, int]:
             assert len(thing._heap) <= 2 * len(thing._set) + _SLACK, f"cancelled timers pile up in {path}"
         elif isinstance(thing, Recent):
             thing._forget(now)
+        elif isinstance(thing, TokenBuckets):
+            found[f"{path} of links"] = sum(isinstance(key, str) for key in thing._buckets)
     return {path: size for path, size in found.items() if path.rpartition(".")[2] not in _NOT_STATE}
 
 
