@@ -40,7 +40,8 @@ from agents.schemes import SCHEMES
 OWN_NUMBER = 1
 LINKS = ("mn1-air", "mn2-air", "mn3-air")
 STRANGER = IPv6Address("2001:db8:bad::1")
-SENDERS = (mag_address(2), mag_address(3), LMA, STRANGER, mag_address(OWN_NUMBER), IPv6Address("::"))
+NOBODY = IPv6Address("::")
+SENDERS = (mag_address(2), mag_address(3), LMA, STRANGER, mag_address(OWN_NUMBER), NOBODY)
 ADDRESSES = (*SENDERS, GROUP, *(hoa_of(number) for number in range(1, 6)), IPv6Address("fe80::1"))
 PREFIXES = (*(prefix_of(number) for number in range(1, 6)), IPv6Network("::/0"), IPv6Network(hoa_of(2)), IPv6Network("2001:db8:100::/40"))
 MN_IDS = tuple(mn_id_of(number) for number in range(1, 6))
@@ -195,7 +196,7 @@ class Scene:
             node.route(action)
             match action:
                 case Send(message, destination, tunnelled):
-                    others_or_asker = {*self._peers, self._heard} - {node.config.address}
+                    others_or_asker = {*self._peers, self._heard} - {node.config.address, NOBODY}
                     assert destination == GROUP if tunnelled else destination in others_or_asker
                     assert decode(encode(message)) == message
                     self._sequences.append(getattr(message, "sequence", 0))
