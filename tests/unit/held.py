@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
+from agents.bindings import PrefixTable
 from agents.buffering import Buffers
 from agents.config import AgentConfig, Profile, Settings
 from agents.ordering import Recent, TokenBuckets
@@ -15,7 +16,7 @@ from agents.timers import Timers
 
 _TOLD = (AgentConfig, Settings, Profile, Scheme, Enum)
 _CONTAINERS = (dict, list, set, deque)
-_NOT_STATE = ("_heap", "_profiles", "_buckets")
+_NOT_STATE = ("_heap", "_profiles", "_buckets", "_by_length")
 _SLACK = 64
 """Entries that a heap of timers may keep beyond twice those that are set."""
 
@@ -33,9 +34,9 @@ def _reach(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _size(thing: Any) -> int:
-    """How many values a container holds, all the way down."""
+    """How many values a container holds, containers among them and what they hold."""
     values = thing.values() if isinstance(thing, dict) else thing
-    return sum(_size(value) if isinstance(value, _CONTAINERS) else 1 for value in values)
+    return sum(1 + _size(value) if isinstance(value, _CONTAINERS) else 1 for value in values)
 
 
 def tables(agent: object, now: float) -> dict[str, int]:
@@ -46,6 +47,8 @@ def tables(agent: object, now: float) -> dict[str, int]:
             found[path] = _size(thing)
         elif isinstance(thing, Timers):
             assert len(thing._heap) <= 2 * len(thing._set) + _SLACK, f"cancelled timers pile up in {path}"
+        elif isinstance(thing, PrefixTable):
+            found[f"{path} of all lengths"] = sum(1 for _ in thing.values())
         elif isinstance(thing, Recent):
             thing._forget(now)
         elif isinstance(thing, TokenBuckets):
