@@ -143,7 +143,7 @@ class AnyHistory(RuleBasedStateMachine):
         for host in (1, 2, 3):
             self.network.attach(host, host)
 
-    @rule(loss=st.sampled_from([0.0, 0.1, 0.4]), doubling=st.sampled_from([0.0, 0.2]), longest=st.sampled_from([0.0, 0.05, 0.25]))
+    @rule(loss=st.sampled_from([0.0, 0.1, 0.4]), doubling=st.sampled_from([0.0, 0.5]), longest=st.sampled_from([0.0, 0.05, 0.5]))
     def weather(self, loss: float, doubling: float, longest: float) -> None:
         self.loss, self.doubling, self.longest = loss, doubling, longest
         self.copies |= doubling > 0
