@@ -132,6 +132,13 @@ class TestRegistration:
             )
         ]
 
+    def test_a_prefix_that_the_acknowledgement_names_twice_is_served_once(self) -> None:
+        gateway = mag("pmip")
+        twice = acknowledge(request_of(attach(gateway)), home_network_prefixes=(prefix_of(1), prefix_of(1)))
+        actions = gateway.receive(twice, LMA, EPOCH)
+        assert actions.count(InstallAccessRoute(prefix_of(1), CN_LINK)) == 1
+        assert gateway.attachments[0].prefixes == (prefix_of(1),)
+
     def test_pmip_serves_it_once_accepted_with_an_uplink_to_the_anchor(self) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
