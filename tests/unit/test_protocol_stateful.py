@@ -234,10 +234,11 @@ class AnyHistory(RuleBasedStateMachine):
             return
         network = self.network
         self.loss = self.doubling = self.longest = 0.0
+        for address in network.nodes:
+            self._step(address, 0.0)
         for address, node in network.nodes.items():
             if node.up and self._clocks_disagreed(address):
                 network.crash(address)
-            self._step(address, 0.0)
             if not node.up:
                 self._restart(address)
         _let_pass(network, RECOVERY)
