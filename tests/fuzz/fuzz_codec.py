@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
+from typing import Any, get_args, get_type_hints
 
 from agents.config import QueryFlag
-from agents.messages import (
-    Authentication,
-    BindingError,
-    MessageError,
-    ProxyBindingAcknowledgement,
-    ProxyBindingUpdate,
-    UpdateNotification,
-    UpdateNotificationAcknowledgement,
-    decode,
-    encode,
-)
+from agents.messages import Authentication, Message, MessageError, MobileNode, decode, encode
 
 _FLAGS = tuple(QueryFlag)
+_PREFIXES = (IPv6Network("2001:db8:100:1::/64"), IPv6Network("::/0"))
+_VALUES: Mapping[Any, Any] = {
+    bool: True,
+    int: 4,
+    str: "mn1@dmm.example",
+    bytes: bytes(range(6)),
+    IPv6Address: IPv6Address("2001:db8::1"),
+    tuple[IPv6Network, ...]: _PREFIXES,
+    Authentication: Authentication(subtype=1, spi=256, data=bytes(20)),
+    MobileNode: MobileNode("mn2@dmm.example", _PREFIXES),
+}
+"""A value of each type that a field has."""
 
 
 def run(data: bytes) -> None:
@@ -34,24 +38,9 @@ def run(data: bytes) -> None:
 
 def seeds() -> list[bytes]:
     """One message of each kind, with every option."""
-    address = IPv6Address("2001:db8::1")
-    options = {
-        "mn_id": "mn1@dmm.example",
-        "home_network_prefixes": (IPv6Network("2001:db8:100:1::/64"), IPv6Network("::/0")),
-        "handoff_indicator": 4,
-        "access_technology": 4,
-        "link_layer_identifier": bytes(range(6)),
-        "link_local_address": IPv6Address("fe80::1"),
-        "timestamp": 1 << 40,
-        "alternate_care_of": address,
-        "authentication": Authentication(subtype=1, spi=256, data=bytes(20)),
-    }
-    messages = (
-        ProxyBindingUpdate(sequence=1, lifetime=75, **options),  # type: ignore[arg-type]
-        ProxyBindingUpdate(sequence=1, lifetime=75, query=True, **options),  # type: ignore[arg-type]
-        ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=75, **options),  # type: ignore[arg-type]
-        BindingError(status=1, home_address=address, **options),  # type: ignore[arg-type]
-        UpdateNotification(sequence=1, notification_reason=2, acknowledge=True, **options),  # type: ignore[arg-type]
-        UpdateNotificationAcknowledgement(sequence=1, status=0, **options),  # type: ignore[arg-type]
-    )
+    messages = [kind(**{name: _value(hint) for name, hint in get_type_hints(kind).items()}) for kind in get_args(Message)]
     return [bytes((number,)) + encode(message, flag) for number, flag in enumerate(_FLAGS) for message in messages]
+
+
+def _value(hint: Any) -> Any:
+    return _VALUES[hint if hint in _VALUES else next(kind for kind in get_args(hint) if kind in _VALUES)]

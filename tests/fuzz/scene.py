@@ -30,11 +30,26 @@ from memory_network import (
     serial_of,
 )
 
-from agents.actions import Action, Advertise, Drop, Ignore, InstallRoute, InstallUplink, Multicast, Release, Send, Unreachable
-from agents.config import AgentConfig, FirstPacket, Settings
+from agents.actions import (
+    Action,
+    Advertise,
+    AssignLinkLocal,
+    Drop,
+    Ignore,
+    IgnoreReason,
+    InstallRoute,
+    InstallUplink,
+    Multicast,
+    ProbePath,
+    Release,
+    Send,
+    Unreachable,
+)
+from agents.authentication import protection
+from agents.config import AgentConfig, FirstPacket, MessageOrder, Settings
 from agents.lma import Lma
 from agents.mag import Mag
-from agents.messages import Message, MessageError, decode, encode, timestamp_from_seconds
+from agents.messages import HandoffIndicator, Message, MessageError, decode, encode, timestamp_from_seconds
 from agents.schemes import SCHEMES
 
 OWN_NUMBER = 1
@@ -45,6 +60,7 @@ SENDERS = (mag_address(2), mag_address(3), LMA, STRANGER, mag_address(OWN_NUMBER
 ADDRESSES = (*SENDERS, GROUP, *(hoa_of(number) for number in range(1, 6)), IPv6Address("fe80::1"))
 PREFIXES = (*(prefix_of(number) for number in range(1, 6)), IPv6Network("::/0"), IPv6Network(hoa_of(2)), IPv6Network("2001:db8:100::/40"))
 MN_IDS = tuple(mn_id_of(number) for number in range(1, 6))
+HANDOFFS = (HandoffIndicator.UNKNOWN, *HandoffIndicator)
 WAITS = (0.001, 0.02, 0.3, 2.0, 9.0, 70.0, 400.0)
 
 REST = 400.0
@@ -57,6 +73,8 @@ VARIANTS = (
     Settings(first_packet=FirstPacket.MULTICAST),
     Settings(buffer_packets=2, buffer_bytes=250, query_rate=2.0),
     Settings(buffer_packets=0, query_tries=1, update_tries=1),
+    Settings(message_order=MessageOrder.SEQUENCE, link_local=NOBODY, path_probe=60.0),
+    Settings(message_order=MessageOrder.NODE_TIMESTAMP, binding_assign_delay=0.0, handover_time=20.0),
 )
 CASES = {
     "lma": [(row.name, policy) for row in SCHEMES.values() if "LMA" in row.agents for policy in row.policies],
@@ -77,7 +95,7 @@ class Scene:
         told = _told(scheme, policy, OWN_NUMBER if kind == "mag" else None, choices.pick(VARIANTS))
         self.now = EPOCH
         self._choices = choices
-        self._node = Node(told, agent_of(told, self.now))
+        self._node = Node(told, agent_of(told, self.now), protection(told.settings))
         self._agent: Any = self._node.agent
         self._peers = {*told.mags, LMA}
         self._heard = STRANGER
@@ -119,15 +137,32 @@ class Scene:
             return
         self._receive(octets, source, link)
 
+    def untrusted_message_comes(self) -> None:
+        source, reason = self._choices.pick(SENDERS), self._choices.pick(tuple(IgnoreReason))
+        self._heard = source
+        self._do(self._agent.refused(reason, self._message(), source, self.now))
+
     def host_comes(self) -> None:
         number = self._choices.number() % 5 + 1
-        self._do(self._agent.attached(self._choices.pick(LINKS), mn_id_of(number), link_layer_of(number), self.now))
+        link, handoff = self._choices.pick(LINKS), self._choices.pick(HANDOFFS)
+        self._do(self._agent.attached(link, mn_id_of(number), link_layer_of(number), self.now, handoff))
+
+    def other_interface_comes(self) -> None:
+        number, link_layer = self._choices.number() % 5 + 1, self._choices.octets(self._choices.pick((6, 0, 2)))
+        link, handoff, timestamp = self._choices.pick(LINKS), self._choices.pick(HANDOFFS), self._timestamp()
+        self._do(self._agent.attached(link, mn_id_of(number), link_layer, self.now, handoff, timestamp=timestamp))
+
+    def host_is_about_to_leave(self) -> None:
+        self._do(self._agent.leaving(self._choices.pick(LINKS), self._choices.pick(SENDERS), self.now))
 
     def host_leaves(self) -> None:
         self._do(self._agent.detached(self._choices.pick(LINKS), self.now))
 
     def host_solicits(self) -> None:
         self._do(self._agent.solicited(self._choices.pick(LINKS), self.now))
+
+    def path_changes(self) -> None:
+        self._do(self._agent.path_changed(self.now))
 
     def packet_comes(self) -> None:
         data = self._packet()
@@ -205,6 +240,11 @@ class Scene:
                 case InstallUplink(link, anchor):
                     assert link in LINKS
                     assert anchor == LMA
+                case ProbePath(destination):
+                    assert destination == LMA
+                case AssignLinkLocal(link, address):
+                    assert link in LINKS
+                    assert address.is_link_local
                 case Advertise(link, prefixes, lifetime):
                     assert link in LINKS
                     assert prefixes
@@ -291,14 +331,25 @@ _BY_TYPE: Mapping[Any, Callable[[Scene], Any]] = {
     IPv6Network: lambda scene: scene._choices.pick(PREFIXES),
     tuple[IPv6Network, ...]: Scene._prefixes,
 }
-_BOTH = (Scene.octets_come, Scene.message_comes, Scene.message_comes, Scene.time_passes, Scene.timer_fires, Scene.moment_passes)
+_BOTH = (
+    Scene.octets_come,
+    Scene.message_comes,
+    Scene.message_comes,
+    Scene.untrusted_message_comes,
+    Scene.time_passes,
+    Scene.timer_fires,
+    Scene.moment_passes,
+)
 EVENTS: Mapping[type[Any], tuple[Callable[[Scene], None], ...]] = {
     Lma: _BOTH,
     Mag: (
         *_BOTH,
         Scene.host_comes,
+        Scene.other_interface_comes,
+        Scene.host_is_about_to_leave,
         Scene.host_leaves,
         Scene.host_solicits,
+        Scene.path_changes,
         Scene.packet_comes,
         Scene.tunnelled_packet_comes,
         Scene.fragment_comes,

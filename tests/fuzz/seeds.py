@@ -53,8 +53,12 @@ class _HeardMag(Mag):
         return super().receive(message, source, now, link)
 
     def attached(self, link: str, mn_id: str, link_layer: bytes, now: float) -> list[Action]:
-        self.ear.note(now, Scene.host_comes, link_layer[-1] - 1, LINKS.index(link))
+        self.ear.note(now, Scene.host_comes, link_layer[-1] - 1, LINKS.index(link), 0)
         return super().attached(link, mn_id, link_layer, now)
+
+    def leaving(self, link: str, to: IPv6Address, now: float) -> list[Action]:
+        self.ear.note(now, Scene.host_is_about_to_leave, LINKS.index(link), SENDERS.index(to))
+        return super().leaving(link, to, now)
 
     def detached(self, link: str, now: float) -> list[Action]:
         self.ear.note(now, Scene.host_leaves, LINKS.index(link))
@@ -70,7 +74,7 @@ class _HeardMag(Mag):
 
 
 def conversation(kind: str, case: int) -> bytes:
-    """A short history: two hosts attach, speak to each other, and one comes to the MAG that is heard and leaves it again."""
+    """A short history: two hosts attach, speak to each other, and one comes to the MAG that is heard and leaves it again, as foretold."""
     scheme, policy = CASES[kind][case]
     network = MemoryNetwork(scheme, policy)
     node = network.nodes[LMA if kind == "lma" else mag_address(OWN_NUMBER)]
@@ -82,7 +86,8 @@ def conversation(kind: str, case: int) -> bytes:
     for start in (1.0, 2.0, 3.0, 4.0):
         network.flow(1, 2, start, 0.03)
         network.flow(2, 1, start + 0.01, 0.02)
-    network.at(2.0, lambda: network.move(2, OWN_NUMBER))
-    network.at(3.0, lambda: network.move(2, 3))
+    for start, number in ((2.0, OWN_NUMBER), (3.0, 3)):
+        network.at(start - 0.05, lambda to=number: network.announce(2, to))
+        network.at(start, lambda to=number: network.move(2, to))
     network.run(12.0)
     return bytes(node.agent.ear.octets)
