@@ -149,7 +149,7 @@ def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], ho
 
 
 class MemoryNetwork:
-    """``delay(a, b)`` is the one-way delay between two agents in s.
+    """``delay(a, b)`` is the one-way delay between two agents in s; ``sequence`` is the first sequence number of each agent.
 
     ``lost(kind)`` tells whether the next packet of a kind is lost, ``doubled(kind)`` whether it arrives twice.
 
@@ -166,6 +166,7 @@ class MemoryNetwork:
         delay: Callable[[IPv6Address, IPv6Address], float] = lambda a, b: 0.025 if LMA in (a, b) else 0.010,
         lost: Callable[[str], bool] = lambda kind: False,
         doubled: Callable[[str], bool] = lambda kind: False,
+        sequence: int = 0,
     ) -> None:
         self.now = EPOCH
         self.delay = delay
@@ -177,7 +178,7 @@ class MemoryNetwork:
         told = config(scheme, policy, None, mags, hosts, settings)
         agents = [replace(told, name=f"mag{number}", address=mag_address(number)) for number in range(1, mags + 1)]
         for config_of in agents + [told] * (told.lma is not None):
-            self.nodes[config_of.address] = Node(config_of, agent_of(config_of, self.now), protection(settings))
+            self.nodes[config_of.address] = Node(config_of, agent_of(config_of, self.now, sequence), protection(settings))
         routed = () if told.scheme.home_prefixes else told.profiles
         self._core = {profile.routed_prefixes[agent.name]: agent.address for profile in routed for agent in agents}
         self.where: dict[int, int] = {}

@@ -142,7 +142,9 @@ class AnyHistory(RuleBasedStateMachine):
             delay=lambda a, b: chance.uniform(0, self.longest) if self.longest else 0.01,
             lost=lambda kind: chance.random() < self.loss,
             doubled=lambda kind: chance.random() < self.doubling,
+            sequence=0xFFF8,
         )
+        self.starts = 0
         self.clocks = {address: ({0.0}, {0.0}) for address in self.network.nodes if address != LMA}
         for host in (1, 2, 3):
             self.network.attach(host, host)
@@ -193,10 +195,10 @@ class AnyHistory(RuleBasedStateMachine):
             self.network.crash(address)
             self.amnesia |= address == LMA
 
-    @rule(address=NODES, sequence=st.sampled_from([0, 0xFFFF, 0x8000]))
-    def restart(self, address: IPv6Address, sequence: int) -> None:
+    @rule(address=NODES)
+    def restart(self, address: IPv6Address) -> None:
         if address in self.network.nodes and not self.network.nodes[address].up:
-            self._restart(address, sequence)
+            self._restart(address)
 
     @rule(address=NODES, ahead=st.sampled_from([-5.0, -0.2, -0.1, 0.0, 0.1, 0.2, 5.0]))
     def step(self, address: IPv6Address, ahead: float) -> None:
@@ -260,8 +262,10 @@ class AnyHistory(RuleBasedStateMachine):
             if address in (mag, LMA):
                 (own if address == mag else anchors).add(ahead)
 
-    def _restart(self, address: IPv6Address, sequence: int = 0) -> None:
-        self.network.restart(address, sequence)
+    def _restart(self, address: IPv6Address) -> None:
+        """Start an agent anew; what is still under way to the one before has none of its sequence numbers, which begin anywhere."""
+        self.starts += 1
+        self.network.restart(address, self.starts * 0x400 & 0xFFFF)
         if address in self.clocks and LMA in self.network.nodes:
             self.clocks[address] = {self.network.nodes[address].clock}, {self.network.nodes[LMA].clock}
 
