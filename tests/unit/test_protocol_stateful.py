@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from functools import cache
 from ipaddress import IPv6Address
 from random import Random
@@ -134,7 +135,9 @@ class AnyHistory(RuleBasedStateMachine):
         )
         chance = Random(seed)
         self.loss = self.doubling = self.longest = 0.0
-        self.amnesia = False
+        self.misinformed = False
+        """Whether an LMA may take a host to be elsewhere until its binding is refreshed."""
+        self.stamped: defaultdict[int, dict[IPv6Address, float]] = defaultdict(dict)
         self.copies = first_packet is FirstPacket.MULTICAST
         self.network = MemoryNetwork(
             *case,
@@ -163,6 +166,7 @@ class AnyHistory(RuleBasedStateMachine):
     def move(self, host: int, number: int, gap: float) -> None:
         self.leave(host)
         _let_pass(self.network, gap - LEAST_GAP)
+        self.misinformed |= self._is_seen_too_early(host, mag_address(number))
         self.network.attach(host, number)
 
     @rule(host=HOSTS, to=MAGS)
@@ -173,6 +177,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(host=HOSTS)
     def leave(self, host: int) -> None:
         _let_pass(self.network, LEAST_GAP)
+        self._note_times()
         self.network.detach(host)
         _let_pass(self.network, LEAST_GAP)
 
@@ -193,7 +198,7 @@ class AnyHistory(RuleBasedStateMachine):
     def crash(self, address: IPv6Address) -> None:
         if address in self.network.nodes and self.network.nodes[address].up:
             self.network.crash(address)
-            self.amnesia |= address == LMA
+            self.misinformed |= address == LMA
 
     @rule(address=NODES)
     def restart(self, address: IPv6Address) -> None:
@@ -244,7 +249,7 @@ class AnyHistory(RuleBasedStateMachine):
             if not node.up:
                 self._restart(address)
         _let_pass(network, RECOVERY)
-        if not self.amnesia:
+        if not self.misinformed:
             _speak(network)
         _let_pass(network, REST)
         self._everything_is_right()
@@ -256,7 +261,19 @@ class AnyHistory(RuleBasedStateMachine):
             assert {path: size for path, size in held.items() if size > most.get(path, 0)} == {}, name
         assert _talk(network) == talk
 
+    def _note_times(self) -> None:
+        """Note until when, by the clocks of their MAGs, hosts have been where they are."""
+        for host, number in self.network.where.items():
+            mag, times = mag_address(number), self.stamped[host]
+            times[mag] = max(times.get(mag, 0.0), self.network.clock(mag))
+
+    def _is_seen_too_early(self, host: int, mag: IPv6Address) -> bool:
+        """Whether a host comes to a MAG before it has left another, by their clocks: the LMA cannot tell which is first (RFC 5213, 5.5)."""
+        others = [time for other, time in self.stamped[host].items() if other != mag]
+        return LMA in self.network.nodes and max(others, default=0.0) >= self.network.clock(mag)
+
     def _step(self, address: IPv6Address, ahead: float) -> None:
+        self._note_times()
         self.network.step(address, ahead)
         for mag, (own, anchors) in self.clocks.items():
             if address in (mag, LMA):
