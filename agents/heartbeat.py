@@ -13,7 +13,7 @@ from agents.messages import BindingError, BindingErrorStatus, Heartbeat, kind
 from agents.timers import Timers, earliest
 
 _SEQUENCE = 0xFFFFFFFF
-_NO_ADDRESS = IPv6Address("::")
+_UNKNOWN = BindingError(status=BindingErrorStatus.UNRECOGNIZED_MH_TYPE, home_address=IPv6Address("::"))
 _KIND = kind(Heartbeat(sequence=0))
 
 
@@ -73,10 +73,9 @@ class Heartbeats:
 
     def receive(self, message: Heartbeat, source: IPv6Address, now: float) -> list[Action]:
         """Answer a request, or take in a response; an agent without heartbeats says that it has none (3)."""
-        if not self._interval:
-            return [Send(BindingError(status=BindingErrorStatus.UNRECOGNIZED_MH_TYPE, home_address=_NO_ADDRESS), source)]
         if not message.response:
-            return [Send(Heartbeat(sequence=message.sequence, response=True, restart_counter=self._restarts), source)]
+            answer = Heartbeat(sequence=message.sequence, response=True, restart_counter=self._restarts) if self._interval else _UNKNOWN
+            return [Send(answer, source)]
         peer = self._peers.get(source)
         if peer is None or (not message.unsolicited and message.sequence != peer.awaited):
             return [Ignore(IgnoreReason.UNMATCHED, source)]

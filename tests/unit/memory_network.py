@@ -18,6 +18,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    Note,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -113,6 +114,7 @@ class Node:
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
+    restarts: int = 0
 
 
 def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
@@ -141,7 +143,7 @@ class MemoryNetwork:
         self.nodes: dict[IPv6Address, Node] = {}
         self.sendings: list[tuple[IPv6Address, IPv6Address, bytes]] = []
         self._timers: Timers[IPv6Address] = Timers()
-        told = config(scheme, policy, None, mags, hosts, settings)
+        self._told = told = config(scheme, policy, None, mags, hosts, settings)
         for number in range(1, mags + 1):
             address = mag_address(number)
             mag = Mag(replace(told, name=f"mag{number}", address=address), self.now)
@@ -156,6 +158,8 @@ class MemoryNetwork:
         self.dropped: dict[int, str] = {}
         self.unreachable: list[int] = []
         self.ignored: list[Ignore] = []
+        self.notes: list[tuple[float, str, Note]] = []
+        self.down: set[IPv6Address] = set()
         self.advertised: dict[int, tuple[IPv6Network, ...]] = {}
         self._serials = count()
         self._order = count()
@@ -196,13 +200,15 @@ class MemoryNetwork:
 
     def attach(self, host: int, number: int) -> None:
         self.where[host] = number
+        if mag_address(number) in self.down:
+            return
         agent = self.mag(number).agent
         assert isinstance(agent, Mag)
         self._do(mag_address(number), agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.now))
 
     def detach(self, host: int) -> None:
         number = self.where.pop(host, None)
-        if number is not None:
+        if number is not None and mag_address(number) not in self.down:
             agent = self.mag(number).agent
             assert isinstance(agent, Mag)
             self._do(mag_address(number), agent.detached(f"mn{host}-air", self.now))
@@ -217,6 +223,31 @@ class MemoryNetwork:
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
         self._schedule(self.now + gap, lambda: self.attach(host, number))
+
+    def command(self, address: IPv6Address, actions: list[Action]) -> None:
+        """Carry out what an agent asks for because its operator told it something."""
+        self._do(address, actions)
+
+    def crash(self, address: IPv6Address) -> None:
+        """An agent dies: nobody answers, and what its kernel knew is gone."""
+        self.down.add(address)
+        self._timers.cancel(address)
+        node = self.nodes[address]
+        for table in (node.access, node.routes, node.uplinks):
+            table.clear()
+
+    def restart(self, address: IPv6Address, announce: bool = True) -> None:
+        """It comes back without its state, and finds the hosts that are on its links; ``announce``: its first words are not lost."""
+        node = self.nodes[address]
+        node.restarts += 1
+        kind = type(node.agent)
+        told = self._told if kind is Lma else replace(self._told, name=node.name, address=address)
+        node.agent = kind(told, self.now, 1000 * node.restarts, node.restarts)
+        self.down.discard(address)
+        first = node.agent.timeout(self.now)
+        self._do(address, first if announce else [])
+        for host in [host for host, number in self.where.items() if mag_address(number) == address]:
+            self.attach(host, self.where[host])
 
     def send(self, source: int, destination: int) -> int:
         """One packet from host to host; its serial number."""
@@ -278,7 +309,9 @@ class MemoryNetwork:
 
     def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool = False) -> None:
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        if _next_hop(node.access, hoa) is not None:
+        if address in self.down:
+            self._drop(data, "agent down")
+        elif _next_hop(node.access, hoa) is not None:
             self._deliver(data)
         elif isinstance(node.agent, Mag):
             self._do(address, node.agent.tunnelled(data, source, self.now, multicast))
@@ -311,6 +344,8 @@ class MemoryNetwork:
 
     def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Let an agent receive octets in a packet with these addresses."""
+        if address in self.down:
+            return
         node, message = self.nodes[address], decode(octets)
         refusal = node.protection.refusal(message, octets, source, destination, self.now)
         if refusal is not None:
@@ -364,3 +399,5 @@ class MemoryNetwork:
                     self.unreachable.append(serial_of(data))
                 case Ignore():
                     self.ignored.append(action)
+                case Note():
+                    self.notes.append((round(self.now - EPOCH, 6), node.name, action))

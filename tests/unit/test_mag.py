@@ -1063,12 +1063,12 @@ class TestNotify:
 
     def test_news_of_another_kind_or_without_care_of_change_nothing(self) -> None:
         gateway = routed("s-pmip", "notify")
-        for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=1), notification(prefix_of(2), None, EPOCH)):
+        for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=4), notification(prefix_of(2), None, EPOCH)):
             assert gateway.receive(news, LMA, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, LMA)]
 
     def test_news_that_name_this_mag_change_nothing(self) -> None:
         gateway = routed("s-pmip", "notify")
-        assert gateway.receive(notification(prefix_of(2), MAG1, EPOCH + 1), LMA, EPOCH + 1) == [Ignore(IgnoreReason.STALE, LMA)]
+        assert gateway.receive(notification(prefix_of(2), MAG1, EPOCH + 1), LMA, EPOCH + 1) == [Ignore(IgnoreReason.UNEXPECTED, LMA)]
 
     def test_news_of_no_interest_are_acknowledged(self) -> None:
         gateway = serving("s-pmip", "notify")
@@ -1113,5 +1113,5 @@ class TestNotify:
     def test_news_from_elsewhere_do_not_take_an_attached_node_away(self) -> None:
         gateway = serving("sd-pmip", "notify")
         attach(gateway, 2)
-        assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == []
+        assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1, mn_id=mn_id_of(1)), MAG3, EPOCH + 1) == []
         assert gateway.packet_for(CN, packet(MN, CN), EPOCH + 1) == [Release((packet(MN, CN),), None)]
