@@ -168,7 +168,7 @@ def test_who_has_answered_one_knows_heartbeats() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40))
 def test_whatever_is_lost_the_notes_are_true(beats: list[tuple[bool, bool]]) -> None:
-    """Each beat is answered or not, by a peer that may have restarted since; the notes alternate, and every restart is told of once heard."""
+    """Each beat is answered or not, by a peer that may have restarted since; the notes alternate; every restart heard of is told."""
     beating = watching()
     unanswered, counter, heard, lost = 0, 1, None, False
     for number, (answered, restarts) in enumerate(beats):
@@ -245,7 +245,7 @@ def test_a_gateway_that_dies_is_told_of_and_its_bindings_stand_until_they_lapse(
 @pytest.mark.parametrize("announce", [True, False])
 @pytest.mark.parametrize("scheme", REGISTERING)
 def test_what_a_restarted_gateway_does_not_register_again_is_ended(scheme: str, announce: bool) -> None:
-    """Of its two nodes one is gone when it comes back; whether its first words arrive or the next heartbeat tells, the other has service."""
+    """Of its two nodes one is gone when it comes back; whether its first words or the next heartbeat tell, the other has service."""
     network = beating_network(scheme)
     network.attach(3, 1)
     network.run(22)
