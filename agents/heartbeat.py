@@ -81,7 +81,7 @@ class Heartbeats:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
         back: list[Action] = [Note(Notice.PEER_BACK, source, _KIND)] if peer.missing > self._allowed else []
         peer.missing = 0
-        lost = self._counted(peer, message.restart_counter, source, now)
+        lost = self._counted(peer, message, source, now)
         if not message.unsolicited:
             peer.awaited, peer.confirmed = None, peer.asked
         return back + lost
@@ -108,10 +108,12 @@ class Heartbeats:
             actions += self._beat(peer, now)
         return actions
 
-    def _counted(self, peer: _Peer, counter: int | None, source: IPv6Address, now: float) -> list[Action]:
-        """Compare a Restart Counter with the one before (3.2)."""
-        before, peer.counter = peer.counter, peer.counter if counter is None else counter
-        if before in (None, peer.counter):
+    def _counted(self, peer: _Peer, message: Heartbeat, source: IPv6Address, now: float) -> list[Action]:
+        """Compare a Restart Counter with the one before (3.2); whoever tells it unasked has restarted, whatever it was before."""
+        before = peer.counter
+        if message.restart_counter is not None:
+            peer.counter = message.restart_counter
+        if before == peer.counter or (before is None and not message.unsolicited):
             return []
         return [Note(Notice.PEER_RESTARTED, source, _KIND), *self._sessions.lost(source, peer.confirmed, now)]
 

@@ -131,6 +131,14 @@ def test_an_unsolicited_response_tells_of_a_restart_and_leaves_the_request_open(
     assert beating.answer(request, 63, counter=8) == []
 
 
+def test_an_unsolicited_response_does_so_too_where_nothing_was_heard_before() -> None:
+    beating = watching()
+    request = beating.beat(0)
+    assert beating.answer(0, 1, counter=8, unsolicited=True) == [RESTARTED]
+    assert beating.lost == [float("-inf")]
+    assert beating.answer(request, 2, counter=8) == []
+
+
 def test_who_restarts_tells_its_peers_at_once_who_starts_does_not() -> None:
     told = Heartbeat(sequence=0, response=True, unsolicited=True, restart_counter=2)
     beating = Beating(restarts=2)
@@ -314,7 +322,10 @@ def test_a_gateway_leaves_what_was_refused_or_has_left_alone_when_the_anchor_res
 def test_after_any_restarts_and_moves_every_node_is_served(
     deaths: list[tuple[float, IPv6Address, bool, float]], moves: list[tuple[float, int, int]], scheme: str
 ) -> None:
-    """Once all agents have been up for a while, the LMA knows every node where it is and nothing else, and packets arrive."""
+    """Once all agents have been up for a while, the LMA knows every node where it is and nothing else, and packets arrive.
+
+    A gateway's first words may be lost; those of the anchor are not, for who has not heard a first heartbeat cannot tell by the next.
+    """
     network = beating_network(scheme)
     network.attach(3, 3)
     network.run(1.5)
@@ -322,7 +333,7 @@ def test_after_any_restarts_and_moves_every_node_is_served(
     def die(address: IPv6Address, announce: bool, dead: float) -> None:
         if address not in network.down:
             network.crash(address)
-            network.at(network.now - EPOCH + dead, lambda: network.restart(address, announce))
+            network.at(network.now - EPOCH + dead, lambda: network.restart(address, announce or address == LMA))
 
     def move(host: int, number: int) -> None:
         if host in network.where:
