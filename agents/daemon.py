@@ -47,10 +47,13 @@ _PACKET_TOO_BIG = bytes((PACKET_TOO_BIG,))
 
 
 class Clock:
-    """Time since 1970 that never steps: the wall clock read once, and what has passed since on the monotonic clock."""
+    """Time since 1970 that never steps: the wall clock read once, and what has passed since on the monotonic clock.
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    ``ahead`` is by how many s the node's wall clock is wrong.
+    """
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns() + round(ahead / _NANOSECOND)
 
     def now(self) -> int:
         """ns since 1970."""
@@ -64,10 +67,10 @@ class Clock:
 class Daemon:
     """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
 
-    def __init__(self, config: AgentConfig, journal: Journal, restarts: int = 0) -> None:
+    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock, restarts: int = 0) -> None:
         self._config = config
         self._journal = journal
-        self._clock = Clock()
+        self._clock = clock
         self._gateway = is_gateway(config)
         now = self._clock.now() * _NANOSECOND
         sequence = int.from_bytes(os.urandom(2))
@@ -103,16 +106,25 @@ class Daemon:
         self._watch(effects.tunnel, self._on_stray)
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.trigger, lambda _: self._read_trigger())
-        self._guard(self._input, None, self._agent.timeout)
+        self._turn(self._input, None, self._agent.timeout)
         if self._gateway:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
-            self._guard(self._on_links, self._links)
+            self._turn(self._on_links, self._links)
         self._journal.flush()
 
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
         if port is not None:
-            asyncio.get_running_loop().add_reader(port.fileno(), partial(self._guard, handler, port))
+            asyncio.get_running_loop().add_reader(port.fileno(), partial(self._turn, handler, port))
+
+    def _turn(self, handler: Callable[..., None], *arguments: Any) -> None:
+        """Run a handler, then let all that it asked for, however many messages it read, take effect at once."""
+        self._guard(self._settled, handler, *arguments)
+
+    def _settled(self, handler: Callable[..., None], *arguments: Any) -> None:
+        handler(*arguments)
+        self._effects.settle()
+        self._arm()
 
     def _guard(self, handler: Callable[..., None], *arguments: Any) -> None:
         """Run a handler; an error in it, after which the agent's state may be wrong, ends the agent."""
@@ -132,7 +144,7 @@ class Daemon:
             if port is not None:
                 loop.remove_reader(port.fileno())
         if self._error is None:
-            self._guard(self._input, "stopping", self._agent.stop)
+            self._turn(self._input, "stopping", self._agent.stop)
         if self._timer is not None:
             self._timer.cancel()
         if self._links is not None:
@@ -146,7 +158,6 @@ class Daemon:
         if event is not None:
             self._journal.record(now, event, **details)
         self._effects.carry_out(call(now * _NANOSECOND), now)
-        self._arm()
 
     def _arm(self) -> None:
         when = self._agent.next_timeout
@@ -156,7 +167,7 @@ class Daemon:
             self._timer.cancel()
         self._armed = when
         loop = asyncio.get_running_loop()
-        self._timer = None if when is None else loop.call_at(self._clock.monotonic(when), self._guard, self._on_timeout, when)
+        self._timer = None if when is None else loop.call_at(self._clock.monotonic(when), self._turn, self._on_timeout, when)
 
     def _on_timeout(self, when: float) -> None:
         self._armed = self._timer = None
@@ -262,13 +273,14 @@ class Daemon:
         self._input("packet", lambda now: self._agent.packet_for(hoa, packet, now), **details)
 
 
-def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) -> None:
+def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, clock_offset: float = 0.0) -> None:
     """Run the agent that ``config`` describes in this network namespace until SIGTERM or SIGINT.
 
     Args:
         config: the agent.
         journal_path: its events are appended there.
         ready_fd: one line is written to this file descriptor, which is then closed, once everything is installed.
+        clock_offset: s by which the node's clock is ahead of the others'.
 
     Raises:
         OSError: the kernel refused something that the agent cannot do without.
@@ -280,7 +292,7 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) ->
     journal = Journal(journal_path, config.name)
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
-            runner.run(_serve(config, journal, restarts, ready_fd))
+            runner.run(_serve(config, journal, restarts, ready_fd, clock_offset))
     finally:
         journal.close()
 
@@ -295,13 +307,13 @@ class _PreciseSelector(selectors.SelectSelector):
         return super().select(timeout)
 
 
-async def _serve(config: AgentConfig, journal: Journal, restarts: int, ready_fd: int | None) -> None:
+async def _serve(config: AgentConfig, journal: Journal, restarts: int, ready_fd: int | None, clock_offset: float) -> None:
     def ready() -> None:
         if ready_fd is not None:
             os.write(ready_fd, b"\n")
             os.close(ready_fd)
 
-    await Daemon(config, journal, restarts).serve(ready)
+    await Daemon(config, journal, Clock(clock_offset), restarts).serve(ready)
 
 
 _ADDRESSES = {IPv6Address: IPv6Address, IPv6Network: IPv6Network}

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Any
 
+from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -22,12 +22,15 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
+    NLM_F_DUMP,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELROUTE,
     RTM_DELRULE,
+    RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWROUTE,
@@ -37,12 +40,15 @@ from agents.netlink import (
     Request,
     encapsulation,
     message,
+    route,
 )
 from agents.router_advertisement import MINIMUM_MTU
 from agents.sockets import link_mtu
 
 TUNNEL = "tnl"
 TRIGGER = "dmm0"
+OURS = 213
+"""The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
 _MAIN, _LOCAL = 254, 255
@@ -50,9 +56,8 @@ _ACCESS, _UPLINK, _AGENTS = 100, 101, 102
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
-_UNIVERSE = 0
-_PROTOCOL_STATIC = 4
 _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
+_KERNEL = 2
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
@@ -81,37 +86,24 @@ _ROUTER = {"all/forwarding": "1", "default/addr_gen_mode": "1"}
 """A router whose links, from now on, have no link-local address but the one that it gives them: usable at once, without DAD."""
 
 
-def _device(name: str, attributes: Attributes, **fields: int) -> ifinfmsg:
+def _device(name: str, attributes: Attributes, **fields: int) -> bytes:
     return message(ifinfmsg, [("IFLA_IFNAME", name), *attributes], **fields)
-
-
-def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -> rtmsg:
-    destination = [("RTA_DST", str(prefix.network_address))] if prefix.prefixlen else []
-    return message(
-        rtmsg,
-        [*destination, ("RTA_TABLE", table), *attributes],
-        family=socket.AF_INET6,
-        dst_len=prefix.prefixlen,
-        table=table,
-        proto=_PROTOCOL_STATIC,
-        scope=_UNIVERSE,
-        type=kind,
-    )
 
 
 def _rule(
     priority: int,
     table: int,
     link: str | None = None,
-    protocol: int | None = None,
+    carried: int | None = None,
     source: IPv6Network | None = None,
     action: int = _TO_TABLE,
-) -> fibmsg:
-    """A rule for what comes from ``link`` (any link) and carries ``protocol``, with a source in ``source`` (anything); going means to
-    ``_RULE_FORWARDED``."""
+    protocol: int = OURS,
+) -> bytes:
+    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything); going
+    means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
-    if protocol is not None:
-        selectors.append(("FRA_IP_PROTO", protocol))
+    if carried is not None:
+        selectors.append(("FRA_IP_PROTO", carried))
     if source is not None:
         selectors.append(("FRA_SRC", str(source.network_address)))
     if action == _GO_TO:
@@ -120,7 +112,7 @@ def _rule(
         selectors.append(("FRA_TABLE", table))
     return message(
         fibmsg,
-        [("FRA_PRIORITY", priority), *selectors],
+        [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
         family=socket.AF_INET6,
         src_len=source.prefixlen if source else 0,
         table=table,
@@ -131,6 +123,18 @@ def _rule(
 def tunnel_mtu(path_mtu: int) -> int:
     """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
     return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
+
+
+def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:
+    """A message for what ``listed`` shows, with those of its attributes that tell it from others."""
+    attributes = [(name, value) for name in names if (value := listed.get_attr(name)) is not None]
+    return message(type(listed), attributes, **{field: listed[field] for field, _ in listed.fields})
+
+
+_ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
+_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO", "FRA_SRC", "FRA_GOTO")
+_FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
+_RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
 
 class DataPlane:
@@ -147,7 +151,9 @@ class DataPlane:
         self._tunnel = 0
 
     def start(self) -> None:
-        """Install what stands as long as the agent runs; NetlinkError or OSError where the kernel cannot."""
+        """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
+        kernel cannot."""
+        self._clear()
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
@@ -160,7 +166,7 @@ class DataPlane:
         if self._gateway:
             self._start_gateway()
         else:
-            self._put_route("home prefixes without a binding", self._config.home, _MAIN, _UNREACHABLE)
+            self._put_route("rejection of", self._config.home, _MAIN, _UNREACHABLE)
         self.commit()
 
     @property
@@ -203,7 +209,7 @@ class DataPlane:
         except OSError:
             return False
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
-            self._put_route(f"route of {prefix} on {link}", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
+            self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_ADMITTED, _NO_TABLE, link, source=prefix, action=_GO_TO)
         return True
@@ -268,6 +274,22 @@ class DataPlane:
             device = _device(link, [("IFLA_ADDRESS", address)])
             self._netlink.add(Request(f"link-layer address of {link}", RTM_NEWLINK, 0, device, _LINK_LEFT))
 
+    def _clear(self) -> None:
+        """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""
+        self._netlink.add(Request(f"removal of a former {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE))
+        self.commit()
+        everything = Request("list routes", RTM_GETROUTE, NLM_F_DUMP, message(rtmsg, [], family=socket.AF_INET6))
+        for former_route in self._netlink.dump(everything, rtmsg):
+            if former_route["proto"] == OURS:
+                self._netlink.add(Request("removal of a former route", RTM_DELROUTE, 0, _alike(former_route, _ROUTE_KEY), _GONE))
+        rules = self._netlink.dump(Request("list rules", RTM_GETRULE, NLM_F_DUMP, message(fibmsg, [], family=socket.AF_INET6)), fibmsg)
+        former = [rule for rule in rules if rule.get_attr("FRA_PROTOCOL") == OURS]
+        if former:
+            self._netlink.add(_RESTORE_FIRST_RULE)
+        for rule in former:
+            self._netlink.add(Request("removal of a former rule", RTM_DELRULE, 0, _alike(rule, _RULE_KEY), _GONE))
+        self.commit()
+
     def _configure(self, path: Path, value: str) -> None:
         before = path.read_text()
         if before.strip() != value:
@@ -289,12 +311,12 @@ class DataPlane:
     def _start_gateway(self) -> None:
         if self._trigger:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
-            self._put_route("home prefixes to the agent", self._config.home, _MAIN, _UNICAST, device)
+            self._put_route("route to the agent of", self._config.home, _MAIN, _UNICAST, device)
             self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
             self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
-            self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
+            self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
         self._put_rule(_RULE_LOCAL, _LOCAL)
         self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
@@ -306,13 +328,12 @@ class DataPlane:
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
-        first = _rule(0, _LOCAL)
-        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, first, _GONE))
-        self._undo["first rule"] = Request("the first rule", RTM_NEWRULE, _CREATE, first, frozenset({errno.EEXIST}))
+        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, _FIRST_RULE, _GONE))
+        self._undo["first rule"] = _RESTORE_FIRST_RULE
 
     def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
         outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
-        self._put_route(f"route of {prefix} to {destination}", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
+        self._put_route("tunnel route of", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
 
     def _put_route(
         self,
@@ -321,25 +342,25 @@ class DataPlane:
         table: int,
         kind: int,
         device: tuple[str, int] | None = None,
-        attributes: Iterable[tuple[str, Any]] = (),
+        outer: bytes = b"",
         tolerated: frozenset[int] = frozenset(),
     ) -> None:
-        name, through = (device[0], [("RTA_OIF", device[1])]) if device else (None, [])
-        route = _route(prefix, table, kind, [*attributes, *through])
-        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, route, tolerated))
-        undo = _route(prefix, table, kind, through)
-        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE)
+        name, index = device or (None, None)
+        put = route(prefix, table, kind, OURS, index, outer)
+        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, put, tolerated, prefix))
+        undo = route(prefix, table, kind, OURS, index)
+        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE, prefix)
 
     def _put_rule(
         self,
         priority: int,
         table: int,
         link: str | None = None,
-        protocol: int | None = None,
+        carried: int | None = None,
         source: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, table, link, protocol, source, action)
+        rule = _rule(priority, table, link, carried, source, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         self._undo[priority, link, source] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)

@@ -11,6 +11,7 @@ from experiments import declarations, results
 from experiments.measure import metrics, model, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
+from experiments.measure.recovery import judge
 from experiments.measure.trace import read_trace
 from experiments.present import report
 from experiments.present.study import RunResult, Step, Study, Table1Row
@@ -35,6 +36,7 @@ def analyse(folder: Path) -> Study:
         summary=metrics.summarise(runs),
         steps=_steps(manifest, runs),
         table1=_table1(manifest, runs),
+        verdicts=tuple(judge(r.run, r.trace, r.folder) for r in runs if r.run.faults and r.failure is None),
     )
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", study.summary)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from experiments.catalogue import fig1, fig2, handover, moves, table1
+from experiments.catalogue import faults, fig1, fig2, handover, moves, table1
 from experiments.scenario import Experiment
 
-DRAFT: Mapping[str, Experiment] = MappingProxyType(
-    {experiment.name: experiment for experiment in (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT)}
-)
-"""What is run where none is named: the draft's figures and table, and what a handover costs."""
+_EXPERIMENTS = (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT, *moves.EXPERIMENTS, faults.EXPERIMENT)
 
-CATALOGUE: Mapping[str, Experiment] = MappingProxyType({**DRAFT, **{experiment.name: experiment for experiment in moves.EXPERIMENTS}})
-"""All of them."""
+CATALOGUE: Mapping[str, Experiment] = MappingProxyType({experiment.name: experiment for experiment in _EXPERIMENTS})

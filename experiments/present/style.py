@@ -29,12 +29,14 @@ def colour(scheme: str) -> str:
     return _OTHER_COLOURS[(others.index(scheme) if scheme in others else 0) % len(_OTHER_COLOURS)]
 
 
-_HATCHES: Mapping[str, str] = MappingProxyType({"none": "", "anchor": "", "notify": "", "error": "", "expire": "////"})
+_HATCHES: Mapping[str, str] = MappingProxyType(
+    {"none": "", "anchor": "", "notify": "", "error": "\\\\\\\\", "expire": "////", "forward": "xx", "predict": ".."}
+)
 
 
 def hatch(policy: str) -> str:
     """The hatch of a handover policy's bars, as matplotlib has it; policies unknown here share one."""
-    return _HATCHES.get(policy, "xx")
+    return _HATCHES.get(policy, "++")
 
 
 def title(scheme: str) -> str:
@@ -101,6 +103,7 @@ METRICS: Mapping[str, MetricStyle] = MappingProxyType(
             "Handover interruption", "last packet received before a handover to the first after, less the packet interval", 3
         ),
         "l2_gap_ms": MetricStyle("Layer 2 gap", "how long the radio was away", 3),
+        "recovery_ms": MetricStyle("Recovery", "from the end of the last fault until packets arrive and none is lost any more", 1),
         "packets_sent": MetricStyle("Packets sent", "test packets in the source's capture"),
         "packets_lost": MetricStyle("Packets lost", "sequence numbers that the destination's capture never shows"),
         **{reason.metric: MetricStyle(f"Lost: {of.title}", of.meaning) for reason, of in REASONS.items()},
