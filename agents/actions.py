@@ -45,6 +45,17 @@ class IgnoreReason(StrEnum):
     UNTIMELY = "sent at another time"
 
 
+class Notice(StrEnum):
+    """What an agent has found out about a peer; the same words stand in events.jsonl."""
+
+    PEER_LOST = "peer lost"
+    PEER_BACK = "peer back"
+    PEER_RESTARTED = "peer restarted"
+    NOT_ACKNOWLEDGED = "not acknowledged"
+    REFUSED = "refused by peer"
+    NOT_SUPPORTED = "not supported by peer"
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (what goes to SD-PMIP's group)."""
@@ -173,6 +184,15 @@ class Ignore:
     source: IPv6Address
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that whoever runs the network wants to know of ``peer``; nothing is to be done. ``about`` is a kind of message."""
+
+    notice: Notice
+    peer: IPv6Address
+    about: str
+
+
 Action = (
     Send
     | InstallRoute
@@ -190,4 +210,5 @@ Action = (
     | Unreachable
     | ParameterProblem
     | Ignore
+    | Note
 )

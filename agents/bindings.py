@@ -99,7 +99,9 @@ class Binding:
         link_local_address: what a MAG uses on the link to the node.
         sequence, timestamp: those of the last PBU accepted; a timestamp of 0 where it had none.
         expires: when the binding is deleted.
+        accepted: when the last PBU was accepted, by the LMA's clock.
         leaving: whether it was de-registered and waits for that.
+        revoked: whether its MAG was told that it ends, and has not yet acknowledged it (RFC 5846, 8.1).
     """
 
     mn_id: str
@@ -111,7 +113,9 @@ class Binding:
     sequence: int
     timestamp: int
     expires: float
+    accepted: float = 0.0
     leaving: bool = False
+    revoked: bool = False
 
 
 class BindingCache:
@@ -120,12 +124,14 @@ class BindingCache:
     def __init__(self) -> None:
         self._by_prefix: PrefixTable[Binding] = PrefixTable()
         self._by_mn_id: dict[str, list[Binding]] = {}
+        self._by_care_of: dict[IPv6Address, dict[IPv6Network, Binding]] = {}
 
     def add(self, binding: Binding) -> None:
         """Put in a binding whose prefixes no other has."""
         for prefix in binding.prefixes:
             self._by_prefix[prefix] = binding
         self._by_mn_id.setdefault(binding.mn_id, []).append(binding)
+        self._by_care_of.setdefault(binding.care_of, {})[binding.prefixes[0]] = binding
 
     def remove(self, binding: Binding) -> None:
         """Take a binding out."""
@@ -135,6 +141,10 @@ class BindingCache:
         sessions.remove(binding)
         if not sessions:
             del self._by_mn_id[binding.mn_id]
+        hosted = self._by_care_of[binding.care_of]
+        del hosted[binding.prefixes[0]]
+        if not hosted:
+            del self._by_care_of[binding.care_of]
 
     def of_prefix(self, prefix: IPv6Network) -> Binding | None:
         """The binding that has exactly this prefix."""
@@ -143,6 +153,10 @@ class BindingCache:
     def of_mn_id(self, mn_id: str) -> tuple[Binding, ...]:
         """The sessions of a mobile node, one for each of its interfaces."""
         return tuple(self._by_mn_id.get(mn_id, ()))
+
+    def of_care_of(self, care_of: IPv6Address) -> tuple[Binding, ...]:
+        """The sessions that a MAG has registered and not de-registered."""
+        return tuple(binding for binding in self._by_care_of.get(care_of, {}).values() if not binding.leaving)
 
     def match(self, hoa: IPv6Address) -> tuple[IPv6Network, Binding] | None:
         """The binding of a home address, and which of its prefixes matched."""

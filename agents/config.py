@@ -73,8 +73,17 @@ class Settings:
         buffer_bytes: bytes held for one home address.
         buffer_time: how long a packet is held.
         update_timeout: first retransmission of an unacknowledged Update Notification (RFC 7077).
-        update_tries: how often an Update Notification is sent.
+        update_tries: how often one is sent until it is acknowledged (RFC 7077 MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT, and 1).
+        update_announcements: how often one goes to the group of all MAGs, which do not acknowledge it.
         handover_time: how long a MAG waits for a node that another has handed over to it (RFC 5949), before it asks where the node is.
+        heartbeat_interval: how long from one heartbeat to the next (RFC 5847 HEARTBEAT_INTERVAL); 0 for no heartbeats.
+        heartbeat_missing: how many in a row may go unanswered (RFC 5847 MISSING_HEARTBEATS_ALLOWED).
+        revocation_timeout: first retransmission of an unanswered Binding Revocation Indication, doubled each time
+            (RFC 5846 InitMINDelayBRIs).
+        revocation_timeout_max: the most that doubling reaches (RFC 5846 MAX_BRACK_TIMEOUT).
+        revocation_tries: how often one is sent (RFC 5846 BRIMaxRetriesNumber, and 1).
+        revocation_on_handover: whether the LMA revokes a binding at the MAG that its node has left, where that has not de-registered it.
+        revocation_bulk: whether a MAG may revoke all its bindings by one message, and does when it stops.
         first_packet: what happens to packets during a multicast query.
         query_flag: which bits carry Q.
         authentication_key: what the agents authenticate their messages with (RFC 4285), 32 hexadecimal digits; empty for not at all.
@@ -103,8 +112,16 @@ class Settings:
     buffer_bytes: int = 1_000_000
     buffer_time: float = 7.0
     update_timeout: float = 1.0
-    update_tries: int = 3
+    update_tries: int = 2
+    update_announcements: int = 3
     handover_time: float = 1.0
+    heartbeat_interval: float = 0.0
+    heartbeat_missing: int = 3
+    revocation_timeout: float = 1.0
+    revocation_timeout_max: float = 2.0
+    revocation_tries: int = 2
+    revocation_on_handover: bool = False
+    revocation_bulk: bool = False
     first_packet: FirstPacket = FirstPacket.BUFFER
     query_flag: QueryFlag = QueryFlag.DRAFT
     authentication_key: str = ""

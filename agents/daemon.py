@@ -31,6 +31,7 @@ from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode
+from agents.restarts import next_restart
 from agents.router_advertisement import PACKET_TOO_BIG, NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 
@@ -66,14 +67,14 @@ class Clock:
 class Daemon:
     """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
 
-    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock) -> None:
+    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock, restarts: int = 0) -> None:
         self._config = config
         self._journal = journal
         self._clock = clock
         self._gateway = is_gateway(config)
         now = self._clock.now() * _NANOSECOND
         sequence = int.from_bytes(os.urandom(2))
-        self._agent: Any = Mag(config, now, sequence) if self._gateway else Lma(config, now, sequence)
+        self._agent: Any = (Mag if self._gateway else Lma)(config, now, sequence, restarts)
         self._header_errors = HeaderErrors()
         self._effects = Effects(config, journal, self._read_trigger)
         self._access_links: dict[int, str] = {}
@@ -105,11 +106,11 @@ class Daemon:
         self._watch(effects.tunnel, self._on_stray)
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.trigger, lambda _: self._read_trigger())
+        self._turn(self._input, None, self._agent.timeout)
         if self._gateway:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
             self._turn(self._on_links, self._links)
-        self._arm()
         self._journal.flush()
 
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
@@ -283,12 +284,15 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, cl
 
     Raises:
         OSError: the kernel refused something that the agent cannot do without.
+        ValueError: the file beside the journal that counts restarts does not.
         Exception: whatever a handler raised; the journal has the traceback, and the kernel's state was withdrawn.
     """
+    counter = journal_path.with_name(f"{config.name}.restarts")
+    restarts = next_restart(counter) if config.settings.heartbeat_interval else 0
     journal = Journal(journal_path, config.name)
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
-            runner.run(_serve(config, journal, ready_fd, clock_offset))
+            runner.run(_serve(config, journal, restarts, ready_fd, clock_offset))
     finally:
         journal.close()
 
@@ -303,13 +307,13 @@ class _PreciseSelector(selectors.SelectSelector):
         return super().select(timeout)
 
 
-async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None, clock_offset: float) -> None:
+async def _serve(config: AgentConfig, journal: Journal, restarts: int, ready_fd: int | None, clock_offset: float) -> None:
     def ready() -> None:
         if ready_fd is not None:
             os.write(ready_fd, b"\n")
             os.close(ready_fd)
 
-    await Daemon(config, journal, Clock(clock_offset)).serve(ready)
+    await Daemon(config, journal, Clock(clock_offset), restarts).serve(ready)
 
 
 _ADDRESSES = {IPv6Address: IPv6Address, IPv6Network: IPv6Network}
@@ -340,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         run(config, options.journal)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return 0

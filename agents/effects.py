@@ -23,6 +23,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    Note,
     ParameterProblem,
     ProbePath,
     Release,
@@ -149,6 +150,7 @@ class Effects:
             Unreachable: self._unreachable,
             ParameterProblem: self._parameter_problem,
             Ignore: self._ignore,
+            Note: self._report_peer,
         }
 
     def carry_out(self, actions: Iterable[Action], now: int) -> None:
@@ -322,6 +324,9 @@ class Effects:
 
     def _ignore(self, action: Ignore) -> None:
         self._note("ignored", reason=action.reason, source=action.source)
+
+    def _report_peer(self, action: Note) -> None:
+        self._note(action.notice, peer=action.peer, about=action.about)
 
     @staticmethod
     def _port(port: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from ipaddress import IPv6Address, IPv6Network
@@ -9,11 +10,19 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
 from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
 from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
+from agents.heartbeat import Heartbeats, Sessions
 from agents.lookup import find, named_prefixes
 from agents.messages import (
+    BindingError,
+    BindingErrorStatus,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    Heartbeat,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
     lifetime_seconds,
     lifetime_units,
@@ -21,6 +30,7 @@ from agents.messages import (
 )
 from agents.ordering import Ordering
 from agents.policies import POLICIES
+from agents.revocation import Outcome, Responder, Revocations, concerns, revoked
 from agents.schemes import Query
 from agents.timers import Timers, earliest
 from agents.validation import Validator
@@ -35,7 +45,8 @@ _INTERFACE_IDENTIFIER = (1 << 64) - 1 - (1 << 57)
 class Lma:
     """One LMA. Its methods return what is to be done, in order; ``now`` is its own clock, in s since 1970."""
 
-    def __init__(self, config: AgentConfig, now: float, sequence: int = 0) -> None:
+    def __init__(self, config: AgentConfig, now: float, sequence: int = 0, restarts: int = 0) -> None:
+        """``restarts`` is how often it has started before and lost its state (RFC 5847, 3.2)."""
         self._config = config
         self._settings = config.settings
         self._profiles = profiles_by_mn_id(config.profiles)
@@ -43,7 +54,11 @@ class Lma:
         self._cache = BindingCache()
         self._waiting = WaitingRoom(self._settings.binding_assign_delay)
         self._expiries: Timers[IPv6Network] = Timers()
-        self._policy = POLICIES[config.policy].lma(config, Ordering(sequence))
+        ordering = Ordering(sequence)
+        self._policy = POLICIES[config.policy].lma(config, ordering)
+        sessions = Sessions(lambda mag: bool(self._cache.of_care_of(mag)), self._forgotten)
+        self._heartbeats = Heartbeats(self._settings, config.mags, sessions, restarts, now)
+        self._revocations = Revocations(self._settings, ordering, Responder(self._revoke, self._revoked))
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -64,7 +79,27 @@ class Lma:
             return self._asked(message, source, now)
         if isinstance(message, ProxyBindingAcknowledgement):
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
-        return self._policy.receive(message, source, now)
+        if isinstance(message, Heartbeat):
+            return self._heartbeats.receive(message, source, now)
+        if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
+            return self._revocations.receive(message, source, now)
+        unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
+        return (self._heartbeats.unsupported(source) if unrecognized else []) or self._policy.receive(message, source, now)
+
+    def revoke(self, mn_id: str, now: float) -> list[Action]:
+        """End every session of a node, for an administrative reason (RFC 5846, 8.1)."""
+        sessions = [binding for binding in self._cache.of_mn_id(mn_id) if not binding.leaving]
+        for binding in sessions:
+            binding.revoked = True
+        trigger = RevocationTrigger.ADMINISTRATIVE_REASON
+        return [action for binding in sessions for action in self._indicate(binding, trigger, now)]
+
+    def revoke_all(self, mag: IPv6Address, now: float) -> list[Action]:
+        """End every session that ``mag`` has registered (RFC 5846, 8.1)."""
+        sessions = self._cache.of_care_of(mag)
+        for binding in sessions:
+            binding.revoked = True
+        return self._revocations.begin(mag, RevocationTrigger.PER_PEER_POLICY, now) if sessions else []
 
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""
@@ -82,19 +117,19 @@ class Lma:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        return earliest(self._expiries.next, self._waiting.next, self._policy.next_timeout)
+        parts = self._policy, self._heartbeats, self._revocations
+        return earliest(self._expiries.next, self._waiting.next, *(part.next_timeout for part in parts))
 
     def timeout(self, now: float) -> list[Action]:
         """Delete bindings whose time is over, answer PBUs that have waited, and repeat what was not acknowledged."""
-        actions: list[Action] = []
+        actions = self._heartbeats.timeout(now)
         for prefix in self._expiries.due(now):
             binding = self._cache.of_prefix(prefix)
             assert binding is not None, "every timer has its binding"
-            self._cache.remove(binding)
-            actions += _routes_removed(binding) + self._resume(binding.mn_id, now)
+            actions += self._delete((binding,), now)
         for waiting in self._waiting.due(now):
             actions += self._accept(waiting, None, now)
-        return actions + self._policy.timeout(now)
+        return actions + self._policy.timeout(now) + self._revocations.timeout(now)
 
     def stop(self, now: float) -> list[Action]:
         """Withdraw every route."""
@@ -149,7 +184,7 @@ class Lma:
             return [Ignore(IgnoreReason.NOT_OURS, source)] if session is None else self._deregister(session, asked, now)
         if match.waits and self._settings.binding_assign_delay > 0:
             self._waiting.put(asked, now)
-            return []
+            return self._seek(match.session, asked, now)
         self._waiting.leave(asked)
         return self._accept(asked, session, now)
 
@@ -196,6 +231,7 @@ class Lma:
             sequence=request.sequence,
             timestamp=request.timestamp or 0,
             expires=now + lifetime_seconds(lifetime),
+            accepted=now,
         )
         if before is not None:
             self._cache.remove(before)
@@ -205,7 +241,8 @@ class Lma:
         routed = not moved and before is not None and not before.leaving
         actions: list[Action] = [] if routed else [InstallRoute(prefix, care_of) for prefix in prefixes]
         actions.append(self._acceptance(asked, binding, lifetime))
-        return actions + (self._policy.moved(binding, now) if moved else [])
+        self._heartbeats.watch(care_of, now)
+        return actions + (self._policy.moved(binding, now) + self._tell_previous(before, binding, now) if moved else [])
 
     def _deregister(self, binding: Binding, asked: Waiting, now: float) -> list[Action]:
         """Let a binding end (RFC 5213, 5.3.5); until it is deleted its packets have no route, but it can be taken up again."""
@@ -213,10 +250,78 @@ class Lma:
             return [Ignore(IgnoreReason.STALE, asked.source)]
         actions = [*_routes_removed(binding), self._acceptance(asked, binding, 0)]
         binding.sequence, binding.timestamp = asked.request.sequence, asked.request.timestamp or 0
-        binding.leaving = True
+        self._let_end(binding, now)
+        return actions + self._resume(binding.mn_id, now)
+
+    def _let_end(self, binding: Binding, now: float) -> None:
+        binding.leaving, binding.revoked = True, False
         binding.expires = now + self._settings.binding_delete_delay
         self._expiries.set(binding.prefixes[0], binding.expires)
-        return actions + self._resume(binding.mn_id, now)
+
+    def _end(self, bindings: Sequence[Binding], now: float) -> list[Action]:
+        """Let bindings end as if they had been de-registered."""
+        actions = [action for binding in bindings for action in _routes_removed(binding)]
+        for binding in bindings:
+            self._let_end(binding, now)
+        return actions + self._resume_all(bindings, now)
+
+    def _delete(self, bindings: Sequence[Binding], now: float) -> list[Action]:
+        for binding in bindings:
+            self._cache.remove(binding)
+            self._expiries.cancel(binding.prefixes[0])
+        return [action for binding in bindings for action in _routes_removed(binding)] + self._resume_all(bindings, now)
+
+    def _resume_all(self, bindings: Sequence[Binding], now: float) -> list[Action]:
+        return [action for mn_id in dict.fromkeys(binding.mn_id for binding in bindings) for action in self._resume(mn_id, now)]
+
+    def _forgotten(self, mag: IPv6Address, before: float, now: float) -> list[Action]:
+        """A MAG has restarted and lost what it had registered; what it may have registered since then stands (RFC 5847, 3)."""
+        return self._end([binding for binding in self._cache.of_care_of(mag) if binding.accepted < before], now)
+
+    def _indicate(self, binding: Binding, trigger: RevocationTrigger, now: float) -> list[Action]:
+        return self._revocations.begin(binding.care_of, trigger, now, binding.mn_id, binding.prefixes)
+
+    def _seek(self, session: Binding | None, asked: Waiting, now: float) -> list[Action]:
+        """A PBU waits for a session to end: ask the MAG that has it whether the node is still there (RFC 5846, 8.1)."""
+        if session is None or session.care_of == asked.care_of or not self._settings.revocation_on_handover:
+            return []
+        return self._indicate(session, RevocationTrigger.INTER_MAG_HANDOVER_UNKNOWN, now)
+
+    def _tell_previous(self, before: Binding | None, binding: Binding, now: float) -> list[Action]:
+        """A node has moved: revoke its binding at the MAG that has not de-registered it (RFC 5846, 3.4.1)."""
+        if before is None or before.leaving or not self._settings.revocation_on_handover:
+            return []
+        return self._indicate(before, _MOVED[before.access_technology == binding.access_technology], now)
+
+    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> Outcome:
+        """A MAG revokes bindings of its own: they end as if it had de-registered them (RFC 5846, 8.2)."""
+        if indication.trigger == RevocationTrigger.REVOKING_MOBILITY_NODE_LOCAL_POLICY:
+            return Outcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
+        if indication.all_bindings and not (self._settings.revocation_bulk and indication.mn_id):
+            return Outcome(RevocationStatus.GLOBAL_REVOCATION_NOT_AUTHORIZED)
+        hosted = self._cache.of_care_of(indication.alternate_care_of or source)
+        ended = [binding for binding in hosted if concerns(indication, source, binding.mn_id, binding.prefixes, binding.care_of)]
+        if not ended:
+            return Outcome(RevocationStatus.BINDING_DOES_NOT_EXIST)
+        return revoked(indication, (prefix for binding in ended for prefix in binding.prefixes), self._end(ended, now))
+
+    def _revoked(self, indication: BindingRevocationIndication, mag: IPv6Address, status: int | None, now: float) -> list[Action]:
+        """A BRI was answered, or given up (None): go on as RFC 5846, 8.1, says."""
+        hosted = self._cache.of_care_of(mag)
+        meant = [binding for binding in hosted if concerns(indication, mag, binding.mn_id, binding.prefixes, mag)]
+        if indication.trigger == RevocationTrigger.INTER_MAG_HANDOVER_UNKNOWN:
+            return self._found(indication, meant, status, now)
+        return self._delete([binding for binding in meant if binding.revoked], now)
+
+    def _found(self, indication: BindingRevocationIndication, previous: list[Binding], status: int | None, now: float) -> list[Action]:
+        """It is known whether a node is still at the MAG of its session: if so, what waits is for another of its interfaces."""
+        if status in _GONE:
+            return self._end(previous, now)
+        actions: list[Action] = []
+        for waiting in self._waiting.of_mn_id(indication.mn_id or ""):
+            self._waiting.leave(waiting)
+            actions += self._accept(waiting, None, now)
+        return actions
 
     def _acceptance(self, asked: Waiting, binding: Binding, lifetime: int) -> Action:
         """Note that a PBU is accepted for ``binding``, and acknowledge it (RFC 5213, 5.3.6)."""
@@ -237,6 +342,8 @@ class Lma:
         return Send(acknowledgement, source)
 
 
+_MOVED = (RevocationTrigger.INTER_MAG_HANDOVER_DIFFERENT_ACCESS_TYPE, RevocationTrigger.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE)
+_GONE = frozenset({RevocationStatus.SUCCESS, RevocationStatus.PARTIAL_SUCCESS, RevocationStatus.BINDING_DOES_NOT_EXIST})
 _BY_TIMESTAMP = frozenset({Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED})
 
 

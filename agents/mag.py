@@ -1,12 +1,14 @@
 """The Mobile Access Gateway as a plain object: PMIP (RFC 5213, 6), S-PMIP and SD-PMIP (draft, 3.2.3 and 3.3.2), plain routing.
 
-Mag composes three parts, each with state of its own: the registrar (what the LMA knows), the resolver (queries and learnt
-routes) and the handover policy; its own are the access links.
+Mag composes parts, each with state of its own: the registrar (what the LMA knows), the resolver (queries and learnt
+routes), the handover policy, heartbeats and revocations; its own are the access links.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
+from types import MappingProxyType
 
 from agents.actions import (
     Action,
@@ -26,18 +28,29 @@ from agents.actions import (
 )
 from agents.bindings import UNKNOWN_INTERFACE, AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
+from agents.heartbeat import Heartbeats, Sessions
 from agents.messages import (
     AccessTechnologyType,
+    BindingError,
+    BindingErrorStatus,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
     HandoffIndicator,
+    Heartbeat,
     Message,
+    NotificationReason,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
+    UpdateNotification,
 )
 from agents.ordering import Ordering
 from agents.policies import POLICIES
 from agents.queries import Resolver
 from agents.registration import Outcomes, Registrar
+from agents.revocation import HANDOVERS, Outcome, Responder, Revocations, concerns, revoked
 from agents.schemes import Delivery, Query
 from agents.timers import Timers, earliest
 
@@ -49,11 +62,17 @@ ADVERTISEMENT_INTERVAL = 600.0
 
 _IPV6_HEADER = 40
 
+_NOTHING_TO_REVOKE: Mapping[int, RevocationStatus] = MappingProxyType(
+    {RevocationTrigger.REVOKING_MOBILITY_NODE_LOCAL_POLICY: RevocationStatus.REVOKED_MOBILE_NODES_IDENTITY_REQUIRED}
+)
+"""What a BRI is answered that revokes nothing here (RFC 5846, 9.1), unless the binding does not exist (6.2.1)."""
+
 
 class Mag:
     """One MAG. Its methods return what is to be done, in order; ``now`` is its own clock, in s since 1970."""
 
-    def __init__(self, config: AgentConfig, now: float, sequence: int = 0) -> None:
+    def __init__(self, config: AgentConfig, now: float, sequence: int = 0, restarts: int = 0) -> None:
+        """``restarts`` is how often it has started before and lost its state (RFC 5847, 3.2)."""
         self._config = config
         self._scheme = config.scheme
         self._peers = config.mags if config.lma is None else config.mags | {config.lma}
@@ -67,6 +86,10 @@ class Mag:
         self._registrar = Registrar(config, ordering, Outcomes(self._accepted, self._denied))
         self._resolver = Resolver(config, ordering)
         self._policy = POLICIES[config.policy].mag(config, ordering, self._resolver)
+        anchors = () if config.lma is None else (config.lma,)
+        sessions = Sessions(lambda anchor: self._registrar.bound, self._forgotten)
+        self._heartbeats = Heartbeats(config.settings, anchors, sessions, restarts, now)
+        self._revocations = Revocations(config.settings, ordering, Responder(self._revoke, lambda *_: []))
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -152,7 +175,14 @@ class Mag:
             return self._asked(message, source)
         if isinstance(message, ProxyBindingAcknowledgement):
             return self._resolver.answered(message, source, now) if message.query else self._registrar.receive(message, source, now)
-        return self._policy.receive(message, source, now)
+        if isinstance(message, Heartbeat):
+            return self._heartbeats.receive(message, source, now)
+        if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
+            return self._revocations.receive(message, source, now)
+        if isinstance(message, UpdateNotification) and message.notification_reason == NotificationReason.FORCE_REREGISTRATION:
+            return self._registrar.notified(message, source, now)
+        unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
+        return (self._heartbeats.unsupported(source) if unrecognized else []) or self._policy.receive(message, source, now)
 
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""
@@ -199,12 +229,13 @@ class Mag:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        parts = self._registrar, self._resolver, self._policy
+        parts = self._registrar, self._resolver, self._policy, self._heartbeats, self._revocations
         return earliest(*(part.next_timeout for part in parts), self._advertisements.next, self._probes.next)
 
     def timeout(self, now: float) -> list[Action]:
         """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise, probe."""
-        actions = self._registrar.timeout(now) + self._resolver.timeout(now) + self._policy.timeout(now)
+        parts = self._heartbeats, self._registrar, self._resolver, self._policy, self._revocations
+        actions = [action for part in parts for action in part.timeout(now)]
         for link in self._advertisements.due(now):
             actions += self.solicited(link, now)
         for anchor in self._probes.due(now):
@@ -218,7 +249,7 @@ class Mag:
         for attachment in self._links:
             if attachment.served:
                 actions += [Advertise(attachment.link, attachment.prefixes, 0), *self._withdraw(attachment)]
-        return actions + self._resolver.stop() + self._registrar.stop(now)
+        return actions + self._resolver.stop() + self._revoke_all(now) + self._registrar.stop(now)
 
     def _prefixes(self, profile: Profile, handoff: HandoffIndicator) -> tuple[IPv6Network, ...]:
         """The prefixes to ask for, or to host: those of the profile, of a session handed over those that it has.
@@ -272,11 +303,43 @@ class Mag:
         )
         return [Send(answer, source)]
 
+    def _forgotten(self, anchor: IPv6Address, before: float, now: float) -> list[Action]:
+        """The LMA has restarted: register every node anew; meanwhile they are served, and learnt routes stand until they lapse."""
+        return self._registrar.renew(self._registrar.updates, now)
+
+    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> Outcome:
+        """The LMA revokes bindings: deny their nodes service, and tell it no more of them (RFC 5846, 9.1)."""
+        options = indication.mn_id, indication.alternate_care_of, *indication.home_network_prefixes
+        if indication.trigger == RevocationTrigger.PER_PEER_POLICY and any(option is not None for option in options):
+            return Outcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
+        own = self._config.address
+        updates = self._registrar.updates if source == self._config.lma else ()
+        ended = [update for update in updates if concerns(indication, own, update.interface.mn_id, update.prefixes, own)]
+        if not ended:
+            return Outcome(_NOTHING_TO_REVOKE.get(indication.trigger, RevocationStatus.BINDING_DOES_NOT_EXIST))
+        attachments = [here for update in ended if (here := self._links.of_interface(update.interface)) is not None]
+        if attachments and indication.trigger in HANDOVERS:
+            return Outcome(RevocationStatus.REVOCATION_FAILED_MN_IS_ATTACHED)
+        for update in ended:
+            self._registrar.revoke(update.interface)
+        prefixes = (prefix for update in ended for prefix in update.prefixes)
+        return revoked(indication, prefixes, (action for here in attachments for action in self._deny(here)))
+
+    def _revoke_all(self, now: float) -> list[Action]:
+        """Revoke every binding at once, if there are any and the domain lets MAGs do that (RFC 5846, 9.2)."""
+        if self._config.lma is None or not self._config.settings.revocation_bulk or not self._registrar.bound:
+            return []
+        for update in self._registrar.updates:
+            self._registrar.revoke(update.interface)
+        return self._revocations.begin(self._config.lma, RevocationTrigger.PER_PEER_POLICY, now, self._config.name)
+
     def _accepted(
         self, interface: Interface, prefixes: tuple[IPv6Network, ...], link_local: IPv6Address | None, now: float
     ) -> list[Action]:
         """The LMA has registered an interface, or refreshed its binding; prefixes that it had before are withdrawn (RFC 5213, 6.12)."""
         attachment = self._attachment(interface)
+        assert self._config.lma is not None, "a scheme of binding updates has an LMA"
+        self._heartbeats.watch(self._config.lma, now)
         if attachment.served and attachment.prefixes == prefixes:
             return []
         actions = self._take_over(prefixes, now, attachment)

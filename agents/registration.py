@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
@@ -14,10 +14,13 @@ from agents.messages import (
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     Status,
+    UpdateNotification,
+    UpdateNotificationStatus,
     lifetime_seconds,
     lifetime_units,
     seconds_from_timestamp,
 )
+from agents.notifications import acknowledge
 from agents.ordering import Ordering, RateLimit
 from agents.timers import Exchanges, Timers, earliest
 
@@ -125,6 +128,38 @@ class Registrar:
         update.link_local = address
         return self._refresh(update, now)
 
+    @property
+    def bound(self) -> bool:
+        """Whether the LMA has a binding of any interface."""
+        return self._expiries.next is not None
+
+    @property
+    def updates(self) -> tuple[BindingUpdate, ...]:
+        """The Binding Update List."""
+        return tuple(self._updates.values())
+
+    def renew(self, updates: Iterable[BindingUpdate], now: float) -> list[Action]:
+        """Register interfaces anew and at once, though their bindings have not ended."""
+        return [action for update in updates if self._stands(update) for action in self._refresh(update, now)]
+
+    def revoke(self, interface: Interface) -> None:
+        """The binding of an interface is revoked: send no more about it, not even that it has left (RFC 5846, 9.1)."""
+        if interface in self._leaving:
+            self.forget(interface)
+        else:
+            self._pause(interface)
+            self._updates[interface].refused = True
+
+    def notified(self, news: UpdateNotification, source: IPv6Address, now: float) -> list[Action]:
+        """The LMA wants the sessions of a node to be registered anew (RFC 7077, 6.1)."""
+        if source != self._config.lma:
+            return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
+        asked = [update for update in self._updates.values() if update.interface.mn_id == news.mn_id and self._stands(update)]
+        if not asked:
+            failed = UpdateNotificationStatus.FAILED_TO_UPDATE_SESSION_PARAMETERS
+            return [Ignore(IgnoreReason.NOT_OURS, source), *acknowledge(news, failed, source)]
+        return self.renew(asked, now) + acknowledge(news, UpdateNotificationStatus.SUCCESS, source)
+
     def receive(self, message: ProxyBindingAcknowledgement, source: IPv6Address, now: float) -> list[Action]:
         """Take in a PBA, in the order of RFC 5213, 6.9.1.2."""
         if source != self._config.lma:
@@ -171,6 +206,10 @@ class Registrar:
         """De-register every interface, once."""
         staying = [interface for interface in self._updates if interface not in self._leaving]
         return [action for interface in staying for action in self.deregister(interface, now)]
+
+    def _stands(self, update: BindingUpdate) -> bool:
+        """Whether the LMA is to have a binding."""
+        return not update.refused and update.interface not in self._leaving
 
     def _answered(self, message: ProxyBindingAcknowledgement) -> BindingUpdate | None:
         """The entry that a PBA is about: the one of its options, or else the only one that waits for its sequence number."""

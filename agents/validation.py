@@ -66,6 +66,12 @@ def _untimely(arrival: Arrival) -> bool:
     return settings.message_order is not MessageOrder.NODE_TIMESTAMP and apart > settings.timestamp_window
 
 
+def _revoked(arrival: Arrival) -> bool:
+    """While a MAG is being told that a binding ends, the LMA does not let it go on there (RFC 5846, 8.1)."""
+    session = arrival.session
+    return session is not None and session.revoked and session.care_of == arrival.care_of and arrival.request.lifetime > 0
+
+
 _OBJECTIONS: tuple[tuple[Callable[[Arrival], bool], Status], ...] = (
     (lambda arrival: arrival.request.mn_id is None, Status.MISSING_MN_IDENTIFIER_OPTION),
     (_from_a_stranger, Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG),
@@ -77,8 +83,9 @@ _OBJECTIONS: tuple[tuple[Callable[[Arrival], bool], Status], ...] = (
     (lambda arrival: not arrival.request.home_network_prefixes, Status.MISSING_HOME_NETWORK_PREFIX_OPTION),
     (lambda arrival: arrival.request.handoff_indicator is None, Status.MISSING_HANDOFF_INDICATOR_OPTION),
     (lambda arrival: arrival.request.access_technology is None, Status.MISSING_ACCESS_TECH_TYPE_OPTION),
+    (_revoked, Status.ADMINISTRATIVELY_PROHIBITED),
 )
-"""What is looked at, in the order of RFC 5213, 5.3.1, and the status with which a PBU is refused."""
+"""What is looked at, in the order of RFC 5213, 5.3.1, then RFC 5846, and the status with which a PBU is refused."""
 
 
 class Validator:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from types import MappingProxyType
 
-from agents.actions import Action, Ignore, IgnoreReason, Send
+from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, Send
 from agents.bindings import Attachment, Binding, Interface
-from agents.config import AgentConfig
+from agents.config import AgentConfig, profiles_by_mn_id
 from agents.messages import (
+    BindingError,
+    BindingErrorStatus,
     Message,
     NotificationReason,
     UpdateNotification,
     UpdateNotificationAcknowledgement,
     UpdateNotificationStatus,
+    kind,
 )
+from agents.notifications import acknowledge
 from agents.ordering import Ordering
 from agents.policies.base import LmaPolicy, MagPolicy
 from agents.queries import Resolver
@@ -27,7 +33,9 @@ class NotifyMagPolicy(MagPolicy):
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
         settings = config.settings
-        self._repeats: Exchanges[Interface] = Exchanges(settings.update_timeout, settings.update_timeout, settings.update_tries)
+        wait = settings.update_timeout
+        self._profiles = profiles_by_mn_id(config.profiles)
+        self._repeats: Exchanges[Interface] = Exchanges(wait, wait, settings.update_announcements)
         self._news: dict[Interface, UpdateNotification] = {}
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
@@ -55,21 +63,26 @@ class NotifyMagPolicy(MagPolicy):
         sender = self._config.lma if self._config.scheme.binding_update else message.alternate_care_of
         if source != sender:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
-        if message.notification_reason != NotificationReason.UPDATE_SESSION_PARAMETERS or message.alternate_care_of is None:
-            return [Ignore(IgnoreReason.UNEXPECTED, source)]
+        care_of = message.alternate_care_of
+        if not self._applies(message) or care_of is None:
+            failure = _FAILURES.get(message.notification_reason, UpdateNotificationStatus.FAILED_TO_UPDATE_SESSION_PARAMETERS)
+            return [Ignore(IgnoreReason.UNEXPECTED, source), *acknowledge(message, failure, source)]
         actions: list[Action] = []
         for prefix in message.home_network_prefixes:
-            news = self._resolver.moved(prefix, message.alternate_care_of, message.timestamp or 0, now)
+            news = self._resolver.moved(prefix, care_of, message.timestamp or 0, now)
             actions += [Ignore(IgnoreReason.STALE, source)] if news is None else news
-        if message.acknowledge:
-            acknowledgement = UpdateNotificationAcknowledgement(
-                sequence=message.sequence,
-                status=UpdateNotificationStatus.SUCCESS,
-                mn_id=message.mn_id,
-                home_network_prefixes=message.home_network_prefixes,
-            )
-            actions.append(Send(acknowledgement, source))
-        return actions
+        return actions + acknowledge(message, UpdateNotificationStatus.SUCCESS, source)
+
+    def _applies(self, news: UpdateNotification) -> bool:
+        """Whether news say where prefixes of a node are: at another MAG of the domain."""
+        profile = self._profiles.get(news.mn_id or "")
+        owned = () if profile is None else profile.home_network_prefixes
+        return (
+            news.notification_reason == NotificationReason.UPDATE_SESSION_PARAMETERS
+            and bool(news.home_network_prefixes)
+            and set(news.home_network_prefixes) <= set(owned)
+            and news.alternate_care_of in self._config.mags - {self._config.address}
+        )
 
     @property
     def next_timeout(self) -> float | None:
@@ -85,6 +98,9 @@ class NotifyMagPolicy(MagPolicy):
         return actions
 
 
+_FAILURES: Mapping[int, UpdateNotificationStatus] = MappingProxyType(
+    {NotificationReason.VENDOR_SPECIFIC_REASON: UpdateNotificationStatus.MISSING_VENDOR_SPECIFIC_OPTION}
+)
 _Told = tuple[IPv6Network, IPv6Address]
 
 
@@ -102,6 +118,7 @@ class NotifyLmaPolicy(LmaPolicy):
         self._repeats: Exchanges[_Told] = Exchanges(settings.update_timeout, settings.update_timeout, settings.update_tries)
         self._news: dict[_Told, UpdateNotification] = {}
         self._by_sequence: dict[int, _Told] = {}
+        self._unsupported: set[IPv6Address] = set()
 
     def asked(self, prefix: IPv6Network, mag: IPv6Address, lifetime: float, now: float) -> None:
         self._expire(now)
@@ -114,18 +131,22 @@ class NotifyLmaPolicy(LmaPolicy):
         for prefix in binding.prefixes:
             for mag in self._relying.get(prefix, {}):
                 self._close((prefix, mag))
-                if mag != binding.care_of:
+                if mag != binding.care_of and mag not in self._unsupported:
                     actions.append(self._tell(prefix, mag, binding, now))
         return actions
 
     def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
+        if isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE:
+            return self._not_supported(source)
         if not isinstance(message, UpdateNotificationAcknowledgement):
             return super().receive(message, source, now)
         told = self._by_sequence.get(message.sequence)
         if told is None or told[1] != source:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
+        refused = message.status >= UpdateNotificationStatus.FAILED_TO_UPDATE_SESSION_PARAMETERS
+        notes: list[Action] = [Note(Notice.REFUSED, source, kind(self._news[told]))] if refused else []
         self._close(told)
-        return []
+        return notes
 
     @property
     def next_timeout(self) -> float | None:
@@ -137,8 +158,20 @@ class NotifyLmaPolicy(LmaPolicy):
             if again:
                 actions.append(Send(replace(self._news[told], retransmit=True), told[1]))
             else:
+                actions.append(Note(Notice.NOT_ACKNOWLEDGED, told[1], kind(self._news[told])))
                 self._close(told)
         return actions
+
+    def _not_supported(self, mag: IPv6Address) -> list[Action]:
+        """A MAG knows not every type of message: if that may be notifications it gets no more (RFC 7077, 5.2)."""
+        unknown = [told for told in self._news if told[1] == mag]
+        if not unknown:
+            return [Ignore(IgnoreReason.UNEXPECTED, mag)]
+        notes: list[Action] = [Note(Notice.NOT_SUPPORTED, mag, kind(self._news[unknown[0]]))]
+        self._unsupported.add(mag)
+        for told in unknown:
+            self._close(told)
+        return notes
 
     def _tell(self, prefix: IPv6Network, mag: IPv6Address, binding: Binding, now: float) -> Action:
         while (sequence := self._ordering.sequence()) in self._by_sequence:

@@ -601,7 +601,7 @@ class _Prediction:
         for datagram in waiting:
             self._deliver(attachment.mag, datagram)
         if self._policy in _NOTIFYING and self._group:
-            self._announce(host, attachment, self._now, self._settings.update_tries)
+            self._announce(host, attachment, self._now, self._settings.update_announcements)
 
     def _announce(self, host: str, attachment: _Attachment, since: int, tries: int) -> None:
         """SD-PMIP's ``notify``: the new MAG tells the group, some times over."""

@@ -19,6 +19,7 @@ from agents.actions import (
     InstallRoute,
     InstallUplink,
     Multicast,
+    Note,
     Release,
     RemoveAccessRoute,
     RemoveRoute,
@@ -104,9 +105,9 @@ def sent(actions: Iterable[Action], name: str | None = None) -> list[Message]:
     return [action.message for action in actions if isinstance(action, Send) and name in (None, kind(action.message))]
 
 
-def agent_of(config: AgentConfig, now: float, sequence: int = 0) -> Mag | Lma:
+def agent_of(config: AgentConfig, now: float, sequence: int = 0, restarts: int = 0) -> Mag | Lma:
     """What runs where ``config`` says."""
-    return Lma(config, now, sequence) if config.address == config.lma else Mag(config, now, sequence)
+    return Lma(config, now, sequence, restarts) if config.address == config.lma else Mag(config, now, sequence, restarts)
 
 
 @dataclass
@@ -121,6 +122,7 @@ class Node:
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
+    restarts: int = 0
 
     @property
     def name(self) -> str:
@@ -191,6 +193,7 @@ class MemoryNetwork:
         self.dropped: dict[int, str] = {}
         self.unreachable: list[int] = []
         self.ignored: list[Ignore] = []
+        self.notes: list[tuple[float, str, Note]] = []
         self.advertised: dict[int, tuple[IPv6Network, ...]] = {}
         self.sent = 0
         self._order = count()
@@ -249,12 +252,18 @@ class MemoryNetwork:
         node.up = False
         self._arm(address)
 
-    def restart(self, address: IPv6Address, sequence: int = 0) -> None:
-        """Start an agent anew, on a node without what the one before installed; it is told what is attached."""
+    def restart(self, address: IPv6Address, sequence: int | None = None, announce: bool = True) -> None:
+        """Start an agent anew, on a node without what the one before installed; it is told what is attached.
+
+        ``announce``: what it says of its restart is not lost.
+        """
         node = self.nodes[address]
         node.access, node.routes, node.uplinks = {}, {}, {}
-        node.agent, node.up = agent_of(node.config, self.clock(address), sequence), True
-        self._arm(address)
+        node.restarts += 1
+        first = 1000 * node.restarts if sequence is None else sequence
+        node.agent, node.up = agent_of(node.config, self.clock(address), first, node.restarts), True
+        told = node.agent.timeout(self.clock(address))
+        self._do(address, told if announce else [])
         for host, number in self.where.items():
             if mag_address(number) == address:
                 self.attach(host, number)
@@ -296,6 +305,10 @@ class MemoryNetwork:
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
         self._schedule(self.now + gap, lambda: self.attach(host, number))
+
+    def command(self, address: IPv6Address, actions: list[Action]) -> None:
+        """Carry out what an agent asks for because its operator told it something."""
+        self._do(address, actions)
 
     def send(self, source: int, destination: int) -> int:
         """One packet from host to host; its serial number."""
@@ -449,3 +462,5 @@ class MemoryNetwork:
                     self.unreachable.append(serial_of(data))
                 case Ignore():
                     self.ignored.append(action)
+                case Note():
+                    self.notes.append((round(self.now - EPOCH, 6), node.name, action))

@@ -14,6 +14,7 @@ from agents.config import AgentConfig, Profile, Settings
 from agents.daemon import Clock, load, main
 from agents.effects import describe
 from agents.messages import BindingError, ProxyBindingUpdate
+from agents.restarts import next_restart
 from agents.schemes import SCHEMES
 
 MAG = IPv6Address("2001:db8:0:1::1")
@@ -56,6 +57,31 @@ def test_a_key_that_is_none_is_a_bad_configuration(tmp_path: Path, capsys: pytes
     path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(authentication_key="secret")), enc_hook=str))
     assert main(["--config", str(path)]) == 2
     assert "32 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_an_agent_counts_how_often_it_has_started(tmp_path: Path) -> None:
+    path = tmp_path / "mag1.restarts"
+    assert [next_restart(path) for _ in range(3)] == [0, 1, 2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mag1.restarts"]
+    path.write_text(str((1 << 32) - 1))
+    assert next_restart(path) == 0
+
+
+@pytest.mark.parametrize("text", ["", "twice"])
+def test_a_counter_that_is_none_is_an_error_and_stays(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mag1.restarts"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="holds no restart counter"):
+        next_restart(path)
+    assert path.read_text() == text
+
+
+def test_an_agent_does_not_start_without_its_counter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mag1.json"
+    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(heartbeat_interval=60.0)), enc_hook=str))
+    (tmp_path / "mag1.restarts").write_text("twice")
+    assert main(["--config", str(path), "--journal", str(tmp_path / "events.jsonl")]) == 1
+    assert "holds no restart counter" in capsys.readouterr().err
 
 
 def test_help_explains_the_arguments() -> None:

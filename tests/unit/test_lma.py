@@ -9,10 +9,11 @@ import pytest
 from memory_network import EPOCH, config, hoa_of, link_layer_of, mn_id_of, prefix_of
 from proxy_binding_updates import ALL_ZERO, MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
-from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
+from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, Note, Notice, RemoveRoute, Send
 from agents.config import Profile, Settings
 from agents.lma import Lma
 from agents.messages import (
+    BindingError,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
@@ -271,7 +272,43 @@ def test_notify_gives_up_after_its_tries() -> None:
     times = []
     while (now := anchor.next_timeout) is not None and now < EPOCH + 100:
         times += [now - EPOCH for _ in notified(anchor.timeout(now))]
-    assert times == [3.0, 4.0]
+    assert times == [3.0]
+
+
+def test_notify_says_that_it_has_given_up() -> None:
+    anchor, _ = asked_and_moved()
+    anchor.timeout(EPOCH + 3)
+    assert anchor.timeout(EPOCH + 4) == [Note(Notice.NOT_ACKNOWLEDGED, MAG3, "UPN")]
+
+
+@pytest.mark.parametrize("again", [0, 1, 5])
+def test_how_often_and_how_soon_notify_repeats_are_settings(again: int) -> None:
+    anchor = lma(settings=Settings(update_tries=again + 1, update_timeout=0.5))
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(query(EPOCH + 1, hoa_of(1)), MAG3, EPOCH + 1)
+    anchor.receive(update(EPOCH + 2), MAG2, EPOCH + 2)
+    times = []
+    while (now := anchor.next_timeout) is not None and now < EPOCH + 100:
+        times += [now - EPOCH for _ in notified(anchor.timeout(now))]
+    assert times == [2.5 + 0.5 * number for number in range(again)]
+
+
+def test_a_notification_that_failed_is_noted_and_not_repeated() -> None:
+    anchor, actions = asked_and_moved()
+    ((_, news),) = notified(actions)
+    failure = UpdateNotificationAcknowledgement(sequence=news.sequence, status=128)
+    assert anchor.receive(failure, MAG3, EPOCH + 2.1) == [Note(Notice.REFUSED, MAG3, "UPN")]
+    assert notified(anchor.timeout(EPOCH + 10)) == []
+
+
+def test_who_knows_no_notifications_gets_no_more() -> None:
+    anchor, _ = asked_and_moved()
+    unknown = BindingError(status=2, home_address=IPv6Address("::"))
+    assert anchor.receive(unknown, MAG2, EPOCH + 2.1) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+    assert anchor.receive(unknown, MAG3, EPOCH + 2.1) == [Note(Notice.NOT_SUPPORTED, MAG3, "UPN")]
+    assert notified(anchor.timeout(EPOCH + 10)) == []
+    anchor.receive(query(EPOCH + 11, hoa_of(1)), MAG3, EPOCH + 11)
+    assert notified(anchor.receive(update(EPOCH + 12), MAG1, EPOCH + 12)) == []
 
 
 def test_notify_forgets_who_asked_when_the_answer_ends() -> None:

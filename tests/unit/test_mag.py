@@ -43,6 +43,7 @@ from agents.messages import (
     seconds_from_timestamp,
     timestamp_from_seconds,
 )
+from agents.schemes import SCHEMES
 
 MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
 CN, MN = hoa_of(1), hoa_of(2)
@@ -1071,12 +1072,78 @@ class TestNotify:
 
     def test_news_of_another_kind_or_without_care_of_change_nothing(self) -> None:
         gateway = routed("s-pmip", "notify")
-        for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=1), notification(prefix_of(2), None, EPOCH)):
+        for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=4), notification(prefix_of(2), None, EPOCH)):
             assert gateway.receive(news, LMA, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, LMA)]
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"notification_reason": 0}, 128),
+            ({"notification_reason": 3}, 129),
+            ({"notification_reason": 4}, 128),
+            ({"notification_reason": 255}, 128),
+            ({"alternate_care_of": None}, 128),
+            ({"alternate_care_of": MAG1}, 128),
+            ({"alternate_care_of": LMA}, 128),
+            ({"mn_id": None}, 128),
+            ({"mn_id": mn_id_of(3)}, 128),
+            ({"mn_id": "nobody@dmm.example"}, 128),
+            ({"home_network_prefixes": ()}, 128),
+        ],
+    )
+    def test_news_that_cannot_be_applied_are_acknowledged_as_failed_or_dropped(self, changes: dict[str, Any], code: int) -> None:
+        gateway = routed("s-pmip", "notify")
+        news = replace(notification(prefix_of(2), MAG3, EPOCH + 1), **changes)
+        ignored = Ignore(IgnoreReason.UNEXPECTED, LMA)
+        assert gateway.receive(news, LMA, EPOCH + 1) == [ignored]
+        failure = UpdateNotificationAcknowledgement(
+            sequence=11, status=code, mn_id=news.mn_id, home_network_prefixes=news.home_network_prefixes
+        )
+        for _ in range(2):
+            assert gateway.receive(replace(news, acknowledge=True), LMA, EPOCH + 1) == [ignored, Send(failure, LMA)]
+        assert gateway.packet_for(MN, P2, EPOCH + 1) == [Release((P2,), MAG2)]
+
+    def test_a_repetition_whose_first_was_lost_counts_as_the_first(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        news = notification(prefix_of(2), MAG3, EPOCH + 1, acknowledge=True, retransmit=True)
+        first, second = gateway.receive(news, LMA, EPOCH + 2)
+        assert first == InstallRoute(prefix_of(2), MAG3)
+        assert [message.sequence for message in sent([second])] == [11]
+
+    def test_a_repetition_undoes_no_later_news_and_is_acknowledged(self) -> None:
+        gateway = routed("s-pmip", "notify")
+        old = notification(prefix_of(2), MAG3, EPOCH + 1, acknowledge=True)
+        gateway.receive(old, LMA, EPOCH + 1)
+        gateway.receive(notification(prefix_of(2), MAG2, EPOCH + 2, sequence=12), LMA, EPOCH + 2)
+        ignored, acknowledged = gateway.receive(replace(old, retransmit=True), LMA, EPOCH + 2.1)
+        assert ignored == Ignore(IgnoreReason.STALE, LMA)
+        assert [message.status for message in sent([acknowledged])] == [0]
+        assert gateway.packet_for(MN, P2, EPOCH + 3) == [Release((P2,), MAG2)]
+
+    @pytest.mark.parametrize("policy", SCHEMES["s-pmip"].policies)
+    @pytest.mark.parametrize("retransmit", [False, True])
+    def test_the_anchor_may_want_a_node_registered_anew(self, policy: str, retransmit: bool) -> None:
+        gateway = serving("s-pmip", policy)
+        news = UpdateNotification(sequence=11, notification_reason=1, mn_id=mn_id_of(1), retransmit=retransmit)
+        (request,) = sent(gateway.receive(news, LMA, EPOCH + 1))
+        assert isinstance(request, ProxyBindingUpdate)
+        assert (request.mn_id, request.home_network_prefixes, request.handoff_indicator) == (mn_id_of(1), (prefix_of(1),), 5)
+        again, acknowledgement = sent(gateway.receive(replace(news, acknowledge=True), LMA, EPOCH + 2))
+        assert isinstance(again, ProxyBindingUpdate)
+        assert acknowledgement == UpdateNotificationAcknowledgement(sequence=11, status=0, mn_id=mn_id_of(1))
+
+    def test_but_not_one_that_is_not_here_nor_may_another(self) -> None:
+        gateway = serving("s-pmip", "notify")
+        news = UpdateNotification(sequence=11, notification_reason=1, mn_id=mn_id_of(2))
+        ignored = Ignore(IgnoreReason.NOT_OURS, LMA)
+        failure = UpdateNotificationAcknowledgement(sequence=11, status=128, mn_id=mn_id_of(2))
+        assert gateway.receive(news, LMA, EPOCH + 1) == [ignored]
+        assert gateway.receive(replace(news, acknowledge=True), LMA, EPOCH + 1) == [ignored, Send(failure, LMA)]
+        assert gateway.receive(replace(news, mn_id=mn_id_of(1)), MAG2, EPOCH + 1) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG2)]
 
     def test_news_that_name_this_mag_change_nothing(self) -> None:
         gateway = routed("s-pmip", "notify")
-        assert gateway.receive(notification(prefix_of(2), MAG1, EPOCH + 1), LMA, EPOCH + 1) == [Ignore(IgnoreReason.STALE, LMA)]
+        assert gateway.receive(notification(prefix_of(2), MAG1, EPOCH + 1), LMA, EPOCH + 1) == [Ignore(IgnoreReason.UNEXPECTED, LMA)]
 
     def test_news_of_no_interest_are_acknowledged(self) -> None:
         gateway = serving("s-pmip", "notify")
@@ -1121,5 +1188,5 @@ class TestNotify:
     def test_news_from_elsewhere_do_not_take_an_attached_node_away(self) -> None:
         gateway = serving("sd-pmip", "notify")
         attach(gateway, 2)
-        assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1), MAG3, EPOCH + 1) == []
+        assert gateway.receive(notification(prefix_of(1), MAG3, EPOCH + 1, mn_id=mn_id_of(1)), MAG3, EPOCH + 1) == []
         assert gateway.packet_for(CN, packet(MN, CN), EPOCH + 1) == [Release((packet(MN, CN),), None)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
-import time
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -16,7 +14,6 @@ from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
 from agents.schemes import SCHEMES
-from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.predict import predict
 from experiments.measure.records import Association, Packet, Signal, Trace
@@ -169,29 +166,18 @@ def test_a_run_of_nothing_gives_an_empty_trace(tmp_path: Path) -> None:
     assert read_trace(tmp_path, run("pmip")) == Trace((), (), (), 0, 0)
 
 
-def _children() -> float:
-    """Processor time of the programs that have ended, in s."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is the oracle")
-def test_tshark_counts_the_same_and_takes_ten_times_as_long(tmp_path: Path) -> None:
+def test_tshark_counts_the_same(tmp_path: Path) -> None:
     this = run("s-pmip", "error", moving())
     render(predict(this), this, tmp_path)
-    began = time.process_time()
     trace = read_trace(tmp_path, this)
-    measure(trace, this)
-    ours = time.process_time() - began
     found = {}
-    began = _children()
     for path in sorted(tmp_path.glob("*.pcap")):
         command = ["tshark", "-r", str(path), "-T", "fields"]
         for name in ("frame.time_epoch", "sll.pkttype", "ipv6.src", "ipv6.dst", "udp.dstport", "mip6.mhtype", "_ws.malformed"):
             command += ["-e", name]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         found[path.stem] = [line.split("\t") for line in lines]
-    theirs = _children() - began
     assert len([row for row in found["cn1"] if row[1] == "4" and row[4] == "5213"]) == len(trace.packets)
     received = [packet for packet in trace.packets if packet.received is not None]
     assert len([row for row in found["mn1"] if row[1] == "0" and row[4] == "5213"]) == len(received)
@@ -200,7 +186,6 @@ def test_tshark_counts_the_same_and_takes_ten_times_as_long(tmp_path: Path) -> N
     assert not [row for rows in found.values() for row in rows if row[6]]
     times = sorted(row[0] for row in found["mn1"] if row[1] == "0")
     assert times == [f"{p.received // 10**9}.{p.received % 10**9:09}" for p in received if p.received is not None]
-    assert theirs > 10 * ours, f"tshark {theirs:.2f} s, here {ours:.2f} s"
 
 
 def test_a_still_run_reads_the_same_twice(tmp_path: Path) -> None:
