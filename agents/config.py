@@ -139,7 +139,8 @@ class Profile:
         mags: the MAGs that may register the node, or None for all of the domain.
         mobility: whether the node is entitled to network-based mobility management.
         lifetime: the longest a binding of the node lasts, in s, or None for as long as any.
-        session_prefixes: how many prefixes one interface gets where the LMA chooses, or None for all that are free.
+        session_prefixes: how many prefixes one interface gets where the LMA chooses, or None for all that are free; where there are more,
+            they are those of several interfaces, and MAGs leave the choice to the LMA.
     """
 
     mn_id: str

@@ -121,10 +121,10 @@ class Mag:
             return actions
         if (elsewhere := self._links.of_interface(interface)) is not None:
             actions += self._leave(elsewhere, now)
-        prefixes = self._prefixes(profile, handoff)
+        expected = self._policy.expects(interface)
+        prefixes = expected or self._prefixes(profile, handoff)
         if not prefixes and not self._scheme.binding_update:
             return actions
-        expected = self._policy.expects(interface)
         if expected and handoff is HandoffIndicator.UNKNOWN:
             handoff = HandoffIndicator.BETWEEN_MAGS
         attachment = Attachment(link, *interface, prefixes, handoff, access_technology, timestamp)
@@ -255,6 +255,7 @@ class Mag:
         """The prefixes to ask for, or to host: those of the profile, of a session handed over those that it has.
 
         A new interface has a session of its own (RFC 5213, 6.9.1.1 (4)): the LMA chooses its prefixes, or they are what others leave.
+        The LMA also tells which prefixes of the profile are an interface's, where they are those of several.
         """
         if not self._scheme.home_prefixes:
             routed = profile.routed_prefixes.get(self._config.name)
@@ -265,7 +266,8 @@ class Mag:
             return () if self._scheme.binding_update else tuple(p for p in profile.home_network_prefixes if p not in taken)
         if handoff is HandoffIndicator.BETWEEN_INTERFACES and len(others) == 1:
             return others[0].prefixes
-        return profile.home_network_prefixes
+        several = profile.session_prefixes is not None and profile.session_prefixes < len(profile.home_network_prefixes)
+        return () if several and self._scheme.binding_update else profile.home_network_prefixes
 
     def _handed_over(self, attachment: Attachment) -> bool:
         """Whether another interface of the node is taking this one's session over."""

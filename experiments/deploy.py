@@ -18,7 +18,7 @@ def profiles(run: Run) -> tuple[Profile, ...]:
     return tuple(
         Profile(
             mn_id=mn_id,
-            home_network_prefixes=tuple(host.home_network_prefix for host in hosts),
+            home_network_prefixes=tuple(dict.fromkeys(host.home_network_prefix for host in hosts)),
             routed_prefixes={mag.name: routed_prefix(run.domain, mag, hosts[0]) for mag in run.domain.mags},
             session_prefixes=1,
         )

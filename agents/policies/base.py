@@ -35,9 +35,10 @@ class MagPolicy:
     def left(self, attachment: Attachment, now: float) -> None:
         """A node is attached here no longer."""
 
-    def expects(self, interface: Interface) -> bool:
-        """Whether another MAG has handed over the context of a node that comes, so that it can be served at once (RFC 5949, 4.1)."""
-        return False
+    def expects(self, interface: Interface) -> tuple[IPv6Network, ...]:
+        """The prefixes of the session that another MAG has handed over with a node that comes, so that it can be served at once
+        (RFC 5949, 4.1); none where it has not."""
+        return ()
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
         """A node is reachable here from now on."""

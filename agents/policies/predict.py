@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
 from agents.bindings import UNKNOWN_INTERFACE, Attachment, Interface, PrefixTable
@@ -73,8 +73,8 @@ class PredictMagPolicy(ForwardMagPolicy):
         if (handover := self._handovers.get(attachment.interface)) is not None:
             handover.left = True
 
-    def expects(self, interface: Interface) -> bool:
-        return interface in self._expected
+    def expects(self, interface: Interface) -> tuple[IPv6Network, ...]:
+        return self._expected[interface].home_network_prefixes if interface in self._expected else ()
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
         self._end(attachment.interface)

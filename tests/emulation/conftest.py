@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -85,6 +86,14 @@ class Emulation:
 
 def _as_given(run: Run) -> Run:
     return replace(run, epoch=0)
+
+
+def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
+    """The ``fields`` of each packet of a capture that ``display_filter`` passes, as tshark reads them."""
+    columns = [part for field in fields for part in ("-e", field)]
+    command = ["tshark", "-n", "-r", str(capture), "-Y", display_filter, "-T", "fields", *columns]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line.split("\t") for line in shown.splitlines()]
 
 
 def declare(name: str, case: int = 0, seed: int = 1) -> Run:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 
 import pytest
 
+from experiments import deploy
 from experiments.catalogue import CATALOGUE
 from experiments.measure import model, procedures
 from experiments.scenario import Case, Flow, Run, Scenario
-from tests.emulation.conftest import Emulation, declare
+from tests.emulation.conftest import Emulation, declare, tshark
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
 
@@ -97,12 +97,18 @@ def test_tshark_finds_no_malformed_mobility_header(emulation: Emulation) -> None
     mobility = 0
     for played in emulation.play(*runs):
         for capture in sorted(played.folder.glob("*.pcap")):
-            shown = _tshark(capture, "mipv6", "-e", "mip6.mhtype")
-            mobility += len(shown)
-            assert _tshark(capture, "mipv6 && (_ws.malformed || _ws.expert.severity >= 0x00600000)", "-e", "frame.number") == []
+            mobility += len(tshark(capture, "mipv6", "mip6.mhtype"))
+            assert tshark(capture, "mipv6 && (_ws.malformed || _ws.expert.severity >= 0x00600000)", "frame.number") == []
     assert mobility > 100
 
 
-def _tshark(capture: object, display_filter: str, *fields: str) -> list[str]:
-    command = ["tshark", "-n", "-r", str(capture), "-Y", display_filter, "-T", "fields", *fields]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+def test_messages_go_from_agent_to_agent_without_extension_headers(emulation: Emulation) -> None:
+    for played in emulation.play(declare("fig1"), declare("fig2")):
+        agents = {agent.name: str(agent.address) for agent in deploy.agents(played.run)}
+        signals = [signal for signal in played.trace.signals if signal.kind not in ("RS", "RA")]
+        for signal in signals:
+            assert signal.source == agents[signal.sender]
+            assert signal.tunnelled or [signal.destination] == [agents[node] for node, _ in signal.arrivals]
+        headers = [column for name in agents for (column,) in tshark(played.folder / f"{name}.pcap", "mipv6", "ipv6.nxt")]
+        assert len(headers) >= 2 * len(signals)
+        assert {header for column in headers for header in column.split(",")} <= {"41", "135"}

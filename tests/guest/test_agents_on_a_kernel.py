@@ -20,6 +20,7 @@ import pytest
 
 from agents import daemon
 from agents.config import AgentConfig, Profile, Settings
+from agents.messages import ipv6_packet
 from agents.schemes import SCHEMES
 
 CLONE_NEWNET = 0x40000000
@@ -40,6 +41,11 @@ raw.sendto(packet if protocol == 41 else bytes([59, 1, 5]) + bytes(13), (target,
 INJECT_HEADER = """
 import socket, sys
 raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135)
+raw.sendto(bytes.fromhex(sys.argv[1]), (sys.argv[2], 0))
+"""
+INJECT_PACKET = """
+import socket, sys
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
 raw.sendto(bytes.fromhex(sys.argv[1]), (sys.argv[2], 0))
 """
 TUNNEL_ECN = """
@@ -380,6 +386,20 @@ def test_a_header_that_cannot_be_read_is_answered(lab: Lab) -> None:
     assert (error["source"], error["status"], error["home_address"]) == (AGENTS["lma"], 2, "::")
     reported = [line["source"] for line in lab.journal("lma") if line["event"] == "reported parameter problem"]
     assert reported == [AGENTS["mag2"]]
+
+
+def test_a_header_with_a_wrong_checksum_reaches_no_agent(lab: Lab) -> None:
+    """What would be answered, a message of no known type, is not where its checksum is wrong."""
+    lab.start_all("pmip")
+    unknown = bytes.fromhex("3b01ff00000000000000000000000000")
+    right = ipv6_packet(unknown, IPv6Address(AGENTS["mag2"]), IPv6Address(AGENTS["lma"]))
+    wrong = right[:45] + bytes((right[45] ^ 1,)) + right[46:]
+    answers = []
+    for octets in (wrong, right):
+        ip("netns", "exec", "mag2", sys.executable, "-c", INJECT_PACKET, octets.hex(), AGENTS["lma"])
+        time.sleep(0.2)
+        answers.append(len([line for line in lab.journal("mag2") if line.get("message") == "BE"]))
+    assert answers == [0, 1]
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])

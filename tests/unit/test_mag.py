@@ -35,6 +35,7 @@ from agents.mag import ADVERTISEMENT_INTERVAL, ROUTER_LIFETIME, Mag
 from agents.messages import (
     BindingError,
     HandoffIndicator,
+    HandoverInitiate,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     Status,
@@ -187,10 +188,11 @@ class TestRegistration:
 
     def test_a_binding_is_refreshed_before_it_ends(self) -> None:
         gateway = mag("pmip")
-        gateway.receive(acknowledge(request_of(attach(gateway))), LMA, EPOCH)
+        first = request_of(attach(gateway))
+        gateway.receive(acknowledge(first), LMA, EPOCH)
         assert gateway.next_timeout == EPOCH + 225
         refresh = request_of(gateway.timeout(EPOCH + 225))
-        assert refresh.handoff_indicator == 5
+        assert refresh == replace(first, sequence=1, handoff_indicator=5, timestamp=timestamp_from_seconds(EPOCH + 225))
         assert gateway.receive(acknowledge(refresh), LMA, EPOCH + 225) == []
         assert gateway.next_timeout == EPOCH + 450
 
@@ -257,7 +259,8 @@ class TestRegistration:
         gateway = mag("pmip")
         refusal = acknowledge(request_of(attach(gateway)), Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(EPOCH + ahead))
         assert gateway.receive(refusal, LMA, EPOCH + 0.5) == []
-        assert (gateway.next_timeout is not None) is again
+        own_times = [request_of([action]).timestamp for _, action in timeouts(gateway, 1)]
+        assert own_times == [timestamp_from_seconds(EPOCH + 1)] * again
 
     @pytest.mark.parametrize("status", [Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, Status.REASON_UNSPECIFIED])
     def test_a_node_refused_at_its_refresh_is_denied_service_whatever_the_reason(self, status: Status) -> None:
@@ -335,11 +338,13 @@ class TestRegistration:
         assert gateway.receive(acknowledge(request), MAG2, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG2)]
 
     def test_a_node_that_leaves_is_deregistered(self) -> None:
-        gateway = serving("pmip")
+        gateway = mag("pmip")
+        first = request_of(attach(gateway))
+        gateway.receive(acknowledge(first), LMA, EPOCH)
         *removed, send = gateway.detached(CN_LINK, EPOCH + 1)
         assert removed == [RemoveUplink(CN_LINK), RemoveAccessRoute(prefix_of(1), CN_LINK)]
         request = request_of([send])
-        assert (request.lifetime, request.handoff_indicator) == (0, 4)
+        assert request == replace(first, sequence=1, lifetime=0, handoff_indicator=4, timestamp=timestamp_from_seconds(EPOCH + 1))
         assert gateway.receive(acknowledge(request), LMA, EPOCH + 1) == []
         assert gateway.next_timeout is None
         assert gateway.detached(CN_LINK, EPOCH + 2) == []
@@ -396,6 +401,7 @@ class TestRegistration:
         registering = request_of(attach(gateway))
         assert request_of(gateway.detached(CN_LINK, EPOCH)).lifetime == 0
         assert gateway.receive(acknowledge(registering), LMA, EPOCH) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert timeouts(gateway, 100) == []
 
     def test_a_node_seen_twice_on_its_link_is_advertised_to_again(self) -> None:
         gateway = serving()
@@ -543,6 +549,34 @@ class TestInterfaces:
             (link_layer_of(1), (prefix_of(1),)),
             (b"second", (prefix_of(9),)),
         ]
+
+    def test_a_profile_with_prefixes_for_several_interfaces_leaves_the_choice_to_the_anchor(self) -> None:
+        profile = Profile(mn_id_of(1), (prefix_of(1), prefix_of(99)), session_prefixes=1)
+        gateway = Mag(replace(config("pmip"), profiles=(profile,)), EPOCH)
+        request = request_of(attach(gateway))
+        assert request.home_network_prefixes == (IPv6Network("::/0"),)
+        gateway.receive(acknowledge(request, home_network_prefixes=(prefix_of(99),)), LMA, EPOCH)
+        assert gateway.attachments[0].prefixes == (prefix_of(99),)
+
+    def test_all_prefixes_of_a_session_are_named_when_it_is_extended_and_ended(self) -> None:
+        gateway = mag("pmip")
+        both = prefix_of(1), prefix_of(99)
+        gateway.receive(acknowledge(request_of(attach(gateway)), home_network_prefixes=both), LMA, EPOCH)
+        assert request_of(gateway.timeout(EPOCH + 225)).home_network_prefixes == both
+        assert request_of(gateway.detached(CN_LINK, EPOCH + 226)).home_network_prefixes == both
+
+    def test_a_node_that_another_mag_has_handed_over_is_known_to_come_from_there(self) -> None:
+        told = config("s-pmip", "predict")
+        profile = Profile(mn_id_of(1), (prefix_of(1), prefix_of(99)), session_prefixes=1)
+        gateway = Mag(replace(told, profiles=(profile, *told.profiles[1:])), EPOCH)
+        initiate = HandoverInitiate(
+            sequence=1, code=3, mn_id=mn_id_of(1), home_network_prefixes=(prefix_of(99),), link_layer_identifier=link_layer_of(1)
+        )
+        gateway.receive(initiate, MAG2, EPOCH)
+        actions = attach(gateway)
+        assert request_of(actions).handoff_indicator == HandoffIndicator.BETWEEN_MAGS
+        assert InstallAccessRoute(prefix_of(99), CN_LINK) in actions
+        assert request_of(attach(gateway, 2)).handoff_indicator == HandoffIndicator.UNKNOWN
 
     def test_a_handover_between_interfaces_takes_the_session_along(self) -> None:
         gateway = serving("pmip")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 import pytest
 
-from agents.config import FirstPacket, QueryFlag, Settings
+from agents.config import FirstPacket, MessageOrder, QueryFlag, Settings
 from experiments import settings
 from experiments.catalogue import CATALOGUE
 from experiments.selection import Selection, SelectionError, select
@@ -45,8 +47,18 @@ def test_agent_settings_are_kept_by_name_and_read_by_type() -> None:
 
 
 def test_choices_are_read_by_name() -> None:
-    read = settings.agent_settings({"first_packet": "multicast", "query.flag": "unassigned"})
-    assert (read.first_packet, read.query_flag) == (FirstPacket.MULTICAST, QueryFlag.UNASSIGNED)
+    read = settings.agent_settings({"first_packet": "multicast", "query.flag": "unassigned", "message_order": "node-timestamp"})
+    assert (read.first_packet, read.query_flag, read.message_order) == (
+        FirstPacket.MULTICAST,
+        QueryFlag.UNASSIGNED,
+        MessageOrder.NODE_TIMESTAMP,
+    )
+
+
+def test_addresses_of_access_links_are_those_that_rfc_6543_reserves() -> None:
+    read = settings.agent_settings({})
+    assert read.link_layer.replace(":", "-").upper() == "00-00-5E-00-52-13"
+    assert read.link_local == IPv6Address("fe80::") + 0x02005EFFFE005213
 
 
 def test_every_agent_setting_can_be_given_its_own_default() -> None:
