@@ -1,4 +1,4 @@
-"""The Local Mobility Anchor as a plain object: PMIP (RFC 5213, 5) and the answering side of S-PMIP (draft, 3.2.2)."""
+"""The Local Mobility Anchor as a plain object: PMIP (RFC 5213, 5; RFC 6705) and the answering side of S-PMIP (draft, 3.2.2)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ipaddress import IPv6Address, IPv6Network
 from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
 from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
 from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
+from agents.localized_routing import Initiator
 from agents.lookup import find, named_prefixes
 from agents.messages import (
+    LocalizedRoutingAcknowledgment,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
@@ -43,7 +45,9 @@ class Lma:
         self._cache = BindingCache()
         self._waiting = WaitingRoom(self._settings.binding_assign_delay)
         self._expiries: Timers[IPv6Network] = Timers()
-        self._policy = POLICIES[config.policy].lma(config, Ordering(sequence))
+        ordering = Ordering(sequence)
+        self._policy = POLICIES[config.policy].lma(config, ordering)
+        self._initiator = Initiator(config, ordering, self._cache)
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -62,7 +66,13 @@ class Lma:
             return self._asked(message, source, now)
         if isinstance(message, ProxyBindingAcknowledgement):
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
+        if isinstance(message, LocalizedRoutingAcknowledgment) and self._config.scheme.localized_routing:
+            return self._initiator.receive(message, source, now)
         return self._policy.receive(message, source, now)
+
+    def forwarded(self, source: IPv6Address, destination: IPv6Address, mag: IPv6Address, now: float) -> list[Action]:
+        """The kernel has a packet between two home addresses to forward, which ``mag`` tunnelled here."""
+        return self._initiator.forwarded(source, destination, mag, now) if self._config.scheme.localized_routing else []
 
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""
@@ -78,7 +88,7 @@ class Lma:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        return earliest(self._expiries.next, self._waiting.next, self._policy.next_timeout)
+        return earliest(self._expiries.next, self._waiting.next, self._policy.next_timeout, self._initiator.next_timeout)
 
     def timeout(self, now: float) -> list[Action]:
         """Delete bindings whose time is over, answer PBUs that have waited, and repeat what was not acknowledged."""
@@ -87,10 +97,10 @@ class Lma:
             binding = self._cache.of_prefix(prefix)
             assert binding is not None, "every timer has its binding"
             self._cache.remove(binding)
-            actions += _routes_removed(binding) + self._resume(binding.mn_id, now)
+            actions += _routes_removed(binding) + self._initiator.unbound(binding, now) + self._resume(binding.mn_id, now)
         for waiting in self._waiting.due(now):
             actions += self._accept(waiting, None, now)
-        return actions + self._policy.timeout(now)
+        return actions + self._policy.timeout(now) + self._initiator.timeout(now)
 
     def stop(self, now: float) -> list[Action]:
         """Withdraw every route."""
@@ -201,7 +211,10 @@ class Lma:
         routed = not moved and before is not None and not before.leaving
         actions: list[Action] = [] if routed else [InstallRoute(prefix, care_of) for prefix in prefixes]
         actions.append(self._acceptance(asked, binding, lifetime))
-        return actions + (self._policy.moved(binding, now) if moved else [])
+        if routed:
+            return actions
+        left = before.care_of if before is not None and moved and not before.leaving else None
+        return actions + (self._policy.moved(binding, now) if moved else []) + self._initiator.bound(binding, left, now)
 
     def _deregister(self, binding: Binding, asked: Waiting, now: float) -> list[Action]:
         """Let a binding end (RFC 5213, 5.3.5); until it is deleted its packets have no route, but it can be taken up again."""

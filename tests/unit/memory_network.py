@@ -15,11 +15,13 @@ from agents.actions import (
     Drop,
     Ignore,
     InstallAccessRoute,
+    InstallLocalRoute,
     InstallRoute,
     InstallUplink,
     Multicast,
     Release,
     RemoveAccessRoute,
+    RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
     Send,
@@ -112,6 +114,7 @@ class Node:
     protection: Unprotected
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
+    local: set[IPv6Network] = field(default_factory=set)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
 
 
@@ -228,7 +231,8 @@ class MemoryNetwork:
         data = packet(hoa_of(source), hoa_of(destination), serial)
         node = self.mag(number)
         anchor = node.uplinks.get(f"mn{source}-air")
-        if anchor is not None:
+        past_anchor = prefix_of(destination) in (node.local & set(node.access)) | set(node.routes)
+        if anchor is not None and not past_anchor:
             self._encapsulate(mag_address(number), data, anchor)
         else:
             self._route(mag_address(number), data)
@@ -284,6 +288,7 @@ class MemoryNetwork:
             self._do(address, node.agent.tunnelled(data, source, self.now, multicast))
         else:
             self._route(address, data)
+            self._do(address, node.agent.forwarded(IPv6Address(data[8:24]), hoa, source, self.now))
 
     def _deliver(self, data: bytes) -> None:
         host = next(number for number in range(1, 100) if hoa_of(number).packed == data[24:40])
@@ -333,6 +338,11 @@ class MemoryNetwork:
                     node.routes[prefix] = care_of
                 case RemoveRoute(prefix):
                     del node.routes[prefix]
+                case InstallLocalRoute(prefix):
+                    assert prefix not in node.local
+                    node.local.add(prefix)
+                case RemoveLocalRoute(prefix):
+                    node.local.remove(prefix)
                 case InstallAccessRoute(prefix, link):
                     assert prefix not in node.access
                     node.access[prefix] = link
