@@ -3,8 +3,8 @@
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
 At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
-that come to a node together the one that has gone through fewer tunnels since it waited is first, and a host receives them a nanosecond
-apart.
+that come to a node together the one that has gone through fewer MAGs' tunnels since it waited is first, else the one that set out for there
+first, and a host receives them a nanosecond apart.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _ns(seconds: float) -> int:
 
 @dataclass(slots=True)
 class _Datagram:
-    """A test packet under way; ``straight`` counts the tunnels that it has entered since it last waited, ``lost`` is why it came no further
-    than it did, if it is not received."""
+    """A test packet under way; ``straight`` counts the MAGs' tunnels that it has entered since it last waited, ``lost`` is why it came no
+    further than it did, if it is not received."""
 
     flow: int
     sequence: int
@@ -281,7 +281,7 @@ class _Prediction:
 
     def _tunnel(self, sender: str, receiver: str, datagram: _Datagram, handle: Callable[[str, str, _Datagram], None]) -> None:
         datagram.tunnelled.setdefault(sender, self._now)
-        datagram.straight += 1
+        datagram.straight += sender != self._lma
 
         def arrive() -> None:
             datagram.seen.setdefault(receiver, self._now)
@@ -860,6 +860,7 @@ class _Prediction:
         for receiver, time in arrivals:
             self._later(time, lambda receiver=receiver: handle(receiver))  # type: ignore[misc]
         home = next(iter(message.home_network_prefixes), getattr(message, "home_address", None))
+        care_of = message.alternate_care_of or getattr(message, "mag_address", None)
         self._signals.append(
             Signal(
                 kind=messages.kind(message),
@@ -875,7 +876,7 @@ class _Prediction:
                 lifetime=messages.lifetime_of(message),
                 mn_id=message.mn_id,
                 home=None if home is None else str(home),
-                care_of=None if message.alternate_care_of is None else str(message.alternate_care_of),
+                care_of=None if care_of is None else str(care_of),
             )
         )
 
