@@ -67,7 +67,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class InstallRoute:
-    """Forward ``prefix`` in the kernel, encapsulated (RFC 2473) to ``care_of``; replaces an earlier one."""
+    """Forward ``prefix`` in the kernel, encapsulated (RFC 2473) to ``care_of``; replaces an earlier one, and goes before an uplink."""
 
     prefix: IPv6Network
     care_of: IPv6Address
@@ -76,6 +76,20 @@ class InstallRoute:
 @dataclass(frozen=True, slots=True)
 class RemoveRoute:
     """Withdraw the tunnel route of ``prefix``."""
+
+    prefix: IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class InstallLocalRoute:
+    """Deliver what access links send to ``prefix`` past the anchor, as long as it has an access route here (RFC 6705, 5)."""
+
+    prefix: IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLocalRoute:
+    """Withdraw what InstallLocalRoute installed."""
 
     prefix: IPv6Network
 
@@ -197,6 +211,8 @@ Action = (
     Send
     | InstallRoute
     | RemoveRoute
+    | InstallLocalRoute
+    | RemoveLocalRoute
     | InstallAccessRoute
     | RemoveAccessRoute
     | InstallUplink

@@ -61,7 +61,11 @@ class Settings:
             (RFC 5213 FixedMAGLinkLocalAddressOnAllAccessLinks).
         link_layer: the MAGs' link-layer address on all access links; all zero where links have none
             (RFC 5213 FixedMAGLinkLayerAddressOnAllAccessLinks).
-        local_routing: whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting).
+        local_routing: whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting); with localized
+            routing, whether it does where the LMA says so (RFC 6705, 5).
+        lr_lifetime: how long localized routing lasts, in whole seconds; 65535 or more for as long as both nodes are bound (RFC 6705, 10.1).
+        lr_wait_time: retransmission of an unacknowledged LRI (RFC 6705 LRA_WAIT_TIME).
+        lr_retries: how often one is retransmitted (RFC 6705 LRI_RETRIES).
         path_probe: how long from one probe of the path to the LMA to the next, the first at the start (RFC 5213, 6.9.5); 0 for none.
         query_lifetime: how long a PBQ asks its answer to hold.
         query_margin: how long before the end of an answer a route in use is queried again.
@@ -101,6 +105,9 @@ class Settings:
     link_local: IPv6Address = FIXED_LINK_LOCAL
     link_layer: str = FIXED_LINK_LAYER
     local_routing: bool = False
+    lr_lifetime: float = 300.0
+    lr_wait_time: float = 3.0
+    lr_retries: int = 3
     path_probe: float = 0.0
     query_lifetime: float = 8.0
     query_margin: float = 1.0

@@ -103,7 +103,7 @@ class Daemon:
         effects = self._effects
         self._journal.record(self._clock.now(), "started", scheme=self._config.scheme.name, policy=self._config.policy)
         self._watch(effects.mobility, self._on_signalling)
-        self._watch(effects.tunnel, self._on_stray)
+        self._watch(effects.tunnel, self._on_stray if self._gateway else self._on_forwarded)
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.trigger, lambda _: self._read_trigger())
         self._turn(self._input, None, self._agent.timeout)
@@ -238,6 +238,14 @@ class Daemon:
         multicast = received.destination.is_multicast
         details = {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet), "multicast": multicast}
         self._input("tunnelled packet", lambda now: self._agent.tunnelled(packet, source, now, multicast=multicast), **details)
+
+    def _on_forwarded(self, port: TunnelSocket) -> None:
+        self._burst(port, self._forwarded)
+
+    def _forwarded(self, received: Received) -> None:
+        """The kernel forwards a packet whose header this is; the journal has it only if that makes a difference."""
+        source, destination = IPv6Address(received.data[8:24]), IPv6Address(received.data[24:40])
+        self._input(None, lambda now: self._agent.forwarded(source, destination, received.source, now))
 
     def _on_neighbour(self, port: NeighbourSocket) -> None:
         self._burst(port, self._neighbour_said)

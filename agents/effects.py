@@ -20,6 +20,7 @@ from agents.actions import (
     Drop,
     Ignore,
     InstallAccessRoute,
+    InstallLocalRoute,
     InstallRoute,
     InstallUplink,
     Multicast,
@@ -28,6 +29,7 @@ from agents.actions import (
     ProbePath,
     Release,
     RemoveAccessRoute,
+    RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
     Send,
@@ -48,7 +50,7 @@ from agents.router_advertisement import (
     may_report,
 )
 from agents.schemes import Query
-from agents.socket_filter import stray_packets
+from agents.socket_filter import headers_within, stray_packets
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
 from agents.tun import Tun
 
@@ -121,7 +123,9 @@ class Effects:
         queries = gateway and config.scheme.query is not Query.NONE
         signals = config.scheme.home_prefixes
         self.mobility = MobilitySocket(config.address, core) if signals else None
-        self.tunnel = TunnelSocket(config.address, core, stray_packets(config.home, ())) if queries else None
+        watches = config.scheme.localized_routing and not gateway
+        program = headers_within(config.home) if watches else stray_packets(config.home, ())
+        self.tunnel = TunnelSocket(config.address, core, program) if queries or watches else None
         self.neighbours = NeighbourSocket()
         self.trigger = Tun(TRIGGER) if queries else None
         self._plane = DataPlane(config, gateway=gateway, trigger=queries)
@@ -137,6 +141,8 @@ class Effects:
             Send: self._send,
             InstallRoute: self._install_route,
             RemoveRoute: self._remove_route,
+            InstallLocalRoute: self._install_local_route,
+            RemoveLocalRoute: self._remove_local_route,
             InstallAccessRoute: self._install_access_route,
             RemoveAccessRoute: self._remove_access_route,
             InstallUplink: self._install_uplink,
@@ -230,6 +236,14 @@ class Effects:
     def _remove_route(self, action: RemoveRoute) -> None:
         self._plane.remove_route(action.prefix)
         self._note("route removed", prefix=action.prefix)
+
+    def _install_local_route(self, action: InstallLocalRoute) -> None:
+        self._plane.install_local_route(action.prefix)
+        self._note("local route installed", prefix=action.prefix)
+
+    def _remove_local_route(self, action: RemoveLocalRoute) -> None:
+        self._plane.remove_local_route(action.prefix)
+        self._note("local route removed", prefix=action.prefix)
 
     def _install_access_route(self, action: InstallAccessRoute) -> None:
         if self._plane.install_access_route(action.prefix, action.link):

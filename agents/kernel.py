@@ -52,7 +52,7 @@ OURS = 213
 
 _HOP_LIMIT = 64
 _MAIN, _LOCAL = 254, 255
-_ACCESS, _UPLINK, _AGENTS = 100, 101, 102
+_ACCESS, _UPLINK, _AGENTS, _LOCALIZED = 100, 101, 102, 103
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
@@ -69,6 +69,8 @@ _RULE_NOT_DELIVERED = 41
 _RULE_ADMITTED = 50
 _RULE_REFUSED = 60
 _RULE_FORWARDED = 70
+_RULE_LOCAL_ROUTE = 72
+_RULE_LOCALIZED = 75
 _RULE_UPLINK = 80
 
 _IFF_UP = 0x1
@@ -96,16 +98,19 @@ def _rule(
     link: str | None = None,
     carried: int | None = None,
     source: IPv6Network | None = None,
+    destination: IPv6Network | None = None,
     action: int = _TO_TABLE,
     protocol: int = OURS,
 ) -> bytes:
-    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything); going
-    means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
+    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` and a destination in
+    ``destination`` (anything); going means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
     if carried is not None:
         selectors.append(("FRA_IP_PROTO", carried))
     if source is not None:
         selectors.append(("FRA_SRC", str(source.network_address)))
+    if destination is not None:
+        selectors.append(("FRA_DST", str(destination.network_address)))
     if action == _GO_TO:
         selectors.append(("FRA_GOTO", _RULE_FORWARDED))
     if table:
@@ -115,6 +120,7 @@ def _rule(
         [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
         family=socket.AF_INET6,
         src_len=source.prefixlen if source else 0,
+        dst_len=destination.prefixlen if destination else 0,
         table=table,
         action=action,
     )
@@ -132,7 +138,7 @@ def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:
 
 
 _ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
-_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO", "FRA_SRC", "FRA_GOTO")
+_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO", "FRA_SRC", "FRA_DST", "FRA_GOTO")
 _FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
 _RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
@@ -146,6 +152,7 @@ class DataPlane:
         self._gateway = gateway
         self._trigger = trigger
         self._netlink = Netlink()
+        self._tunnel_table = _LOCALIZED if gateway and config.scheme.localized_routing else _MAIN
         self._undo: dict[object, Request] = {}
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
@@ -192,12 +199,20 @@ class DataPlane:
             self._netlink.close()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
-        """Encapsulate what goes to ``prefix`` to ``care_of``."""
-        self._put_tunnel_route(prefix, _MAIN, care_of)
+        """Encapsulate what goes to ``prefix`` to ``care_of``; of a node that has an uplink, before that."""
+        self._put_tunnel_route(prefix, self._tunnel_table, care_of)
 
     def remove_route(self, prefix: IPv6Network) -> None:
         """Withdraw a route of ``install_route``, if there is one."""
-        self._take_back((_MAIN, prefix, TUNNEL))
+        self._take_back((self._tunnel_table, prefix, TUNNEL))
+
+    def install_local_route(self, prefix: IPv6Network) -> None:
+        """Deliver what goes to ``prefix`` by its access route, if it has one, before it comes to an uplink."""
+        self._put_rule(_RULE_LOCAL_ROUTE, _ACCESS, destination=prefix)
+
+    def remove_local_route(self, prefix: IPv6Network) -> None:
+        """Withdraw what ``install_local_route`` did."""
+        self._take_back((_RULE_LOCAL_ROUTE, None, prefix))
 
     def install_access_route(self, prefix: IPv6Network, link: str) -> bool:
         """Deliver ``prefix`` on ``link``, also what came through a tunnel, and forward what comes from there with a source in ``prefix``.
@@ -223,11 +238,14 @@ class DataPlane:
     def install_uplink(self, link: str, anchor: IPv6Address) -> None:
         """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded."""
         self._put_tunnel_route(_EVERYTHING, _UPLINK, anchor)
+        if self._config.scheme.localized_routing:
+            self._put_rule(_RULE_LOCALIZED, _LOCALIZED, link)
         self._put_rule(_RULE_UPLINK, _UPLINK, link)
 
     def remove_uplink(self, link: str) -> None:
         """Withdraw what ``install_uplink`` did for ``link``."""
         self._take_back((_RULE_UPLINK, link, None))
+        self._take_back((_RULE_LOCALIZED, link, None))
 
     def admit(self, link: str, index: int) -> None:
         """Make ``link`` an access link: the fixed addresses, neither tunnelled packets nor signalling from it, and nothing forwarded."""
@@ -321,7 +339,7 @@ class DataPlane:
         self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
-        if self._config.settings.local_routing:
+        if self._config.settings.local_routing and not self._config.scheme.localized_routing:
             self._put_rule(_RULE_FORWARDED, _ACCESS)
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
@@ -358,12 +376,14 @@ class DataPlane:
         link: str | None = None,
         carried: int | None = None,
         source: IPv6Network | None = None,
+        destination: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, table, link, carried, source, action)
+        rule = _rule(priority, table, link, carried, source, destination, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
-        self._undo[priority, link, source] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
+        undo = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
+        self._undo[priority, link, source or destination] = undo
 
     def _take_back(self, key: object) -> None:
         undo = self._undo.pop(key, None)

@@ -1,4 +1,4 @@
-"""The Local Mobility Anchor as a plain object: PMIP (RFC 5213, 5) and the answering side of S-PMIP (draft, 3.2.2)."""
+"""The Local Mobility Anchor as a plain object: PMIP (RFC 5213, 5; RFC 6705) and the answering side of S-PMIP (draft, 3.2.2)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRou
 from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
 from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
 from agents.heartbeat import Heartbeats, Sessions
+from agents.localized_routing import Initiator
 from agents.lookup import find, named_prefixes
 from agents.messages import (
     BindingError,
@@ -18,6 +19,7 @@ from agents.messages import (
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
     Heartbeat,
+    LocalizedRoutingAcknowledgment,
     Message,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
@@ -56,6 +58,7 @@ class Lma:
         self._expiries: Timers[IPv6Network] = Timers()
         ordering = Ordering(sequence)
         self._policy = POLICIES[config.policy].lma(config, ordering)
+        self._initiator = Initiator(config, ordering, self._cache)
         sessions = Sessions(lambda mag: bool(self._cache.of_care_of(mag)), self._forgotten)
         self._heartbeats = Heartbeats(self._settings, config.mags, sessions, restarts, now)
         self._revocations = Revocations(self._settings, ordering, Responder(self._revoke, self._revoked))
@@ -79,6 +82,8 @@ class Lma:
             return self._asked(message, source, now)
         if isinstance(message, ProxyBindingAcknowledgement):
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
+        if isinstance(message, LocalizedRoutingAcknowledgment) and self._config.scheme.localized_routing:
+            return self._initiator.receive(message, source, now)
         if isinstance(message, Heartbeat):
             return self._heartbeats.receive(message, source, now)
         if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
@@ -101,6 +106,10 @@ class Lma:
             binding.revoked = True
         return self._revocations.begin(mag, RevocationTrigger.PER_PEER_POLICY, now) if sessions else []
 
+    def forwarded(self, source: IPv6Address, destination: IPv6Address, mag: IPv6Address, now: float) -> list[Action]:
+        """The kernel has a packet between two home addresses to forward, which ``mag`` tunnelled here."""
+        return self._initiator.forwarded(source, destination, mag, now) if self._config.scheme.localized_routing else []
+
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""
         return [Ignore(IgnoreReason.MALFORMED, source)]
@@ -117,7 +126,7 @@ class Lma:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        parts = self._policy, self._heartbeats, self._revocations
+        parts = self._policy, self._initiator, self._heartbeats, self._revocations
         return earliest(self._expiries.next, self._waiting.next, *(part.next_timeout for part in parts))
 
     def timeout(self, now: float) -> list[Action]:
@@ -129,7 +138,7 @@ class Lma:
             actions += self._delete((binding,), now)
         for waiting in self._waiting.due(now):
             actions += self._accept(waiting, None, now)
-        return actions + self._policy.timeout(now) + self._revocations.timeout(now)
+        return actions + self._policy.timeout(now) + self._initiator.timeout(now) + self._revocations.timeout(now)
 
     def stop(self, now: float) -> list[Action]:
         """Withdraw every route."""
@@ -242,7 +251,11 @@ class Lma:
         actions: list[Action] = [] if routed else [InstallRoute(prefix, care_of) for prefix in prefixes]
         actions.append(self._acceptance(asked, binding, lifetime))
         self._heartbeats.watch(care_of, now)
-        return actions + (self._policy.moved(binding, now) + self._tell_previous(before, binding, now) if moved else [])
+        if routed:
+            return actions
+        left = before.care_of if before is not None and moved and not before.leaving else None
+        news = self._policy.moved(binding, now) + self._tell_previous(before, binding, now) if moved else []
+        return actions + news + self._initiator.bound(binding, left, now)
 
     def _deregister(self, binding: Binding, asked: Waiting, now: float) -> list[Action]:
         """Let a binding end (RFC 5213, 5.3.5); until it is deleted its packets have no route, but it can be taken up again."""
@@ -269,7 +282,8 @@ class Lma:
         for binding in bindings:
             self._cache.remove(binding)
             self._expiries.cancel(binding.prefixes[0])
-        return [action for binding in bindings for action in _routes_removed(binding)] + self._resume_all(bindings, now)
+        ended = [action for binding in bindings for action in (*_routes_removed(binding), *self._initiator.unbound(binding, now))]
+        return ended + self._resume_all(bindings, now)
 
     def _resume_all(self, bindings: Sequence[Binding], now: float) -> list[Action]:
         return [action for mn_id in dict.fromkeys(binding.mn_id for binding in bindings) for action in self._resume(mn_id, now)]

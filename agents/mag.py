@@ -1,7 +1,7 @@
-"""The Mobile Access Gateway as a plain object: PMIP (RFC 5213, 6), S-PMIP and SD-PMIP (draft, 3.2.3 and 3.3.2), plain routing.
+"""The Mobile Access Gateway as a plain object: PMIP (RFC 5213, 6; RFC 6705), S-PMIP and SD-PMIP (draft, 3.2.3 and 3.3.2), plain routing.
 
 Mag composes parts, each with state of its own: the registrar (what the LMA knows), the resolver (queries and learnt
-routes), the handover policy, heartbeats and revocations; its own are the access links.
+routes), localized routes, the handover policy, heartbeats and revocations; its own are the access links.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from agents.actions import (
 from agents.bindings import UNKNOWN_INTERFACE, AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
 from agents.heartbeat import Heartbeats, Sessions
+from agents.localized_routing import LocalizedRoutes
 from agents.messages import (
     AccessTechnologyType,
     BindingError,
@@ -37,6 +38,7 @@ from agents.messages import (
     BindingRevocationIndication,
     HandoffIndicator,
     Heartbeat,
+    LocalizedRoutingInitiation,
     Message,
     NotificationReason,
     ProxyBindingAcknowledgement,
@@ -85,6 +87,7 @@ class Mag:
         ordering = Ordering(sequence)
         self._registrar = Registrar(config, ordering, Outcomes(self._accepted, self._denied))
         self._resolver = Resolver(config, ordering)
+        self._localized = LocalizedRoutes(config, self._links)
         self._policy = POLICIES[config.policy].mag(config, ordering, self._resolver)
         anchors = () if config.lma is None else (config.lma,)
         sessions = Sessions(lambda anchor: self._registrar.bound, self._forgotten)
@@ -130,7 +133,7 @@ class Mag:
         attachment = Attachment(link, *interface, prefixes, handoff, access_technology, timestamp)
         if self._scheme.binding_update:
             self._links.add(attachment)
-            actions += self._resolver.at_home(prefixes) + self._registrar.register(attachment, now)
+            actions += self._resolver.at_home(prefixes) + self._localized.at_home(prefixes) + self._registrar.register(attachment, now)
             return actions + (self._serve(attachment, now) if expected else [])
         actions += self._take_over(prefixes, now)
         self._links.add(attachment)
@@ -175,6 +178,8 @@ class Mag:
             return self._asked(message, source)
         if isinstance(message, ProxyBindingAcknowledgement):
             return self._resolver.answered(message, source, now) if message.query else self._registrar.receive(message, source, now)
+        if isinstance(message, LocalizedRoutingInitiation) and self._scheme.localized_routing:
+            return self._localized.receive(message, source, now)
         if isinstance(message, Heartbeat):
             return self._heartbeats.receive(message, source, now)
         if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
@@ -229,12 +234,12 @@ class Mag:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called, or None where nothing waits."""
-        parts = self._registrar, self._resolver, self._policy, self._heartbeats, self._revocations
+        parts = self._registrar, self._resolver, self._localized, self._policy, self._heartbeats, self._revocations
         return earliest(*(part.next_timeout for part in parts), self._advertisements.next, self._probes.next)
 
     def timeout(self, now: float) -> list[Action]:
         """Do what is due: repeat messages, renew or withdraw routes, drop packets held for too long, advertise, probe."""
-        parts = self._heartbeats, self._registrar, self._resolver, self._policy, self._revocations
+        parts = self._heartbeats, self._registrar, self._resolver, self._localized, self._policy, self._revocations
         actions = [action for part in parts for action in part.timeout(now)]
         for link in self._advertisements.due(now):
             actions += self.solicited(link, now)
@@ -249,7 +254,7 @@ class Mag:
         for attachment in self._links:
             if attachment.served:
                 actions += [Advertise(attachment.link, attachment.prefixes, 0), *self._withdraw(attachment)]
-        return actions + self._resolver.stop() + self._revoke_all(now) + self._registrar.stop(now)
+        return actions + self._resolver.stop() + self._localized.stop() + self._revoke_all(now) + self._registrar.stop(now)
 
     def _prefixes(self, profile: Profile, handoff: HandoffIndicator) -> tuple[IPv6Network, ...]:
         """The prefixes to ask for, or to host: those of the profile, of a session handed over those that it has.
@@ -352,7 +357,8 @@ class Mag:
         self._links.remove(attachment)
         attachment.prefixes = prefixes
         self._links.add(attachment)
-        return actions + self._resolver.at_home(prefixes) + self._serve(attachment, now, link_local, withdrawn)
+        actions += self._resolver.at_home(prefixes) + self._localized.at_home(prefixes)
+        return actions + self._serve(attachment, now, link_local, withdrawn)
 
     def _denied(self, interface: Interface, now: float) -> list[Action]:
         """The LMA refuses an interface, or its binding has ended: it gets no service (RFC 5213, 6.9.1.2 (11))."""
@@ -368,7 +374,8 @@ class Mag:
             return []
         attachment.served = False
         self._advertisements.cancel(attachment.link)
-        return [Advertise(attachment.link, attachment.prefixes, 0), *self._withdraw(attachment)]
+        localized = self._localized.left(attachment.prefixes)
+        return [Advertise(attachment.link, attachment.prefixes, 0), *localized, *self._withdraw(attachment)]
 
     def _assign_link_local(self, attachment: Attachment, given: IPv6Address | None, now: float) -> list[Action]:
         """Use the LMA's link-local address, or where the node has that one, the one that RFC 6543 keeps free, and say so (6.9.1.2 (15))."""
@@ -400,7 +407,7 @@ class Mag:
         self._advertisements.cancel(attachment.link)
         self._resolver.link_gone(attachment.link)
         self._policy.left(attachment, now)
-        return self._withdraw(attachment) if attachment.served else []
+        return self._localized.left(attachment.prefixes) + (self._withdraw(attachment) if attachment.served else [])
 
     def _withdraw(self, attachment: Attachment) -> list[Action]:
         uplink: list[Action] = [RemoveUplink(attachment.link)] if self._scheme.delivery is Delivery.DATA_DRIVEN else []

@@ -1,4 +1,4 @@
-"""Table 1 of draft-jikim-dmm-pmip-00 as data: what each mobility scheme uses.
+"""Table 1 of draft-jikim-dmm-pmip-00 as data: what each mobility scheme uses, and what the schemes compared with it do.
 
 The LMA and the MAG read a row of this table and never compare a scheme's name.
 """
@@ -49,6 +49,7 @@ class Scheme:
         delivery: the "Data Delivery" column.
         query: the "Binding Query" column.
         policies: the handover policies that the scheme supports, its default first.
+        localized_routing: whether the LMA has MAGs send straight what nodes send to each other (RFC 6705); no column of the draft's.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Scheme:
     delivery: Delivery
     query: Query
     policies: tuple[str, ...]
+    localized_routing: bool = False
 
     @property
     def home_prefixes(self) -> bool:
@@ -74,6 +76,17 @@ class Scheme:
 _ROWS = (
     Scheme("none", "no mobility", ("MAG",), Architecture.NONE, False, Delivery.ROUTED, Query.NONE, ("none",)),
     Scheme("pmip", "PMIP", ("MAG", "LMA"), Architecture.CENTRALIZED, True, Delivery.DATA_DRIVEN, Query.NONE, ("anchor",)),
+    Scheme(
+        "pmip-lr",
+        "PMIP-LR",
+        ("MAG", "LMA"),
+        Architecture.CENTRALIZED,
+        True,
+        Delivery.DATA_DRIVEN,
+        Query.NONE,
+        ("anchor",),
+        localized_routing=True,
+    ),
     Scheme(
         "s-pmip",
         "S-PMIP",

@@ -1,4 +1,4 @@
-"""Classic BPF for the raw protocol-41 socket: which tunnelled packets wake the agent.
+"""Classic BPF for the raw protocol-41 socket: which tunnelled packets wake a MAG or the LMA.
 
 The kernel runs the filter on what the socket would receive, the inner IPv6 packet; the outer header is not part of it.
 A load beyond the end of the packet drops it.
@@ -22,6 +22,7 @@ _JUMP_IF_EQUAL = 0x15
 _RETURN = 0x06
 _PASS = 0xFFFFFFFF
 _DROP = 0
+_SOURCE = 8
 _DESTINATION = 24
 _END_OF_HEADER = 40
 _VERSION_MASK = 0xF0
@@ -30,19 +31,19 @@ _VERSION = 0x60
 Instruction = tuple[int, int, int, int]
 
 
-def _comparisons(prefix: IPv6Network) -> Iterator[tuple[int, int, int]]:
-    """Offset, mask and value of each 32-bit word of the destination that ``prefix`` fixes."""
+def _comparisons(prefix: IPv6Network, address: int) -> Iterator[tuple[int, int, int]]:
+    """Offset, mask and value of each 32-bit word of the address at ``address`` that ``prefix`` fixes."""
     mask, value = prefix.netmask.packed, prefix.network_address.packed
     for word in range(0, 16, 4):
         bits = int.from_bytes(mask[word : word + 4], "big")
         if bits:
-            yield _DESTINATION + word, bits, int.from_bytes(value[word : word + 4], "big")
+            yield address + word, bits, int.from_bytes(value[word : word + 4], "big")
 
 
-def _match(prefix: IPv6Network) -> list[Instruction]:
-    """Go on behind the block where the destination lies in ``prefix``, else one instruction further."""
+def _match(prefix: IPv6Network, address: int = _DESTINATION) -> list[Instruction]:
+    """Go on behind the block where the address at ``address`` lies in ``prefix``, else one instruction further."""
     words: list[list[Instruction]] = []
-    for offset, mask, value in _comparisons(prefix):
+    for offset, mask, value in _comparisons(prefix, address):
         masking = [] if mask == 0xFFFFFFFF else [(_AND, 0, 0, mask)]
         words.append([(_LOAD_WORD, 0, 0, offset), *masking, (_JUMP_IF_EQUAL, 0, 0, value)])
     size = sum(map(len, words))
@@ -53,22 +54,29 @@ def _match(prefix: IPv6Network) -> list[Instruction]:
     return block
 
 
+_IS_IPV6: tuple[Instruction, ...] = (
+    (_LOAD_WORD, 0, 0, _END_OF_HEADER - 4),
+    (_LOAD_BYTE, 0, 0, 0),
+    (_AND, 0, 0, _VERSION_MASK),
+    (_JUMP_IF_EQUAL, 1, 0, _VERSION),
+    (_RETURN, 0, 0, _DROP),
+)
+_OR_DROP: tuple[Instruction, ...] = ((_JUMP, 0, 0, 1), (_RETURN, 0, 0, _DROP))
+"""Behind a match: go on, or drop."""
+
+
+def headers_within(home: IPv6Network) -> tuple[Instruction, ...]:
+    """A program that passes the headers of IPv6 packets from an address in ``home`` to another."""
+    return (*_IS_IPV6, *_match(home, _SOURCE), *_OR_DROP, *_match(home), *_OR_DROP, (_RETURN, 0, 0, _END_OF_HEADER))
+
+
 def stray_packets(home: IPv6Network, attached: Iterable[IPv6Network]) -> tuple[Instruction, ...]:
     """A program that passes IPv6 packets to destinations in ``home`` that lie in none of the ``attached`` prefixes.
 
     Raises:
         ValueError: there are more attached prefixes than a program has room for (about 800).
     """
-    program: list[Instruction] = [
-        (_LOAD_WORD, 0, 0, _END_OF_HEADER - 4),
-        (_LOAD_BYTE, 0, 0, 0),
-        (_AND, 0, 0, _VERSION_MASK),
-        (_JUMP_IF_EQUAL, 1, 0, _VERSION),
-        (_RETURN, 0, 0, _DROP),
-        *_match(home),
-        (_JUMP, 0, 0, 1),
-        (_RETURN, 0, 0, _DROP),
-    ]
+    program = [*_IS_IPV6, *_match(home), *_OR_DROP]
     for prefix in attached:
         program += [*_match(prefix), (_RETURN, 0, 0, _DROP)]
     program.append((_RETURN, 0, 0, _PASS))

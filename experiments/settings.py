@@ -17,7 +17,7 @@ from topologies.domain import Domain
 from topologies.settings import LINK_SETTINGS, apply_link_setting
 from topologies.units import UnitError, parse_time
 
-_GROUPS = ("binding", "query", "buffer", "update", "handover", "heartbeat", "revocation", "authentication")
+_GROUPS = ("binding", "query", "buffer", "update", "handover", "lr", "heartbeat", "revocation", "authentication")
 _FIRST_FREE_SPI = 256
 
 

@@ -17,6 +17,7 @@ EXPERIMENT = Experiment(
     cases=(
         Case("none", "none"),
         Case("pmip", "anchor"),
+        Case("pmip-lr", "anchor"),
         Case("s-pmip", "notify"),
         Case("s-pmip", "expire"),
         Case("s-pmip", "predict"),

@@ -8,6 +8,9 @@ from topologies.domain import Domain, LinkKind, LinkSettings
 from topologies.presets import star
 
 _CASES = tuple(Case(scheme.name, policy) for scheme in SCHEMES.values() if scheme.home_prefixes for policy in scheme.policies)
+_LOCAL = Case("pmip-lr", "anchor", {"local_routing": "on"}, "local")
+"""RFC 6705 lets a MAG connect two nodes of its own only where it is configured to; without, they go on through the anchor."""
+
 _FIGURES = ("delays", "handovers", "bars", "ladder")
 _NOTICE = 0.1
 _RATE = 70.0
@@ -30,7 +33,7 @@ TO_CN = Experiment(
         "when the mobile node comes, and is the node found again when it leaves?"
     ),
     domain=star(),
-    cases=_CASES,
+    cases=(*_CASES, _LOCAL),
     scenario=Scenario(
         duration=5.0,
         flows=(Flow("cn1", "mn1", start=0.0, duration=4.0, rate=_RATE),),

@@ -208,7 +208,7 @@ class _Reasons:
         source = self._stay(flow.source, last.time)
         if source is None or source.served > last.time:
             return Reason.NO_ROUTE
-        if self._scheme.delivery is Delivery.DATA_DRIVEN:
+        if self._scheme.delivery is Delivery.DATA_DRIVEN and not self._scheme.localized_routing:
             return Reason.AGENT_DOWN
         there = self._stay(flow.destination, last.time)
         return self._undelivered(packet, last) if there is not None and there.mag == last.node else Reason.AGENT_DOWN

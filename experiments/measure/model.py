@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+from agents.schemes import SCHEMES, Delivery
 from experiments.measure.metrics import measure
 from experiments.measure.predict import predict
 from experiments.measure.records import Reason
@@ -36,9 +37,9 @@ _ORDER = ("packets_reordered",)
 def expect(run: Run) -> dict[str, float]:
     """Metric name to the value that arithmetic expects; a metric about which it says nothing is left out.
 
-    Where links lose packets only delays that a loss does not change are expected, and, without a handover, how many packets
-    are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the run, signalling is left out.
-    A packet lost without a reason is never expected. Of a run with faults only how many packets are sent.
+    Where links lose packets only delays that a loss does not change are expected, and, without a handover and where all packets
+    take one way, how many are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the
+    run, signalling is left out. A packet lost without a reason is never expected. Of a run with faults only how many packets are sent.
     """
     if run.faults:
         return {"packets_sent": float(sum(flow.packets for flow in run.scenario.flows))}
@@ -54,7 +55,7 @@ def expect(run: Run) -> dict[str, float]:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown}
     known[Reason.UNEXPLAINED.metric] = 0
-    if "packets_lost" in unknown and not run.scenario.moves:
+    if "packets_lost" in unknown and not run.scenario.moves and not SCHEMES[run.case.scheme].localized_routing:
         known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
     return known
 
@@ -64,7 +65,7 @@ def _survival(run: Run, flow: Flow) -> Iterator[float]:
     domain = run.domain
     mags = {host.name: host.mag for host in domain.hosts}
     stops = [mags[flow.source], mags[flow.destination]]
-    if run.case.scheme == "pmip" and domain.lma is not None:
+    if SCHEMES[run.case.scheme].delivery is Delivery.DATA_DRIVEN and domain.lma is not None:
         stops.insert(1, domain.lma.name)
     links: dict[frozenset[str], LinkSettings] = {frozenset((link.a, link.b)): link.settings for link in reversed(domain.links)}
     yield (1 - domain.access.loss) ** 2

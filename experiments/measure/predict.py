@@ -3,8 +3,8 @@
 Time is whole nanoseconds. Links have their declared delays (and what serialisation costs, where they have a rate), computing
 takes no time, nothing is lost but what finds its node gone. The agents' code plays no part in this; docs/model.md derives it.
 At one moment packets come before everything else: whatever is signalled has been handled by an agent, if only for microseconds. Of packets
-that come to a node together the one that has gone through fewer tunnels since it waited is first, and a host receives them a nanosecond
-apart.
+that come to a node together the one that has gone through fewer MAGs' tunnels since it waited is first, else the one that set out for there
+first, and a host receives them a nanosecond apart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
+from math import ceil
 
 from agents import messages
 from agents.authentication import protection
@@ -24,7 +25,11 @@ from agents.messages import (
     BindingError,
     HandoverAcknowledge,
     HandoverInitiate,
+    LocalizedRoutingAcknowledgment,
+    LocalizedRoutingInitiation,
+    LocalizedRoutingStatus,
     Message,
+    MobileNode,
     ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     UpdateNotification,
@@ -59,8 +64,8 @@ def _ns(seconds: float) -> int:
 
 @dataclass(slots=True)
 class _Datagram:
-    """A test packet under way; ``straight`` counts the tunnels that it has entered since it last waited, ``lost`` is why it came no further
-    than it did, if it is not received."""
+    """A test packet under way; ``straight`` counts the MAGs' tunnels that it has entered since it last waited, ``lost`` is why it came no
+    further than it did, if it is not received."""
 
     flow: int
     sequence: int
@@ -115,6 +120,14 @@ class _Route:
 
 
 @dataclass(slots=True)
+class _Localized:
+    """Localized routing between a pair of hosts, as the LMA knows it; ``standing`` are the hosts from which it has been acknowledged."""
+
+    since: int
+    standing: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class _Handover:
     """A host that is about to leave a MAG, or has left it, for ``to``, which was told and may have accepted it."""
 
@@ -149,6 +162,8 @@ class _Prediction:
         self._bindings = {host.name: _Binding(host.mag) for host in run.domain.hosts}
         self._relying: dict[str, dict[str, int]] = defaultdict(dict)
         self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
+        self._localized: dict[frozenset[str], _Localized] = {}
+        self._entries: dict[tuple[str, frozenset[str]], LocalizedRoutingInitiation] = {}
         self._told: dict[tuple[str, str, str], int] = {}
         self._handovers: dict[tuple[str, str], _Handover] = {}
         self._expected: dict[tuple[str, str], _Handover] = {}
@@ -238,10 +253,14 @@ class _Prediction:
         if self._scheme.delivery is Delivery.ROUTED:
             self._routed(mag, datagram)
         elif self._scheme.delivery is Delivery.DATA_DRIVEN:
-            if source.served:
-                self._tunnel(mag, self._lma, datagram, self._at_lma)
-            else:
+            if not source.served:
                 datagram.lost = Reason.NO_ROUTE
+            elif (past_anchor := self._past_anchor(mag, host)) is None:
+                self._tunnel(mag, self._lma, datagram, self._at_lma)
+            elif past_anchor != mag:
+                self._tunnel(mag, past_anchor, datagram, self._from_tunnel)
+            else:
+                self._deliver(mag, datagram)
         elif there is not None and there.mag == mag:
             if there.served:
                 self._deliver(mag, datagram)
@@ -262,7 +281,7 @@ class _Prediction:
 
     def _tunnel(self, sender: str, receiver: str, datagram: _Datagram, handle: Callable[[str, str, _Datagram], None]) -> None:
         datagram.tunnelled.setdefault(sender, self._now)
-        datagram.straight += 1
+        datagram.straight += sender != self._lma
 
         def arrive() -> None:
             datagram.seen.setdefault(receiver, self._now)
@@ -277,6 +296,8 @@ class _Prediction:
             self._tunnel(lma, binding.mag, datagram, self._from_tunnel)
         else:
             datagram.lost = Reason.NO_ROUTE
+        if self._scheme.localized_routing:
+            self._detected(self._run.scenario.flows[datagram.flow].source, datagram.destination, sender)
 
     def _from_tunnel(self, sender: str, mag: str, datagram: _Datagram) -> None:
         host = datagram.destination
@@ -504,6 +525,116 @@ class _Prediction:
             lifetime = _ns(self._settings.query_lifetime)
             self._point(mag, host, care_of, self._now + lifetime, since, lifetime)
 
+    # Localized routing
+
+    def _past_anchor(self, mag: str, host: str) -> str | None:
+        """The MAG to which a MAG sends packets for a host past the LMA, which may be itself; the last LRI about the host counts."""
+        there = self._at[host]
+        found = None
+        for (told, pair), entry in self._entries.items():
+            if told != mag or host not in pair:
+                continue
+            if entry.mag_address is None:
+                found = mag if there is not None and there.mag == mag and there.served else None
+            elif entry.mn_id != self._hosts[host].mn_id:
+                found = next(name for name, address in self._coa.items() if address == entry.mag_address)
+        return found
+
+    def _detected(self, source: str, destination: str, mag: str) -> None:
+        """A packet from ``mag`` makes the LMA begin, unless it has done so and knows of no reason why that should still come."""
+        pair = frozenset((source, destination))
+        sender, known = self._bindings.get(source), self._localized.get(pair)
+        if sender is None or sender.mag != mag or destination not in self._bindings:
+            return
+        if known is None or (source in known.standing and self._now >= known.since + _ns(self._settings.lr_wait_time)):
+            self._localize(pair)
+
+    def _localize(self, pair: frozenset[str]) -> None:
+        """The LMA's LRIs to the MAGs of a pair of which neither has left; the pair is forgotten after their lifetime."""
+        one, other = sorted(pair, key=lambda host: self._prefix(host)[0])
+        mags = [self._bindings[host].mag for host in (one, other)]
+        if any(self._bindings[host].leaving for host in pair):
+            return
+        lifetime = max(1, min(ceil(self._settings.lr_lifetime), messages.INFINITE_LIFETIME))
+        known = self._localized[pair] = _Localized(self._now)
+
+        def forget() -> None:
+            if self._localized.get(pair) is known:
+                del self._localized[pair]
+
+        if lifetime != messages.INFINITE_LIFETIME:
+            self._later(self._now + lifetime * _SECOND, forget)
+        if mags[0] == mags[1]:
+            self._initiate(pair, mags[0], one, other, None, lifetime)
+            return
+        self._initiate(pair, mags[0], one, other, mags[1], lifetime)
+        self._initiate(pair, mags[1], other, one, mags[0], lifetime)
+
+    def _initiate(self, pair: frozenset[str], mag: str, own: str, other: str, remote: str | None, lifetime: int) -> None:
+        self._sequences[self._lma] += 1
+        nodes = [MobileNode(self._hosts[host].mn_id, (self._prefix(host)[0],)) for host in (own, other)]
+        request = LocalizedRoutingInitiation(
+            sequence=self._sequences[self._lma],
+            lifetime=lifetime,
+            mn_id=nodes[0].mn_id,
+            home_network_prefixes=nodes[0].home_network_prefixes,
+            correspondent=nodes[1],
+            mag_address=None if remote is None else self._coa[remote],
+        )
+        known = self._localized.get(pair)
+
+        def acknowledged(success: bool) -> None:
+            if known is not None and success and lifetime:
+                known.standing |= {own} if remote else {own, other}
+
+        self._send(request, self._lma, [mag], lambda _: self._initiated(pair, mag, own, other, request, acknowledged))
+
+    def _initiated(
+        self,
+        pair: frozenset[str],
+        mag: str,
+        own: str,
+        other: str,
+        request: LocalizedRoutingInitiation,
+        acknowledged: Callable[[bool], None],
+    ) -> None:
+        """A MAG does as the LMA says, unless a host is not there; two hosts of its own it must be allowed to connect."""
+        here = [there is not None and there.mag == mag for there in (self._at[own], self._at[other])]
+        local = request.mag_address is None
+        if request.lifetime and not local and here[1]:
+            return
+        self._entries.pop((mag, pair), None)
+        status = LocalizedRoutingStatus.SUCCESS
+        if request.lifetime and not (here[0] and (here[1] or not local)):
+            status = LocalizedRoutingStatus.MN_NOT_ATTACHED
+        elif request.lifetime and local and not self._settings.local_routing:
+            status = LocalizedRoutingStatus.LOCALIZED_ROUTING_NOT_ALLOWED
+        elif request.lifetime:
+            self._entries[mag, pair] = request
+
+            def lapse() -> None:
+                if self._entries.get((mag, pair)) is request:
+                    del self._entries[mag, pair]
+
+            if request.lifetime != messages.INFINITE_LIFETIME:
+                self._later(self._now + request.lifetime * _SECOND, lapse)
+        acknowledgment = LocalizedRoutingAcknowledgment(
+            sequence=request.sequence,
+            status=status,
+            lifetime=0 if status else request.lifetime,
+            mn_id=None if status else request.mn_id,
+            home_network_prefixes=() if status else request.home_network_prefixes,
+            correspondent=None if status else request.correspondent,
+            mag_address=None if status else request.mag_address,
+        )
+        self._send(acknowledgment, mag, [self._lma], lambda _: acknowledged(not status))
+
+    def _no_longer_localized(self, host: str, mag: str, only: Callable[[LocalizedRoutingInitiation], bool]) -> None:
+        """A MAG whose host has left, or at which it has arrived, gives up what it does for the host past the LMA."""
+        gone = [key for key, entry in self._entries.items() if key[0] == mag and host in key[1] and only(entry)]
+        for key in gone:
+            del self._entries[key]
+
     # Moves and registration
 
     def _announcer(self, host: str, to: str) -> Callable[[], None]:
@@ -573,6 +704,8 @@ class _Prediction:
             self._at[host] = None
             if attachment is not None and (handover := self._handovers.get((attachment.mag, host))) is not None:
                 handover.left = True
+            if attachment is not None:
+                self._no_longer_localized(host, attachment.mag, lambda _: True)
             if attachment is not None and self._registers:
                 self._register(host, attachment.mag, leaving=True)
             self._later(back, lambda: self._attach(host, to, attachment.last_frame if attachment and attachment.mag != to else None))
@@ -585,6 +718,7 @@ class _Prediction:
         route = self._routes[mag, host]
         self._forget(route)
         route.query, route.failed_until = None, 0
+        self._no_longer_localized(host, mag, lambda entry: entry.mag_address is not None and entry.mn_id != self._hosts[host].mn_id)
         if self._registers:
             self._register(host, mag, leaving=False)
         if not self._registers or (mag, host) in self._expected:
@@ -655,14 +789,33 @@ class _Prediction:
             self._bindings[host] = _Binding(mag)
             if self._policy in _NOTIFYING and (binding is None or binding.mag != mag):
                 self._notify(host, mag)
+            if binding is None or binding.leaving or binding.mag != mag:
+                self._localize_again(host, None if binding is None or binding.leaving or binding.mag == mag else binding.mag)
         elif binding is not None and binding.mag == mag:
             gone = self._bindings[host] = _Binding(mag, True, self._now + _ns(self._settings.binding_delete_delay))
 
             def delete() -> None:
                 if self._bindings.get(host) is gone:
                     del self._bindings[host]
+                    self._delocalize(host)
 
             self._later(gone.expires, delete)
+
+    def _localize_again(self, host: str, left: str | None) -> None:
+        """A host has come to another MAG, or back: the LMA tells both ends, and the MAG that has not said that the host left."""
+        for pair in [pair for pair in self._localized if host in pair]:
+            self._localize(pair)
+            (other,) = pair - {host}
+            if left not in (None, self._bindings[other].mag):
+                self._initiate(pair, str(left), host, other, None, 0)
+
+    def _delocalize(self, host: str) -> None:
+        """A host has not come back: the LMA ends what leads to it."""
+        for pair in [pair for pair in self._localized if host in pair]:
+            del self._localized[pair]
+            (other,) = pair - {host}
+            if not self._bindings[other].leaving:
+                self._initiate(pair, self._bindings[other].mag, other, host, None, 0)
 
     def _notify(self, host: str, care_of: str) -> None:
         """S-PMIP's ``notify``: the LMA tells every MAG that relies on an answer."""
@@ -707,6 +860,7 @@ class _Prediction:
         for receiver, time in arrivals:
             self._later(time, lambda receiver=receiver: handle(receiver))  # type: ignore[misc]
         home = next(iter(message.home_network_prefixes), getattr(message, "home_address", None))
+        care_of = message.alternate_care_of or getattr(message, "mag_address", None)
         self._signals.append(
             Signal(
                 kind=messages.kind(message),
@@ -722,7 +876,7 @@ class _Prediction:
                 lifetime=messages.lifetime_of(message),
                 mn_id=message.mn_id,
                 home=None if home is None else str(home),
-                care_of=None if message.alternate_care_of is None else str(message.alternate_care_of),
+                care_of=None if care_of is None else str(care_of),
             )
         )
 

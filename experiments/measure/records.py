@@ -42,7 +42,7 @@ class Signal:
     """One signalling message as one node sent it (Mobility Header or Router Advertisement/Solicitation).
 
     Attributes:
-        kind: PBU, PBA, PBQ, PQA, UPN, UPA, BE, RS or RA.
+        kind: that of agents.messages.kind, or RS or RA.
         sent: when it left ``sender``.
         sender: the node that sent it.
         arrivals: (node, time) of every node that received it, in order of time.
@@ -52,7 +52,7 @@ class Signal:
         sequence: the message's sequence number, or None where it has none.
         status: the status of an acknowledgement, or None.
         lifetime: in s, or None.
-        mn_id, home, care_of: what its options say, as text, or None.
+        mn_id, home, care_of: what its options say, as text, or None; of an LRI or LRA the first node, and the MAG at the other end.
         malformed: why the message could not be decoded, or None.
     """
 

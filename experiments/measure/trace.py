@@ -311,6 +311,7 @@ def _describe_mobility(message: bytes, query_flag: QueryFlag) -> dict[str, Any]:
         number = message[2] if len(message) > 2 else None
         return {"kind": _MOBILITY_NAMES.get(number or 0, f"MH {number}"), "malformed": str(error)}
     home: IPv6Network | IPv6Address | None = next(iter(decoded.home_network_prefixes), getattr(decoded, "home_address", None))
+    care_of: IPv6Address | None = decoded.alternate_care_of or getattr(decoded, "mag_address", None)
     return {
         "kind": messages.kind(decoded),
         "sequence": getattr(decoded, "sequence", None),
@@ -318,7 +319,7 @@ def _describe_mobility(message: bytes, query_flag: QueryFlag) -> dict[str, Any]:
         "lifetime": messages.lifetime_of(decoded),
         "mn_id": decoded.mn_id,
         "home": None if home is None else str(home),
-        "care_of": None if decoded.alternate_care_of is None else str(decoded.alternate_care_of),
+        "care_of": None if care_of is None else str(care_of),
     }
 
 

@@ -25,8 +25,9 @@ def formula(experiment: Experiment, case: Case, metric: str, expected: float) ->
     flow, domain = experiment.scenario.flows[0], experiment.domain
     place = {host.name: host.mag for host in domain.hosts}
     source, destination = place[flow.source], place[flow.destination]
-    hops = _one_way(domain, case, source, destination)
-    if metric == "first_packet_delay_ms":
+    first = metric == "first_packet_delay_ms"
+    hops = _one_way(domain, case, source, destination, first)
+    if first:
         hops = [*hops, *_query(domain, case, source, destination)]
     elif metric != "one_way_delay_ms":
         return None
@@ -35,9 +36,10 @@ def formula(experiment: Experiment, case: Case, metric: str, expected: float) ->
     return f"{_symbols(hops)} = {_numbers(hops)} = {expected:g} ms"
 
 
-def _one_way(domain: Domain, case: Case, source: str, destination: str) -> list[Hop]:
+def _one_way(domain: Domain, case: Case, source: str, destination: str, first: bool) -> list[Hop]:
     access: Hop = ("a", domain.access.delay * 1e3)
-    anchored = SCHEMES[case.scheme].delivery is Delivery.DATA_DRIVEN and domain.lma is not None
+    scheme = SCHEMES[case.scheme]
+    anchored = scheme.delivery is Delivery.DATA_DRIVEN and (first or not scheme.localized_routing)
     if anchored and domain.lma is not None:
         core = [*_path(domain, source, domain.lma.name), *_path(domain, domain.lma.name, destination)]
     else:

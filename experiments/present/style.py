@@ -17,8 +17,10 @@ GAP = "#dcdcdc"
 EXPECTED = "#1a1a1a"
 FONT = "DejaVu Sans"
 
-_COLOURS: Mapping[str, str] = MappingProxyType({"none": "#767676", "pmip": "#d55e00", "s-pmip": "#0072b2", "sd-pmip": "#009e73"})
-_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#56b4e9")
+_COLOURS: Mapping[str, str] = MappingProxyType(
+    {"none": "#767676", "pmip": "#d55e00", "pmip-lr": "#cc79a7", "s-pmip": "#0072b2", "sd-pmip": "#009e73"}
+)
+_OTHER_COLOURS = ("#e69f00", "#56b4e9", "#f0e442")
 
 
 def colour(scheme: str) -> str:

@@ -25,6 +25,7 @@ def hard(case: Case, gap: float = 0.05, loss: tuple[float, float] = (0.0, 0.0), 
 
 LOSSY = (
     hard(Case("pmip", "anchor"), loss=(0.05, 0.03), flows=BOTH_WAYS),
+    hard(Case("pmip-lr", "anchor", {"lr.wait_time": "500ms"}), loss=(0.05, 0.03), flows=BOTH_WAYS),
     hard(Case("s-pmip", "error"), loss=(0.05, 0.03), flows=BOTH_WAYS),
     hard(Case("sd-pmip", "notify"), loss=(0.05, 0.03), flows=BOTH_WAYS),
     hard(Case("none", "none"), loss=(0.05, 0.0), flows=BOTH_WAYS),

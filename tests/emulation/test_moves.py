@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.catalogue.moves import EXPERIMENTS
 from experiments.measure import model
+from experiments.scenario import Case
 from tests.emulation.conftest import Emulation, declare
 from topologies.domain import Domain
 
@@ -22,6 +25,16 @@ def test_moves_are_what_the_model_expects(emulation: Emulation, name: str) -> No
             tolerance = TOLERANCE_MS if metric.partition("[")[0].endswith("_ms") else 1e-2 if metric == "path_stretch" else 0
             assert value == pytest.approx(expected[metric], abs=tolerance), (case, metric)
         assert played.metrics["packets_duplicated"] == 0, case
+
+
+def test_localized_routing_that_lapses_in_use_begins_anew_as_the_model_expects(emulation: Emulation) -> None:
+    moves, settings = declare("both-ends"), {"lr.lifetime": "1s"}
+    (played,) = emulation.play(replace(moves, case=Case("pmip-lr", "anchor", settings)))
+    expected = model.expect(played.run)
+    for metric, value in played.metrics.items():
+        tolerance = TOLERANCE_MS if metric.partition("[")[0].endswith("_ms") else 1e-2 if metric == "path_stretch" else 0
+        assert value == pytest.approx(expected[metric], abs=tolerance), metric
+    assert [signal.kind for signal in played.trace.signals].count("LRI") == 6
 
 
 @pytest.mark.parametrize("name", [experiment.name for experiment in EXPERIMENTS])

@@ -265,7 +265,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     built.close()
 
 
-@pytest.mark.parametrize("scheme", ["none", "pmip", "s-pmip", "sd-pmip"])
+@pytest.mark.parametrize("scheme", ["none", "pmip", "pmip-lr", "s-pmip", "sd-pmip"])
 def test_agents_leave_their_nodes_as_they_found_them(lab: Lab, scheme: str) -> None:
     before = {name: lab.state(name) for name in AGENTS}
     lab.start_all(scheme)
@@ -471,7 +471,7 @@ def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(
 FOREIGN = ["2001:db8:77::1", "2001:db8:100:2::bad", "2001:db8:0:1::2", "fe80::ff:fe00:1"]
 
 
-@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
 def test_a_node_is_forwarded_for_with_its_own_prefixes_only(lab: Lab, scheme: str) -> None:
     lab.start_all(scheme)
     lab.attach("mn1", "mag1")
@@ -505,6 +505,37 @@ def test_pmip_delivers_between_its_own_nodes_past_the_anchor_only_where_it_may(l
     lab.address("cn1")
     assert lab.pings("cn1", lab.address("mn1"), 5) == 5
     assert lab.received_through_tunnels("lma") == (0 if local else 10)
+
+
+@pytest.mark.parametrize(("mag", "local"), [("mag2", False), ("mag1", True), ("mag1", False)])
+def test_localized_routing_takes_all_but_the_first_packets_past_the_anchor(lab: Lab, mag: str, local: bool) -> None:
+    lab.start_all("pmip-lr", Settings(local_routing=local))
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", mag)
+    lab.address("cn1")
+    address = lab.address("mn1")
+    assert lab.pings("cn1", address, 5) == 5
+    refused = mag == "mag1" and not local
+    assert (lab.received_through_tunnels("lma") == 10) if refused else (1 <= lab.received_through_tunnels("lma") <= 4)
+    said = [line["message"] for line in lab.journal("lma") if line["event"] in ("sent", "received") and line["message"] in ("LRI", "LRA")]
+    assert said == (["LRI", "LRI", "LRA", "LRA"] if mag == "mag2" else ["LRI", "LRA"])
+    assert f"ttl={64 - (3 if refused else 2 if mag == 'mag2' else 1)} " in lab.ping("cn1", address, "-c", "1", "-W", "3")
+
+
+def test_localized_routing_ends_with_the_node_and_goes_on_at_its_next_mag(lab: Lab) -> None:
+    lab.start_all("pmip-lr")
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    address = lab.address("mn1")
+    assert lab.pings("cn1", address, 2) == 2
+    prefix = HOSTS["mn1"][0]
+    assert prefix in ip("-6", "-n", "mag2", "route", "show", "table", "103")
+    ip("-n", "mag1", "link", "set", "mn1-air", "netns", "mag2")
+    ip("-n", "mag2", "link", "set", "mn1-air", "up")
+    assert lab.pings("cn1", address, 10) >= 5
+    assert prefix not in ip("-6", "-n", "mag2", "route", "show", "table", "103")
+    assert "mn1-air" not in ip("-6", "-n", "mag1", "rule")
 
 
 @pytest.mark.parametrize(("scheme", "hops"), [("pmip", 3), ("s-pmip", 2), ("sd-pmip", 2)])

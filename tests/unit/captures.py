@@ -119,7 +119,15 @@ def _octets(signal: Signal) -> bytes:
     else:
         options["home_network_prefixes"] = () if signal.home is None else (IPv6Network(signal.home),)
         update = {"sequence": signal.sequence, "lifetime": int((signal.lifetime or 0) // 4)}
+        route = {
+            "sequence": signal.sequence,
+            "lifetime": int(signal.lifetime or 0),
+            "mag_address": options["alternate_care_of"],
+            **{name: options[name] for name in ("mn_id", "home_network_prefixes")},
+        }
         made = {
+            "LRI": lambda: messages.LocalizedRoutingInitiation(**route),
+            "LRA": lambda: messages.LocalizedRoutingAcknowledgment(status=signal.status, **route),
             "PBU": lambda: messages.ProxyBindingUpdate(**update, **options),
             "PBQ": lambda: messages.ProxyBindingUpdate(query=True, **update, **options),
             "PBA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, **update, **options),

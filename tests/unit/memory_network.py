@@ -16,12 +16,14 @@ from agents.actions import (
     Drop,
     Ignore,
     InstallAccessRoute,
+    InstallLocalRoute,
     InstallRoute,
     InstallUplink,
     Multicast,
     Note,
     Release,
     RemoveAccessRoute,
+    RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
     Send,
@@ -121,6 +123,7 @@ class Node:
     clock: float = 0.0
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
+    local: set[IPv6Network] = field(default_factory=set)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
     restarts: int = 0
 
@@ -135,6 +138,11 @@ class Node:
                 self.routes[prefix] = care_of
             case RemoveRoute(prefix):
                 del self.routes[prefix]
+            case InstallLocalRoute(prefix):
+                assert prefix not in self.local
+                self.local.add(prefix)
+            case RemoveLocalRoute(prefix):
+                self.local.remove(prefix)
             case InstallAccessRoute(prefix, link):
                 assert prefix not in self.access
                 self.access[prefix] = link
@@ -258,7 +266,7 @@ class MemoryNetwork:
         ``announce``: what it says of its restart is not lost.
         """
         node = self.nodes[address]
-        node.access, node.routes, node.uplinks = {}, {}, {}
+        node.access, node.routes, node.uplinks, node.local = {}, {}, {}, set()
         node.restarts += 1
         first = 1000 * node.restarts if sequence is None else sequence
         node.agent, node.up = agent_of(node.config, self.clock(address), first, node.restarts), True
@@ -321,7 +329,8 @@ class MemoryNetwork:
         data = packet(self.address(source), self.address(destination), serial)
         node = self.mag(number)
         anchor = node.uplinks.get(f"mn{source}-air")
-        if anchor is not None:
+        past_anchor = prefix_of(destination) in (node.local & set(node.access)) | set(node.routes)
+        if anchor is not None and not past_anchor:
             self._encapsulate(mag_address(number), data, anchor)
         else:
             self._route(mag_address(number), data)
@@ -385,6 +394,8 @@ class MemoryNetwork:
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
         if _next_hop(node.access, hoa) is not None or isinstance(node.agent, Lma):
             self._route(address, data)
+            if isinstance(node.agent, Lma) and node.up:
+                self._do(address, node.agent.forwarded(IPv6Address(data[8:24]), hoa, source, self.clock(address)))
         elif node.up and not self._core:
             self._do(address, node.agent.tunnelled(data, source, self.clock(address), multicast))
         else:

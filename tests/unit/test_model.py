@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +48,38 @@ def test_signalling_of_a_new_session(scheme: str, messages: int, lma: int) -> No
     assert (expected["signalling_messages"], expected["lma_control_messages"]) == (messages, lma)
 
 
+def test_localized_routing_takes_the_first_packets_through_the_anchor_and_the_others_straight() -> None:
+    a, m, anchor, interval = 2, 5, 20, 10
+    for far in (anchor, 3 * anchor):
+        trace, expected = predict(run("pmip-lr", domain=star(**links(a, m, far)))), expect(run("pmip-lr", domain=star(**links(a, m, far))))
+        straight, detour, told = 2 * a + 2 * m, 2 * a + 2 * m + 2 * far, 2 * (m + far)
+        through = told // interval + 1
+        delays = [round((packet.received - packet.sent) / MS) for packet in trace.packets if packet.received is not None]
+        assert delays == [detour] * through + [straight] * (100 - through)
+        assert (expected["one_way_delay_ms"], expected["first_packet_delay_ms"], expected["path_stretch"]) == (straight, detour, 1)
+        assert expected["lma_data_packets"] == through
+        assert expected["packets_reordered"] == 2 * far // interval - 1
+        assert expected["packets_lost"] == 0
+        assert [signal.kind for signal in trace.signals] == ["LRI", "LRI", "LRA", "LRA"]
+
+
+def test_localized_routing_that_lapses_begins_anew_with_the_next_packet_at_the_anchor() -> None:
+    this = run("pmip-lr", scenario=still(7.0, rate=70), settings={"lr.lifetime": "2s"})
+    sent = [(signal.sent - EPOCH) / MS for signal in predict(this).signals if signal.kind == "LRI"][::2]
+    assert sent[0] == 27
+    for earlier, later in pairwise(sent):
+        assert 2000 + 50 <= later - earlier <= 2000 + 50 + 1000 / 70
+    assert len(sent) == 4
+    assert expect(this)["packets_lost"] == 0
+
+
+@pytest.mark.parametrize(("settings", "past_anchor"), [({}, False), ({"local_routing": "on"}, True)])
+def test_localized_routing_at_one_mag_must_be_allowed(settings: dict[str, str], past_anchor: bool) -> None:
+    this = run("pmip-lr", domain=star(mags=1), settings=settings)
+    assert expect(this)["one_way_delay_ms"] == (4 if past_anchor else 54)
+    assert [(signal.kind, signal.status) for signal in predict(this).signals] == [("LRI", None), ("LRA", 0 if past_anchor else 128)]
+
+
 def test_a_key_adds_the_options_of_rfc_4285_to_every_message() -> None:
     key = {"authentication.key": "00" * 16}
     for scheme, sizes in (("s-pmip", (40 + 48 + 32, 40 + 64 + 32)), ("sd-pmip", (80 + 48 + 32, 40 + 64 + 32))):
@@ -88,6 +121,7 @@ def test_interruptions_by_hand() -> None:
     back = moved + gap
     told = back + m + anchor
     assert interruption("pmip", "anchor") == after(told + m + anchor, 54, a)
+    assert interruption("pmip-lr", "anchor") == after(told + anchor + m + 2 * m, 14, a)
     assert interruption("s-pmip", "notify") == after(told + anchor + m + 2 * m, 14, a)
     assert interruption("sd-pmip", "notify") == after(back + 2 * m + 2 * m, 14, a)
 

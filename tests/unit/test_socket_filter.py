@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.socket_filter import INSTRUCTION, Instruction, assemble, stray_packets
+from agents.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, stray_packets
 
 HOME = IPv6Network("2001:db8:100::/40")
 MN1 = IPv6Network("2001:db8:100:1::/64")
@@ -36,8 +36,8 @@ def run(program: tuple[Instruction, ...], data: bytes) -> int:
             raise AssertionError(f"unexpected instruction {code:#x}")
 
 
-def packet(destination: str | IPv6Address) -> bytes:
-    return b"\x60" + bytes(23) + IPv6Address(destination).packed + b"data"
+def packet(destination: str | IPv6Address, source: str = "::") -> bytes:
+    return b"\x60" + bytes(7) + IPv6Address(source).packed + IPv6Address(destination).packed + b"data"
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,25 @@ def test_octets_are_the_kernels_structure() -> None:
 def test_too_many_attached_prefixes_are_refused() -> None:
     with pytest.raises(ValueError, match="4096"):
         stray_packets(HOME, HOME.subnets(new_prefix=56))
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "passes"),
+    [
+        ("2001:db8:100:1::5", "2001:db8:100:2::5", True),
+        ("2001:db8:1ff:ffff::1", "2001:db8:100::", True),
+        ("2001:db8:200::1", "2001:db8:100:2::5", False),
+        ("2001:db8:100:1::5", "2001:db8:200::1", False),
+        ("2001:db8:0:1::1", "ff15::5213", False),
+    ],
+)
+def test_passes_only_the_headers_of_what_home_addresses_send_to_each_other(source: str, destination: str, passes: bool) -> None:
+    assert run(headers_within(HOME), packet(destination, source)) == (40 if passes else 0)
+    assert run(headers_within(HOME), packet(destination, source)[:39]) == 0
+    assert run(headers_within(HOME), b"\x40" + packet(destination, source)[1:]) == 0
+
+
+@given(st.ip_addresses(v=6), st.ip_addresses(v=6), st.integers(0, 128))
+def test_headers_are_passed_as_a_prefix_match_says(source: IPv6Address, destination: IPv6Address, length: int) -> None:
+    home = IPv6Network((source, length), strict=False)
+    assert bool(run(headers_within(home), packet(destination, str(source)))) is (destination in home)

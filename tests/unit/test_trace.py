@@ -33,7 +33,9 @@ def write(folder: Path, **records: list[Record]) -> None:
 
 def comparable(trace: Trace) -> list[Signal]:
     """The signals without sizes, which hand-made messages do not share, and those of one moment in one order."""
-    return sorted((replace(signal, size=0) for signal in trace.signals), key=lambda signal: (signal.sent, signal.sender))
+    return sorted(
+        (replace(signal, size=0) for signal in trace.signals), key=lambda signal: (signal.sent, signal.sender, signal.destination)
+    )
 
 
 @pytest.mark.parametrize(("scheme", "policy"), CASES)
