@@ -46,10 +46,13 @@ _PACKET_TOO_BIG = bytes((PACKET_TOO_BIG,))
 
 
 class Clock:
-    """Time since 1970 that never steps: the wall clock read once, and what has passed since on the monotonic clock."""
+    """Time since 1970 that never steps: the wall clock read once, and what has passed since on the monotonic clock.
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    ``ahead`` is by how many s the node's wall clock is wrong.
+    """
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns() + round(ahead / _NANOSECOND)
 
     def now(self) -> int:
         """ns since 1970."""
@@ -63,10 +66,10 @@ class Clock:
 class Daemon:
     """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
 
-    def __init__(self, config: AgentConfig, journal: Journal) -> None:
+    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock) -> None:
         self._config = config
         self._journal = journal
-        self._clock = Clock()
+        self._clock = clock
         self._gateway = is_gateway(config)
         now = self._clock.now() * _NANOSECOND
         sequence = int.from_bytes(os.urandom(2))
@@ -261,13 +264,14 @@ class Daemon:
         self._input("packet", lambda now: self._agent.packet_for(hoa, packet, now), **details)
 
 
-def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) -> None:
+def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, clock_offset: float = 0.0) -> None:
     """Run the agent that ``config`` describes in this network namespace until SIGTERM or SIGINT.
 
     Args:
         config: the agent.
         journal_path: its events are appended there.
         ready_fd: one line is written to this file descriptor, which is then closed, once everything is installed.
+        clock_offset: s by which the node's clock is ahead of the others'.
 
     Raises:
         OSError: the kernel refused something that the agent cannot do without.
@@ -276,7 +280,7 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None) ->
     journal = Journal(journal_path, config.name)
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
-            runner.run(_serve(config, journal, ready_fd))
+            runner.run(_serve(config, journal, ready_fd, clock_offset))
     finally:
         journal.close()
 
@@ -291,13 +295,13 @@ class _PreciseSelector(selectors.SelectSelector):
         return super().select(timeout)
 
 
-async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None) -> None:
+async def _serve(config: AgentConfig, journal: Journal, ready_fd: int | None, clock_offset: float) -> None:
     def ready() -> None:
         if ready_fd is not None:
             os.write(ready_fd, b"\n")
             os.close(ready_fd)
 
-    await Daemon(config, journal).serve(ready)
+    await Daemon(config, journal, Clock(clock_offset)).serve(ready)
 
 
 _ADDRESSES = {IPv6Address: IPv6Address, IPv6Network: IPv6Network}

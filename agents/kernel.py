@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -22,12 +23,15 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
+    NLM_F_DUMP,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELROUTE,
     RTM_DELRULE,
+    RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWROUTE,
@@ -43,6 +47,8 @@ from agents.sockets import link_mtu
 
 TUNNEL = "tnl"
 TRIGGER = "dmm0"
+OURS = 213
+"""The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
 _MAIN, _LOCAL = 254, 255
@@ -51,7 +57,7 @@ _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
 _UNIVERSE = 0
-_PROTOCOL_STATIC = 4
+_KERNEL = 2
 _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
@@ -93,7 +99,7 @@ def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -
         family=socket.AF_INET6,
         dst_len=prefix.prefixlen,
         table=table,
-        proto=_PROTOCOL_STATIC,
+        proto=OURS,
         scope=_UNIVERSE,
         type=kind,
     )
@@ -103,15 +109,16 @@ def _rule(
     priority: int,
     table: int,
     link: str | None = None,
-    protocol: int | None = None,
+    carried: int | None = None,
     source: IPv6Network | None = None,
     action: int = _TO_TABLE,
+    protocol: int = OURS,
 ) -> fibmsg:
-    """A rule for what comes from ``link`` (any link) and carries ``protocol``, with a source in ``source`` (anything); going means to
-    ``_RULE_FORWARDED``."""
+    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything); going
+    means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
-    if protocol is not None:
-        selectors.append(("FRA_IP_PROTO", protocol))
+    if carried is not None:
+        selectors.append(("FRA_IP_PROTO", carried))
     if source is not None:
         selectors.append(("FRA_SRC", str(source.network_address)))
     if action == _GO_TO:
@@ -120,7 +127,7 @@ def _rule(
         selectors.append(("FRA_TABLE", table))
     return message(
         fibmsg,
-        [("FRA_PRIORITY", priority), *selectors],
+        [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
         family=socket.AF_INET6,
         src_len=source.prefixlen if source else 0,
         table=table,
@@ -131,6 +138,18 @@ def _rule(
 def tunnel_mtu(path_mtu: int) -> int:
     """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
     return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
+
+
+def _alike(listed: nlmsg, names: Iterable[str]) -> nlmsg:
+    """A message for what ``listed`` shows, with those of its attributes that tell it from others."""
+    attributes = [(name, value) for name in names if (value := listed.get_attr(name)) is not None]
+    return message(type(listed), attributes, **{field: listed[field] for field, _ in listed.fields})
+
+
+_ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
+_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO", "FRA_SRC", "FRA_GOTO")
+_FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
+_RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
 
 class DataPlane:
@@ -147,7 +166,9 @@ class DataPlane:
         self._tunnel = 0
 
     def start(self) -> None:
-        """Install what stands as long as the agent runs; NetlinkError or OSError where the kernel cannot."""
+        """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
+        kernel cannot."""
+        self._clear()
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
@@ -268,6 +289,22 @@ class DataPlane:
             device = _device(link, [("IFLA_ADDRESS", address)])
             self._netlink.add(Request(f"link-layer address of {link}", RTM_NEWLINK, 0, device, _LINK_LEFT))
 
+    def _clear(self) -> None:
+        """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""
+        self._netlink.add(Request(f"removal of a former {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE))
+        self.commit()
+        everything = message(rtmsg, [], family=socket.AF_INET6)
+        for route in self._netlink.dump(Request("list routes", RTM_GETROUTE, NLM_F_DUMP, everything)):
+            if route["proto"] == OURS:
+                self._netlink.add(Request("removal of a former route", RTM_DELROUTE, 0, _alike(route, _ROUTE_KEY), _GONE))
+        rules = self._netlink.dump(Request("list rules", RTM_GETRULE, NLM_F_DUMP, message(fibmsg, [], family=socket.AF_INET6)))
+        former = [rule for rule in rules if rule.get_attr("FRA_PROTOCOL") == OURS]
+        if former:
+            self._netlink.add(_RESTORE_FIRST_RULE)
+        for rule in former:
+            self._netlink.add(Request("removal of a former rule", RTM_DELRULE, 0, _alike(rule, _RULE_KEY), _GONE))
+        self.commit()
+
     def _configure(self, path: Path, value: str) -> None:
         before = path.read_text()
         if before.strip() != value:
@@ -306,9 +343,8 @@ class DataPlane:
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
-        first = _rule(0, _LOCAL)
-        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, first, _GONE))
-        self._undo["first rule"] = Request("the first rule", RTM_NEWRULE, _CREATE, first, frozenset({errno.EEXIST}))
+        self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, _FIRST_RULE, _GONE))
+        self._undo["first rule"] = _RESTORE_FIRST_RULE
 
     def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
         outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
@@ -335,11 +371,11 @@ class DataPlane:
         priority: int,
         table: int,
         link: str | None = None,
-        protocol: int | None = None,
+        carried: int | None = None,
         source: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, table, link, protocol, source, action)
+        rule = _rule(priority, table, link, carried, source, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         self._undo[priority, link, source] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)

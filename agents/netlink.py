@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
@@ -17,12 +18,12 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR = 20, 21
-RTM_NEWROUTE, RTM_DELROUTE = 24, 25
-RTM_NEWRULE, RTM_DELRULE = 32, 33
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
-NLMSG_ERROR = 2
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 HEADER = Struct("=IHHII")
 """struct nlmsghdr: length, type, flags, sequence number, port."""
@@ -135,18 +136,43 @@ class Netlink:
                     errors.append(NetlinkError(code, f"{request.what}: {os.strerror(code)}"))
         return errors
 
+    def dump(self, request: Request) -> list[nlmsg]:
+        """Everything that the kernel lists in answer to ``request``, as messages of its class.
+
+        Raises:
+            NetlinkError: the kernel refused the request with an error that it does not tolerate.
+        """
+        self._sequence += 1
+        self._socket.send(request.encode(self._sequence, False))
+        found: list[nlmsg] = []
+        while True:
+            for kind, octets in _messages(self._socket.recv(_RECEIVE)):
+                if kind == NLMSG_DONE:
+                    return found
+                if kind == NLMSG_ERROR:
+                    code = -_ERROR.unpack_from(octets, HEADER.size)[0]
+                    if code in request.tolerated:
+                        return found
+                    raise NetlinkError(code, f"{request.what}: {os.strerror(code)}")
+                answer = type(request.message)(octets)
+                answer.decode()
+                found.append(answer)
+
     def close(self) -> None:
         """Close the socket; what is still queued is forgotten."""
         self._socket.close()
 
 
-def _answers(data: bytes) -> list[tuple[int, int]]:
-    """Sequence number and errno (0 for an acknowledgement) of every answer in ``data``."""
-    answers = []
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and octets of every message in ``data``."""
     at = 0
     while at + HEADER.size <= len(data):
-        length, kind, _, sequence, _ = HEADER.unpack_from(data, at)
-        if kind == NLMSG_ERROR:
-            answers.append((sequence, -_ERROR.unpack_from(data, at + HEADER.size)[0]))
+        length, kind, *_ = HEADER.unpack_from(data, at)
+        yield kind, data[at : at + length]
         at += (length + 3) & ~3
-    return answers
+
+
+def _answers(data: bytes) -> list[tuple[int, int]]:
+    """Sequence number and errno (0 for an acknowledgement) of every answer in ``data``."""
+    errors = (octets for kind, octets in _messages(data) if kind == NLMSG_ERROR)
+    return [(HEADER.unpack_from(octets)[3], -_ERROR.unpack_from(octets, HEADER.size)[0]) for octets in errors]

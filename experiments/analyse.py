@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from experiments import declarations, results
+from experiments import declarations, results, state
 from experiments.measure import metrics, model, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
+from experiments.measure.recovery import Verdict, judge
 from experiments.measure.trace import read_trace
 from experiments.present import report
 from experiments.present.study import RunResult, Step, Study, Table1Row
@@ -35,6 +36,7 @@ def analyse(folder: Path) -> Study:
         summary=metrics.summarise(runs),
         steps=_steps(manifest, runs),
         table1=_table1(manifest, runs),
+        verdicts=tuple(_verdict(result) for result in runs if result.run.faults and result.failure is None),
     )
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", study.summary)
@@ -65,6 +67,10 @@ def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row,
         return ()
     first = {result.run.case.scheme: result for result in reversed(runs) if result.failure is None}
     return tuple(procedures.table1_row(result.trace, result.run) for result in reversed(first.values()))
+
+
+def _verdict(result: RunResult) -> Verdict:
+    return judge(result.run, result.trace, state.read(result.folder), result.folder)
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
-from agents import daemon
-from agents.config import AgentConfig
 from agents.schemes import SCHEMES
-from experiments import declarations, deploy, traffic
+from experiments import declarations, deploy, faults, state, traffic
+from experiments.agents import Agents
 from experiments.capture import Captures
 from experiments.scenario import DRAIN, Flow, Run
 from topologies.addresses import routed_prefix
@@ -42,7 +42,8 @@ def emulate(folder: Path) -> None:
         _stage("starting the captures")
         captures.start((name, testbed.get(name).within) for name in _captured(run))
         _stage("starting the agents")
-        agents = _start_agents(testbed, run, folder)
+        agents = Agents(testbed, run, folder)
+        agents.start_all()
         for name in dict.fromkeys(flow.destination for flow in run.scenario.flows):
             testbed.get(name).spawn(traffic.sink)
         _attach(testbed, run)
@@ -50,9 +51,10 @@ def emulate(folder: Path) -> None:
         time.sleep(_SETTLE)
         run = replace(run, epoch=(time.time_ns() // _SECOND + 2) * _SECOND)
         (folder / "run.json").write_bytes(declarations.to_json(run))
-        _play(testbed, run)
+        _play(testbed, run, agents)
         captures.stop()
-        _check_alive(agents)
+        agents.check_alive()
+        state.record(testbed, run, folder)
     finally:
         captures.stop()
         testbed.stop()
@@ -70,31 +72,6 @@ def _captured(run: Run) -> list[str]:
     return [*(agent.name for agent in deploy.agents(run)), *(host.name for host in run.domain.hosts), *routers]
 
 
-def _start_agents(testbed: Testbed, run: Run, folder: Path) -> dict[str, int]:
-    """Start the scheme's agents, each a process in its node's namespace; node name to process, once all are ready."""
-    started: dict[str, tuple[int, int]] = {}
-    for agent in deploy.agents(run):
-        config = deploy.configuration(run, agent)
-        ready, tell = os.pipe()
-
-        def serve(config: AgentConfig = config, tell: int = tell) -> None:
-            daemon.run(config, folder / "events.jsonl", tell)
-
-        started[agent.name] = testbed.get(agent.name).spawn(serve), ready
-        os.close(tell)
-    for name, (_, ready) in started.items():
-        if not os.read(ready, 1):
-            raise RuntimeError(f"the agent of {name} ended before it was ready")
-        os.close(ready)
-    return {name: pid for name, (pid, _) in started.items()}
-
-
-def _check_alive(agents: dict[str, int]) -> None:
-    ended = [name for name, pid in agents.items() if os.waitpid(pid, os.WNOHANG)[0]]
-    if ended:
-        raise RuntimeError(f"the agent of {', '.join(ended)} ended during the run")
-
-
 def _attach(testbed: Testbed, run: Run) -> None:
     """Associate every host with its MAG and wait until it has configured the address that the network advertises to it."""
     _stage("attaching the hosts")
@@ -107,8 +84,8 @@ def _attach(testbed: Testbed, run: Run) -> None:
         testbed.wait_for_address(host.name, prefix)
 
 
-def _play(testbed: Testbed, run: Run) -> None:
-    """The scenario: flows in processes of their own, moves from here, each at its time after the epoch."""
+def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
+    """The scenario: flows in processes of their own, moves and faults from here, each at its time after the epoch."""
     _stage("playing the scenario")
     senders = []
     for number, flow in enumerate(run.scenario.flows):
@@ -118,9 +95,9 @@ def _play(testbed: Testbed, run: Run) -> None:
             traffic.send(number, flow, destination, run.epoch)
 
         senders.append(testbed.get(flow.source).spawn(send))
-    for when, step in sorted(_steps(testbed, run), key=lambda item: item[0]):
-        _sleep_until(run.epoch + round(when * _SECOND))
-        step()
+    for at, do in sorted([*_steps(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
+        _sleep_until(run.epoch + round(at * _SECOND))
+        do()
     _sleep_until(run.epoch + round((run.scenario.duration + DRAIN) * _SECOND))
     for pid in senders:
         os.waitpid(pid, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from topologies.domain import Domain
 
 DRAIN = 2.0
@@ -44,6 +46,93 @@ class Move:
     notice: float = 0.0
 
 
+def _check(at: float, end: float, *probabilities: float) -> None:
+    if not 0 <= at < end:
+        raise ValueError(f"a fault begins at 0 s or later and ends after that, not at {at:g} and {end:g} s")
+    for value in probabilities:
+        if not 0 <= value <= 1:
+            raise ValueError(f"a probability is from 0 to 1, not {value:g}")
+
+
+class Kill(msgspec.Struct, frozen=True, tag=True):
+    """At ``at`` s the agent of ``node`` ends by SIGKILL, its kernel state stays, and another starts at ``end`` s."""
+
+    node: str
+    at: float
+    end: float
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.node,)
+
+
+class Impairment(msgspec.Struct, frozen=True, tag=True):
+    """From ``at`` to ``end`` s the Mobility Header messages that ``nodes`` (agents; every one where empty) send into the core suffer.
+
+    ``loss``, ``duplicate`` and ``reorder`` are probabilities, ``delay`` is in s: each message is delayed by so much, but the part
+    ``reorder`` of them not at all, so that it overtakes others. Data packets are let alone, encapsulated or not.
+    """
+
+    at: float
+    end: float
+    nodes: tuple[str, ...] = ()
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end, self.loss, self.duplicate, self.reorder)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return self.nodes
+
+
+class Partition(msgspec.Struct, frozen=True, tag=True):
+    """From ``at`` to ``end`` s nothing of the agent's node ``a`` reaches ``b``, and nothing of ``b`` reaches ``a``; all else does."""
+
+    a: str
+    b: str
+    at: float
+    end: float
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.a, self.b)
+
+
+class WrongClock(msgspec.Struct, frozen=True, tag=True):
+    """The clock of ``node`` is ``seconds`` ahead until, at ``end`` s, it is set right and the agent starts anew.
+
+    An agent reads the clock once, when it starts, and so takes the right time only then; its node should serve nobody at first.
+    """
+
+    node: str
+    seconds: float
+    end: float
+
+    def __post_init__(self) -> None:
+        _check(0.0, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The nodes that it names."""
+        return (self.node,)
+
+
+Fault = Kill | Impairment | Partition | WrongClock
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What happens, in s from the scenario's zero; the run ends at ``duration``."""
@@ -51,11 +140,12 @@ class Scenario:
     duration: float
     flows: tuple[Flow, ...] = ()
     moves: tuple[Move, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One scheme under one handover policy, with protocol settings of its own by dotted name.
+    """One scheme under one handover policy, with protocol settings of its own by dotted name and faults beside the scenario's.
 
     ``variant`` names what sets the case apart from another of the same scheme and policy; files call the case by ``label``.
     """
@@ -64,6 +154,7 @@ class Case:
     policy: str
     settings: dict[str, str] = field(default_factory=dict)
     variant: str = ""
+    faults: tuple[Fault, ...] = ()
 
     @property
     def label(self) -> str:
@@ -110,3 +201,8 @@ class Run:
     engine: str
     settings: dict[str, str] = field(default_factory=dict)
     epoch: int = 0
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong in it: the scenario's faults and its case's."""
+        return self.scenario.faults + self.case.faults

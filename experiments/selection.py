@@ -71,7 +71,10 @@ def _check_nodes(experiment: Experiment) -> None:
     hosts = {host.name for host in experiment.domain.hosts}
     mags = {mag.name for mag in experiment.domain.mags}
     scenario = experiment.scenario
+    faults = [*scenario.faults, *(fault for case in experiment.cases for fault in case.faults)]
+    agents = {*mags, *([experiment.domain.lma.name] if experiment.domain.lma else [])}
     wanted_hosts = [name for flow in scenario.flows for name in (flow.source, flow.destination)] + [move.mn for move in scenario.moves]
     missing = [name for name in wanted_hosts if name not in hosts] + [move.to for move in scenario.moves if move.to not in mags]
+    missing += [node for fault in faults for node in fault.on if node not in agents]
     if missing:
         raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -15,6 +15,7 @@ from mininet.topo import Topo
 
 from topologies import netlink
 from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC, mac
+from topologies.detour import Detour, Treatment, Word
 from topologies.domain import Domain
 from topologies.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children
 from topologies.radio import Radio
@@ -162,6 +163,16 @@ class Testbed(Mininet):  # type: ignore[misc]
         self.detach(mn)
         sleep(l2_gap)
         self.attach(mn, to)
+
+    def detour(
+        self, node: str, interface: str, matches: Iterable[Iterable[Word]], treatment: Treatment, inward: bool = False
+    ) -> Callable[[], None]:
+        """Have packets treated that match and leave ``node`` by ``interface``, or with ``inward`` come in there; returns what ends it."""
+        assert self.wires is not None
+        end = self[node].intf(interface)
+        if inward:
+            end = end.link.intf2 if end.link.intf1 is end else end.link.intf1
+        return Detour(self.wires, end, matches, treatment).close
 
     def addresses(self, host: str | NetworkNode) -> list[IPv6Address]:
         """The global addresses that a host can use now."""

@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -37,15 +37,16 @@ _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400,
 _NEW = _REQUEST | _CREATE | _EXCL
 _ERROR, _DONE = 2, 3
 _NEWLINK, _SETLINK, _DELLINK = 16, 19, 17
-_NEWADDR, _GETADDR, _NEWROUTE, _NEWQDISC, _NEWTFILTER = 20, 22, 24, 36, 44
+_NEWADDR, _GETADDR, _NEWROUTE, _NEWQDISC, _NEWTFILTER, _DELTFILTER = 20, 22, 24, 36, 44, 45
 _NAMES = {_NEWLINK: "new link", _SETLINK: "set link", _DELLINK: "delete link", _NEWADDR: "new address", _GETADDR: "list addresses"}
-_NAMES |= {_NEWROUTE: "new route", _NEWQDISC: "new qdisc", _NEWTFILTER: "new filter"}
+_NAMES |= {_NEWROUTE: "new route", _NEWQDISC: "new qdisc", _NEWTFILTER: "new filter", _DELTFILTER: "delete filter"}
 _SOL_NETLINK, _CAP_ACK = 270, 10
 _GROUP_IPV6_ADDRESS = 0x100
 _BATCH = 32 * 1024
 
 _TC_ROOT, _TC_INGRESS, _INGRESS_HANDLE = 0xFFFFFFFF, 0xFFFFFFF1, 0xFFFF0000
-_ETH_P_ALL = 3
+_ETH_P_ALL, _ETH_P_IPV6 = 3, 0x86DD
+_DIVERT, _HAND_ON = 1, 2
 _EGRESS_REDIRECT, _STOLEN = 1, 4
 _TICK = 64e-9
 _QUEUE = 100_000
@@ -139,19 +140,27 @@ def route(index: int, prefix: IPv6Network, via: IPv6Address) -> Message:
 
 def netem(index: int, settings: LinkSettings) -> Message:
     """What ``settings`` do to packets that leave by an interface; the queue is long enough never to drop by itself."""
-    options: dict[str, Any] = {
-        "delay": round(settings.delay / _TICK),
-        "limit": _QUEUE,
-        "loss": round(settings.loss * 0xFFFFFFFF),
-        "gap": 0,
-        "duplicate": 0,
-        "jitter": round(settings.jitter / _TICK),
-        "attrs": [],
-    }
+    attributes: list[tuple[str, Any]] = []
     if settings.rate is not None:
         rate = {"rate": round(settings.rate / 8), "packet_overhead": 0, "cell_size": 0, "cell_overhead": 0}
-        options["attrs"] = [("TCA_NETEM_RATE", rate)]
+        attributes = [("TCA_NETEM_RATE", rate)]
+    return _netem(index, settings.delay, settings.loss, attributes, jitter=round(settings.jitter / _TICK))
+
+
+def impairment(index: int, delay: float, loss: float, duplicate: float, reorder: float) -> Message:
+    """Delay (s), lose and duplicate packets that leave by an interface; the part ``reorder`` of them is not delayed."""
+    attributes = [("TCA_NETEM_REORDER", {"prob_reorder": _probability(reorder), "corr_reorder": 0})] if reorder else []
+    return _netem(index, delay, loss, attributes, gap=1 if reorder else 0, duplicate=_probability(duplicate))
+
+
+def _netem(index: int, delay: float, loss: float, attributes: list[tuple[str, Any]], gap: int = 0, **more: int) -> Message:
+    options: dict[str, Any] = {"delay": round(delay / _TICK), "limit": _QUEUE, "loss": _probability(loss), "gap": gap}
+    options |= {"duplicate": 0, "jitter": 0, **more, "attrs": attributes}
     return _tc(_NEWQDISC, index, _TC_ROOT, 0x10000, 0, [("TCA_KIND", "netem"), ("TCA_OPTIONS", options)])
+
+
+def _probability(value: float) -> int:
+    return round(value * 0xFFFFFFFF)
 
 
 def ingress(index: int) -> Message:
@@ -161,18 +170,37 @@ def ingress(index: int) -> Message:
 
 def redirect(index: int, to: int) -> Message:
     """Whatever comes in at an interface leaves by another."""
-    parameters = {"action": _STOLEN, "eaction": _EGRESS_REDIRECT, "ifindex": to}
+    return _filter(index, _HAND_ON, _ETH_P_ALL, "matchall", [("TCA_MATCHALL_ACT", _leave_by(to))])
+
+
+def divert(index: int, words: Sequence[tuple[int, int, int]], to: int) -> Message:
+    """IPv6 packets that come in at an interface leave by ``to`` instead where every word (offset from their header, mask, value) fits."""
+    selector = {"keys": [f"{value:#x}/{mask:#010x}+{at}" for at, mask, value in words]}
+    return _filter(index, _DIVERT, _ETH_P_IPV6, "u32", [("TCA_U32_SEL", selector), ("TCA_U32_ACT", _leave_by(to))])
+
+
+def end_diversion(index: int) -> Message:
+    """Nothing that comes in at an interface is diverted any more."""
+    info = (_DIVERT << 16) | socket.htons(_ETH_P_IPV6)
+    return _tc(_DELTFILTER, index, _INGRESS_HANDLE, 0, info, [])
+
+
+def _leave_by(index: int) -> dict[str, Any]:
+    parameters = {"action": _STOLEN, "eaction": _EGRESS_REDIRECT, "ifindex": index}
     action = {"attrs": [("TCA_ACT_KIND", "mirred"), ("TCA_ACT_OPTIONS", {"attrs": [("TCA_MIRRED_PARMS", parameters)]})]}
-    options = {"attrs": [("TCA_MATCHALL_ACT", {"attrs": [("TCA_ACT_PRIO_1", action)]})]}
-    info = (1 << 16) | socket.htons(_ETH_P_ALL)
-    return _tc(_NEWTFILTER, index, _INGRESS_HANDLE, 0, info, [("TCA_KIND", "matchall"), ("TCA_OPTIONS", options)])
+    return {"attrs": [("TCA_ACT_PRIO_1", action)]}
+
+
+def _filter(index: int, priority: int, protocol: int, kind: str, options: list[tuple[str, Any]]) -> Message:
+    info = (priority << 16) | socket.htons(protocol)
+    return _tc(_NEWTFILTER, index, _INGRESS_HANDLE, 0, info, [("TCA_KIND", kind), ("TCA_OPTIONS", {"attrs": options})])
 
 
 def _tc(kind: int, index: int, parent: int, handle: int, info: int, attributes: list[tuple[str, Any]]) -> Message:
     message = tcmsg()
     message["index"], message["parent"], message["handle"], message["info"] = index, parent, handle, info
     message["attrs"] = attributes
-    return Message(kind, _NEW, message)
+    return Message(kind, _NEW if kind != _DELTFILTER else _REQUEST, message)
 
 
 class Namespace:

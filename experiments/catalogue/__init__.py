@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from experiments.catalogue import fig1, fig2, handover, moves, table1
+from experiments.catalogue import faults, fig1, fig2, handover, moves, table1
 from experiments.scenario import Experiment
 
 DRAFT: Mapping[str, Experiment] = MappingProxyType(
@@ -13,5 +13,7 @@ DRAFT: Mapping[str, Experiment] = MappingProxyType(
 )
 """What is run where none is named: the draft's figures and table, and what a handover costs."""
 
-CATALOGUE: Mapping[str, Experiment] = MappingProxyType({**DRAFT, **{experiment.name: experiment for experiment in moves.EXPERIMENTS}})
+CATALOGUE: Mapping[str, Experiment] = MappingProxyType(
+    {**DRAFT, **{experiment.name: experiment for experiment in (*moves.EXPERIMENTS, faults.EXPERIMENT)}}
+)
 """All of them."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from experiments.measure.records import Metric, Packet, Reason, Signal, SummaryRow, Trace
+from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
 from experiments.scenario import Run
@@ -66,6 +67,7 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
         Metric("lma_control_messages", _at_lma(signals, run), MESSAGES),
         Metric("lma_data_packets", trace.lma_data_packets, PACKETS),
         *_stretch(trace, run, places),
+        *_recovery(trace, run),
     )
 
 
@@ -184,6 +186,12 @@ def _stretch(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
             stretches.append((packet.received - packet.sent) / (direct[ends] * _SECOND))
     if stretches:
         yield Metric("path_stretch", median(stretches), RATIO)
+
+
+def _recovery(trace: Trace, run: Run) -> Iterator[Metric]:
+    taken = recovery(trace, run) if run.faults else None
+    if taken is not None:
+        yield Metric("recovery_ms", taken * 1e3, MILLISECONDS)
 
 
 def direct_delay(domain: Domain, source_mag: str, destination_mag: str) -> float:

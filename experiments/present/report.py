@@ -26,6 +26,7 @@ _ORIGIN = (
     ("manifest.json", "what was run, with which versions, where and when"),
     ("*.pcap", "one capture per node: every number in this report comes from these"),
     ("events.jsonl", "what each agent says it did, with times; read by people, never measured"),
+    ("state.json", "interfaces, routes and rules of the agents' nodes at the end, as their kernels list them"),
     ("metrics.csv", "a line per run and metric"),
     ("summary.csv", "a line per case and metric: mean, standard deviation, 95 % interval, expected value"),
 )
@@ -157,6 +158,8 @@ def _findings(study: Study) -> Iterable[str]:
         missing = [str(step.number) for step in study.steps if step.time is None]
         tail = f"; missing: {', '.join(missing)}" if missing else ""
         yield f"{len(found)} of the draft's {len(study.steps)} steps are found in the captures{tail}."
+    if study.verdicts:
+        yield f"After {sum(verdict.good for verdict in study.verdicts)} of {len(study.verdicts)} runs with faults all is well."
     cells = [cell for row in study.table1 for cell in row.cells]
     if cells:
         yield f"{sum(cell.agrees for cell in cells)} of {len(cells)} cells of Table 1 are as the draft has them."

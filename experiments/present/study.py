@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
+from experiments.measure.recovery import Verdict
 from experiments.scenario import Case, Experiment, Run
 
 
@@ -78,6 +79,7 @@ class Study:
         summary: a row per case and metric, as in summary.csv.
         steps: the draft's numbered steps, found in or missing from the first complete run; empty where the experiment has none.
         table1: the draft's Table 1 beside what was measured; empty where the experiment has none.
+        verdicts: how each run with faults ended, those that failed left out.
     """
 
     experiment: Experiment
@@ -86,6 +88,7 @@ class Study:
     summary: tuple[SummaryRow, ...]
     steps: tuple[Step, ...] = ()
     table1: tuple[Table1Row, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def folder(self) -> Path:

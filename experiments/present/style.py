@@ -101,6 +101,7 @@ METRICS: Mapping[str, MetricStyle] = MappingProxyType(
             "Handover interruption", "last packet received before a handover to the first after, less the packet interval", 3
         ),
         "l2_gap_ms": MetricStyle("Layer 2 gap", "how long the radio was away", 3),
+        "recovery_ms": MetricStyle("Recovery", "from the end of the last fault until packets arrive and none is lost any more", 1),
         "packets_sent": MetricStyle("Packets sent", "test packets in the source's capture"),
         "packets_lost": MetricStyle("Packets lost", "sequence numbers that the destination's capture never shows"),
         **{reason.metric: MetricStyle(f"Lost: {of.title}", of.meaning) for reason, of in REASONS.items()},

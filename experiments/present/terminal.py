@@ -83,6 +83,8 @@ def _parts(study: Study) -> Iterable[Table | Text]:
         yield steps_table(study)
     if study.table1:
         yield table1_table(study)
+    if study.verdicts:
+        yield verdicts_table(study)
     for result in study.failed:
         reason, *console = (result.failure or "").splitlines()
         where = f"{style.label(result.run.case)}, run {result.run.number}"
@@ -177,6 +179,19 @@ def table1_table(study: Study) -> Table:
             for cell in row.cells
         )
         table.add_row(style.title(row.scheme), *cells)
+    return table
+
+
+def verdicts_table(study: Study) -> Table:
+    """How each run with faults ended: s until packets flowed again, the bound, and what stayed behind."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "scheme", "fault", "recovery (s)", "at most (s)", "left behind"):
+        table.add_column(heading, justify="right" if heading.endswith("(s)") else "left")
+    for verdict in study.verdicts:
+        case = verdict.run.case
+        taken = "never" if verdict.recovery is None else f"{verdict.recovery:.3f}"
+        left = Text("\n".join(verdict.stale) or "nothing", style=_BAD if verdict.stale else "")
+        table.add_row(_mark(verdict.good), style.title(case.scheme), case.variant, taken, f"{verdict.bound:.3f}", left)
     return table
 
 

@@ -29,7 +29,7 @@ def _busy() -> Iterator[None]:
             burner.join()
 
 
-def _bytes(folder: Path) -> dict[str, bytes]:
+def captured_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pcap", ".jsonl", ".json")}
 
 
@@ -37,12 +37,12 @@ def test_a_seed_gives_the_same_bytes_on_a_busy_machine(emulation: Emulation) -> 
     (idle,) = emulation.play(declare("handover", 2))
     with _busy():
         busy = emulation.again(declare("handover", 2))
-    assert set(_bytes(idle.folder)) >= {"cn1.pcap", "mn1.pcap", "mag1.pcap", "lma.pcap", "events.jsonl", "run.json"}
-    assert _bytes(idle.folder) == _bytes(busy.folder)
+    assert set(captured_bytes(idle.folder)) >= {"cn1.pcap", "mn1.pcap", "mag1.pcap", "lma.pcap", "events.jsonl", "run.json"}
+    assert captured_bytes(idle.folder) == captured_bytes(busy.folder)
     assert idle.metrics == busy.metrics
 
 
 def test_another_seed_gives_other_bytes(emulation: Emulation) -> None:
     one, other = emulation.play(declare("fig1"), declare("fig1", seed=2))
-    assert _bytes(one.folder)["mag1.pcap"] != _bytes(other.folder)["mag1.pcap"]
+    assert captured_bytes(one.folder)["mag1.pcap"] != captured_bytes(other.folder)["mag1.pcap"]
     assert one.metrics["one_way_delay_ms"] != 0

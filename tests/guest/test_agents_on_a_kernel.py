@@ -180,6 +180,12 @@ class Lab:
         os.kill(pid, signal.SIGTERM)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
+    def kill(self, name: str) -> None:
+        """End an agent so that it can withdraw nothing."""
+        pid = self.pids.pop(name)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
     def attach(self, host: str, mag: str) -> None:
         ip("link", "set", f"{host}-air", "netns", mag)
         ip("-n", mag, "link", "set", f"{host}-air", "up")
@@ -264,6 +270,49 @@ def test_agents_leave_their_nodes_as_they_found_them(lab: Lab, scheme: str) -> N
     assert all(started[name] != before[name] for name in lab.pids)
     assert [lab.stop(name) for name in tuple(lab.pids)] == [0] * len(started)
     assert {name: lab.state(name) for name in AGENTS} == before
+
+
+@pytest.mark.parametrize("scheme", ["none", "pmip", "s-pmip", "sd-pmip"])
+def test_an_agent_clears_away_what_one_that_was_killed_left(lab: Lab, scheme: str) -> None:
+    def state(name: str) -> set[str]:
+        """What agents installed, and not what the kernel derives from it."""
+        return {line for line in lab.state(name)[:-1] if "proto kernel" not in line}
+
+    before = {name: state(name) for name in AGENTS}
+    lab.start_all(scheme)
+    agents = tuple(lab.pids)
+    started = {name: state(name) for name in agents}
+    if scheme != "none":
+        lab.attach("mn1", "mag1")
+        lab.attach("cn1", "mag2")
+        lab.address("cn1")
+        assert lab.pings("cn1", lab.address("mn1"), 2) == 2
+        assert {name: state(name) for name in agents} != started
+    for name in agents:
+        lab.kill(name)
+    if scheme != "none":
+        ip("-n", "mag1", "link", "set", "mn1-air", "down")
+        ip("-n", "mag2", "link", "set", "cn1-air", "down")
+    for name in agents:
+        lab.start(name, scheme)
+    assert {name: state(name) for name in agents} == started
+    assert [lab.stop(name) for name in agents] == [0] * len(agents)
+    assert {name: state(name) for name in AGENTS} == before
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_mag_that_was_killed_serves_its_nodes_again(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    address = lab.address("mn1")
+    assert lab.pings("cn1", address, 2) == 2
+    for mag in ("mag1", "mag2"):
+        lab.kill(mag)
+        lab.start(mag, scheme)
+        time.sleep(0.1)
+        assert lab.pings("cn1", address, 3) == 3
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])

@@ -1,0 +1,69 @@
+"""The agents of a run as processes: each is started in its node's namespace, may be killed, and is to live otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+from agents import daemon
+from experiments import deploy
+from experiments.scenario import Run, WrongClock
+from topologies.build import Testbed
+from topologies.domain import Agent
+
+
+class Agents:
+    """The agents that the run's scheme uses, by the name of their node; they write their events to ``folder``/events.jsonl."""
+
+    def __init__(self, testbed: Testbed, run: Run, folder: Path) -> None:
+        self._testbed = testbed
+        self._run = run
+        self._events = folder / "events.jsonl"
+        self._all = {agent.name: agent for agent in deploy.agents(run)}
+        self._running: dict[str, int] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._all
+
+    def start_all(self) -> None:
+        """Start every agent, with its clock as wrong as the run says; RuntimeError where one ends before it is ready."""
+        ahead = {fault.node: fault.seconds for fault in self._run.faults if isinstance(fault, WrongClock)}
+        self._wait([self._spawn(agent, ahead.get(agent.name, 0.0)) for agent in self._all.values()])
+
+    def start(self, name: str) -> None:
+        """Start one agent (anew), its clock right; RuntimeError where it ends before it is ready."""
+        self._wait([self._spawn(self._all[name])])
+
+    def kill(self, name: str) -> None:
+        """End an agent by SIGKILL: it can withdraw nothing."""
+        self._end(name, signal.SIGKILL)
+
+    def stop(self, name: str) -> None:
+        """End an agent by SIGTERM and wait until it has withdrawn everything."""
+        self._end(name, signal.SIGTERM)
+
+    def check_alive(self) -> None:
+        """RuntimeError where an agent that should run does not."""
+        ended = [name for name, pid in self._running.items() if os.waitpid(pid, os.WNOHANG)[0]]
+        if ended:
+            raise RuntimeError(f"the agent of {', '.join(ended)} ended during the run")
+
+    def _spawn(self, agent: Agent, ahead: float = 0.0) -> tuple[str, int]:
+        config = deploy.configuration(self._run, agent)
+        ready, tell = os.pipe()
+        self._running[agent.name] = self._testbed.get(agent.name).spawn(lambda: daemon.run(config, self._events, tell, ahead))
+        os.close(tell)
+        return agent.name, ready
+
+    def _wait(self, started: Iterable[tuple[str, int]]) -> None:
+        for name, ready in started:
+            if not os.read(ready, 1):
+                raise RuntimeError(f"the agent of {name} ended before it was ready")
+            os.close(ready)
+
+    def _end(self, name: str, number: int) -> None:
+        pid = self._running.pop(name)
+        os.kill(pid, number)
+        os.waitpid(pid, 0)

@@ -1,0 +1,60 @@
+"""Faults as timed calls: what a fault's declaration means for the network and its agents, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from experiments.agents import Agents
+from experiments.scenario import Fault, Impairment, Kill, Partition, Run, WrongClock
+from topologies.build import Testbed
+from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
+
+Call = tuple[float, Callable[[], object]]
+
+
+def calls(run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    """What is done at which s of scenario time; a fault of an agent that the run's scheme does not use is none."""
+    for fault in run.faults:
+        yield from _CALLS[type(fault)](fault, run, testbed, agents)
+
+
+def _kill(fault: Kill, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    if fault.node in agents:
+        yield fault.at, partial(agents.kill, fault.node)
+        yield fault.end, partial(agents.start, fault.node)
+
+
+def _impair(fault: Impairment, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    treatment = Treatment(fault.delay, fault.loss, fault.duplicate, fault.reorder)
+    for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else [])):
+        if not fault.nodes or agent.name in fault.nodes:
+            yield from _detour(fault, partial(testbed.detour, agent.name, agent.core, MOBILITY_HEADERS, treatment))
+
+
+def _part(fault: Partition, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    known = {agent.name: agent for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else []))}
+    for name, other in ((fault.a, fault.b), (fault.b, fault.a)):
+        matches = (sent_by(known[other].address),)
+        yield from _detour(fault, partial(testbed.detour, name, known[name].core, matches, Treatment(loss=1.0), inward=True))
+
+
+def _detour(fault: Impairment | Partition, begin: Callable[[], Callable[[], None]]) -> Iterator[Call]:
+    ends: list[Callable[[], None]] = []
+    yield fault.at, lambda: ends.append(begin())
+    yield fault.end, lambda: ends.pop()()
+
+
+def _set_right(fault: WrongClock, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    if fault.node in agents:
+        yield fault.end, partial(agents.stop, fault.node)
+        yield fault.end, partial(agents.start, fault.node)
+
+
+_CALLS: Mapping[type[Fault], Callable[[Any, Run, Testbed, Agents], Iterator[Call]]] = {
+    Kill: _kill,
+    Impairment: _impair,
+    Partition: _part,
+    WrongClock: _set_right,
+}

@@ -1,0 +1,103 @@
+"""What the kernels of the agents' nodes hold when the scenario is over, as netlink shows it: state.json in a run's folder."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from agents.netlink import NLM_F_DUMP, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, Netlink, Request, message
+from experiments import declarations, deploy
+from experiments.scenario import Run
+from topologies.build import Testbed
+
+FILE = "state.json"
+_UNICAST = 1
+_EVERYTHING = "::"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: through the interface ``link``, encapsulated to ``care_of`` where that is not None; ``unicast`` or one that refuses."""
+
+    prefix: IPv6Network
+    table: int
+    link: str | None
+    care_of: IPv6Address | None
+    unicast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: what comes in by ``link`` (None: whatever) and carries ``protocol`` (None: any) looks into ``table``."""
+
+    priority: int
+    table: int
+    link: str | None
+    protocol: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """The interfaces, IPv6 routes and rules of a node."""
+
+    links: tuple[str, ...]
+    routes: tuple[Route, ...]
+    rules: tuple[Rule, ...]
+
+
+def record(testbed: Testbed, run: Run, folder: Path) -> None:
+    """Write the state of every node that runs an agent."""
+    found = {}
+    for agent in deploy.agents(run):
+        with testbed.get(agent.name).within():
+            found[agent.name] = _look()
+    (folder / FILE).write_bytes(declarations.to_json(found))
+
+
+def read(folder: Path) -> dict[str, NodeState]:
+    """The state by node; DeclarationError where the folder has none that can be read."""
+    return declarations.load(folder / FILE, dict[str, NodeState])
+
+
+def _look() -> NodeState:
+    netlink = Netlink()
+    try:
+        links = {link["index"]: str(link.get_attr("IFLA_IFNAME")) for link in _list(netlink, RTM_GETLINK, ifinfmsg, socket.AF_UNSPEC)}
+        routes = tuple(_route(route, links) for route in _list(netlink, RTM_GETROUTE, rtmsg, socket.AF_INET6))
+        rules = tuple(_rule(rule) for rule in _list(netlink, RTM_GETRULE, fibmsg, socket.AF_INET6))
+    finally:
+        netlink.close()
+    return NodeState(tuple(links.values()), routes, rules)
+
+
+def _list(netlink: Netlink, request: int, kind: type[nlmsg], family: int) -> list[nlmsg]:
+    return netlink.dump(Request("list the kernel's state", request, NLM_F_DUMP, message(kind, [], family=family)))
+
+
+def _route(route: nlmsg, links: dict[int, str]) -> Route:
+    encapsulation = route.get_attr("RTA_ENCAP")
+    care_of = encapsulation.get_attr("LWTUNNEL_IP6_DST") if encapsulation else None
+    return Route(
+        prefix=IPv6Network((route.get_attr("RTA_DST") or _EVERYTHING, route["dst_len"])),
+        table=_table(route, "RTA_TABLE"),
+        link=links.get(route.get_attr("RTA_OIF")),
+        care_of=None if care_of is None else IPv6Address(care_of),
+        unicast=route["type"] == _UNICAST,
+    )
+
+
+def _rule(rule: nlmsg) -> Rule:
+    priority, protocol = rule.get_attr("FRA_PRIORITY") or 0, rule.get_attr("FRA_IP_PROTO")
+    return Rule(priority, _table(rule, "FRA_TABLE"), rule.get_attr("FRA_IIFNAME"), protocol)
+
+
+def _table(listed: Any, attribute: str) -> int:
+    return int(listed.get_attr(attribute) or listed["table"])

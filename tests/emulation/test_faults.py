@@ -1,0 +1,99 @@
+"""Every fault of the catalogue under every scheme: what happened was the fault, and afterwards all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from experiments import state
+from experiments.catalogue import CATALOGUE
+from experiments.measure.records import Signal
+from experiments.measure.recovery import judge
+from experiments.scenario import Impairment, Run, WrongClock
+from tests.emulation.conftest import Emulation, Played, declare
+from tests.emulation.test_reproducibility import captured_bytes
+
+CASES = CATALOGUE["faults"].cases
+NAMES = [f"{case.scheme}-{case.variant}" for case in CASES]
+_BEFORE_HALF = 0.4
+
+
+@pytest.fixture(scope="module")
+def played(emulation: Emulation) -> dict[str, Played]:
+    return dict(zip(NAMES, emulation.play(*(declare("faults", case) for case in range(len(CASES)))), strict=True))
+
+
+def _during(one: Played, begin: float, end: float) -> Iterator[Signal]:
+    for signal in one.trace.signals:
+        if begin <= _at(one.run, signal.sent) < end and signal.kind not in ("RS", "RA"):
+            yield signal
+
+
+def _at(run: Run, time: int) -> float:
+    return (time - run.epoch) / 1e9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_is_well_after_a_fault(played: dict[str, Played], name: str) -> None:
+    one = played[name]
+    verdict = judge(one.run, one.trace, state.read(one.folder), one.folder)
+    assert verdict.stale == ()
+    assert verdict.recovery is not None
+    assert verdict.recovery <= verdict.bound
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_impairments_strike_signalling_and_nothing_else(played: dict[str, Played], scheme: str) -> None:
+    lossy, disordered = played[f"{scheme}-loss"], played[f"{scheme}-disorder"]
+    fault = lossy.run.faults[0]
+    assert isinstance(fault, Impairment)
+    assert any(not signal.arrivals for signal in _during(lossy, fault.at, fault.end))
+    assert all(signal.arrivals for signal in _during(lossy, 0.0, fault.at))
+    assert all(signal.arrivals for signal in _during(lossy, fault.end, 28.0))
+    delays = [time - signal.sent for signal in _during(disordered, fault.at, fault.end) for _, time in signal.arrivals]
+    assert any(delay >= 5e8 for delay in delays)
+    assert any(delay < _BEFORE_HALF * 1e9 for delay in delays)
+    assert any(len(signal.arrivals) > len(set(signal.arrivals)) or _copies(signal) > 1 for signal in _during(disordered, 2.0, 10.0))
+    for one in (lossy, disordered):
+        quiet = [packet for packet in one.trace.packets if _at(one.run, packet.sent) < 3.9]
+        assert [packet for packet in quiet if packet.received is None] == []
+        assert one.metrics["packets_duplicated"] == 0
+
+
+def _copies(signal: Signal) -> int:
+    nodes = [node for node, _ in signal.arrivals]
+    return max(map(nodes.count, nodes), default=0)
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_partition_parts_two_mags_only(played: dict[str, Played], scheme: str) -> None:
+    one = played[f"{scheme}-partition"]
+    parted = [signal for signal in _during(one, 3.0, 8.0) if signal.sender in ("mag1", "mag3")]
+    assert not [node for signal in parted for node, _ in signal.arrivals if node in ("mag1", "mag3")]
+    reached = [node for signal in parted for node, _ in signal.arrivals]
+    assert reached or not parted
+    direct = [p for p in one.trace.packets if p.flow == 0 and 4.1 < _at(one.run, p.sent) < 7.9 and p.received is not None]
+    assert bool(direct) == (scheme == "pmip")
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip"])
+def test_a_wrong_clock_denies_its_own_mag_and_harms_nobody_else(played: dict[str, Played], scheme: str) -> None:
+    one = played[f"{scheme}-wrong-clock"]
+    fault = one.run.faults[0]
+    assert isinstance(fault, WrongClock)
+    address = next(str(mag.address) for mag in one.run.domain.mags if mag.name == fault.node)
+    answers = [signal for signal in _during(one, 0.0, fault.end) if signal.kind == "PBA"]
+    to_it = [signal.status for signal in answers if signal.destination == address]
+    assert len(to_it) > 1
+    assert set(to_it) == {156}
+    assert {signal.status for signal in answers if signal.destination != address} == {0}
+    assert not [s for s in one.trace.signals if s.kind == "RA" and s.sender == fault.node and _at(one.run, s.sent) < fault.end]
+    last = one.run.scenario.moves[-1].at
+    assert not [p for p in one.trace.packets if p.received and p.flow == 0 and last < _at(one.run, p.received) < fault.end]
+
+
+def test_a_fault_is_the_same_to_the_byte(emulation: Emulation, played: dict[str, Played]) -> None:
+    name = "s-pmip-loss"
+    again = emulation.again(declare("faults", NAMES.index(name)))
+    assert captured_bytes(again.folder) == captured_bytes(played[name].folder)
