@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
 _RULE_TUNNELLED_FROM_ACCESS = 10
+_RULE_PEERS = 12
+_RULE_STRANGERS = 13
 _RULE_LOCAL = 20
 _RULE_SIGNALLING_FROM_ACCESS = 30
 _RULE_DELIVERED = 40
@@ -107,24 +109,25 @@ def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -
 
 def _rule(
     priority: int,
-    table: int,
+    target: int,
     link: str | None = None,
     carried: int | None = None,
     source: IPv6Network | None = None,
     action: int = _TO_TABLE,
     protocol: int = OURS,
 ) -> fibmsg:
-    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything); going
-    means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
+    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything).
+
+    ``target`` is the table to look into, or the rule to go on at; who set the rule is ``protocol``.
+    """
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
     if carried is not None:
         selectors.append(("FRA_IP_PROTO", carried))
     if source is not None:
         selectors.append(("FRA_SRC", str(source.network_address)))
-    if action == _GO_TO:
-        selectors.append(("FRA_GOTO", _RULE_FORWARDED))
-    if table:
-        selectors.append(("FRA_TABLE", table))
+    table = target if action == _TO_TABLE else _NO_TABLE
+    if target:
+        selectors.append(("FRA_GOTO" if action == _GO_TO else "FRA_TABLE", target))
     return message(
         fibmsg,
         [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
@@ -178,6 +181,7 @@ class DataPlane:
             self._start_device(TRIGGER)
         self.commit()
         self._tunnel = socket.if_nametoindex(TUNNEL)
+        self._admit_peers()
         if self._gateway:
             self._start_gateway()
         else:
@@ -226,7 +230,7 @@ class DataPlane:
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
             self._put_route(f"route of {prefix} on {link}", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_ADMITTED, _NO_TABLE, link, source=prefix, action=_GO_TO)
+            self._put_rule(_RULE_ADMITTED, _RULE_FORWARDED, link, source=prefix, action=_GO_TO)
         return True
 
     def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
@@ -332,14 +336,22 @@ class DataPlane:
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
-        self._put_rule(_RULE_LOCAL, _LOCAL)
-        self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
         if self._config.settings.local_routing:
             self._put_rule(_RULE_FORWARDED, _ACCESS)
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
+
+    def _admit_peers(self) -> None:
+        """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device."""
+        anchors = {self._config.lma} if self._config.lma else set()
+        peers = (self._config.mags | anchors) - {self._config.address}
+        for sources in collapse_addresses(map(IPv6Network, peers)):
+            self._put_rule(_RULE_PEERS, _RULE_LOCAL, self._config.core, _IPV6_IN_IPV6, sources, _GO_TO)
+        self._put_rule(_RULE_STRANGERS, _NO_TABLE, self._config.core, _IPV6_IN_IPV6, action=_DISCARD)
+        self._put_rule(_RULE_LOCAL, _LOCAL)
+        self._move_local_rule()
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
@@ -369,13 +381,13 @@ class DataPlane:
     def _put_rule(
         self,
         priority: int,
-        table: int,
+        target: int,
         link: str | None = None,
         carried: int | None = None,
         source: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, table, link, carried, source, action)
+        rule = _rule(priority, target, link, carried, source, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         self._undo[priority, link, source] = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)

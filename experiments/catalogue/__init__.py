@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from experiments.catalogue import faults, fig1, fig2, handover, moves, table1
+from experiments.catalogue import attacks, faults, fig1, fig2, handover, moves, table1
 from experiments.scenario import Experiment
 
 DRAFT: Mapping[str, Experiment] = MappingProxyType(
@@ -14,6 +14,6 @@ DRAFT: Mapping[str, Experiment] = MappingProxyType(
 """What is run where none is named: the draft's figures and table, and what a handover costs."""
 
 CATALOGUE: Mapping[str, Experiment] = MappingProxyType(
-    {**DRAFT, **{experiment.name: experiment for experiment in (*moves.EXPERIMENTS, faults.EXPERIMENT)}}
+    {**DRAFT, **{experiment.name: experiment for experiment in (*moves.EXPERIMENTS, faults.EXPERIMENT, attacks.EXPERIMENT)}}
 )
 """All of them."""

@@ -16,7 +16,7 @@ from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
 from experiments.measure.records import Trace
-from experiments.scenario import Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
 from experiments.state import NodeState
 from topologies.domain import Host
@@ -161,6 +161,7 @@ _BOUNDS: Mapping[type[Fault], Callable[[Any, _Timers], float]] = {
     Impairment: _impaired,
     Partition: _parted,
     WrongClock: _set_right,
+    Attack: lambda attack, timers: 0.0,
 }
 
 
