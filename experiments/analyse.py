@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from experiments import declarations, results, state
-from experiments.measure import metrics, model, procedures
+from experiments.measure import attacks, metrics, model, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
 from experiments.measure.recovery import Verdict, judge
@@ -36,7 +36,8 @@ def analyse(folder: Path) -> Study:
         summary=metrics.summarise(runs),
         steps=_steps(manifest, runs),
         table1=_table1(manifest, runs),
-        verdicts=tuple(_verdict(result) for result in runs if result.run.faults and result.failure is None),
+        verdicts=tuple(_verdict(result) for result in runs if len(result.run.attacks) < len(result.run.faults) and result.failure is None),
+        outcomes=tuple(outcome for result in runs if result.failure is None for outcome in _outcomes(result, runs)),
     )
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", study.summary)
@@ -71,6 +72,18 @@ def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row,
 
 def _verdict(result: RunResult) -> Verdict:
     return judge(result.run, result.trace, state.read(result.folder), result.folder)
+
+
+def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[attacks.Outcome, ...]:
+    """What became of a run's attacks, beside a run of the same scheme and policy with nothing wrong; nothing where there is no such run."""
+    case, number = result.run.case, result.run.number
+    alike = (
+        other for other in runs if (other.run.case.scheme, other.run.case.policy, other.run.number) == (case.scheme, case.policy, number)
+    )
+    undisturbed = next((other for other in alike if not other.run.faults and other.failure is None), None)
+    if undisturbed is None or not result.run.attacks:
+        return ()
+    return attacks.outcomes(*(attacks.Played(played.run, played.trace, played.folder) for played in (result, undisturbed)))
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
