@@ -204,7 +204,7 @@ def attacks_table(attacks: AttackTable) -> Table:
     for heading in ("case", "attack", "from", "as", *map(style.title, attacks.schemes)):
         table.add_column(heading)
     for row in attacks.rows:
-        cells = (Text("–") if cell is None else _mark(cell.good).append(f" {cell.text}", style="default") for cell in row.cells)
+        cells = (Text("-") if cell is None else _mark(cell.good).append(f" {cell.text}", style="default") for cell in row.cells)
         table.add_row(row.case, row.kind, row.place, row.claim, *cells)
     return table
 
