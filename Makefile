@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# What to run: all experiments, unless told otherwise. SCHEME, POLICY and SET take several words.
+# What to run: the usual experiments, unless told otherwise. SCHEME, POLICY and SET take several words.
 FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE)) \
 	$(foreach scheme,$(SCHEME),--scheme $(scheme)) $(foreach policy,$(POLICY),--policy $(policy)) \
 	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS))
@@ -17,7 +17,7 @@ help: ## this list
 	@echo
 	@echo '  make run-experiment EXPERIMENT=handover RUNS=5 SEED=7 ENGINE=uml SCHEME="pmip sd-pmip" SET="access.delay=3ms"'
 
-run-experiment: setup kernel ## run EXPERIMENT (default: all of them), analyse and plot it into results/latest
+run-experiment: setup kernel ## run EXPERIMENT (default: the usual ones), analyse and plot it into results/latest
 	@$(BIN)/dmmlab run $(EXPERIMENT) $(FLAGS)
 
 test: setup kernel ## all tests: unit and emulation

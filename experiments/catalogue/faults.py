@@ -4,7 +4,9 @@ from experiments.scenario import Case, Experiment, Fault, Flow, Impairment, Kill
 from topologies.presets import star
 
 SCHEMES = (("pmip", "anchor"), ("s-pmip", "notify"), ("sd-pmip", "error"))
-_SETTINGS = {"binding.lifetime": "8s"}
+_SETTINGS = {"binding.lifetime": "16s"}
+"""Short, so that an LMA which has lost its cache learns of every node while the flows last; not so short that what is left of it is ever
+less than the 4 s in which an answer's lifetime counts."""
 
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "loss": (Impairment(at=2.0, end=10.0, loss=0.3),),

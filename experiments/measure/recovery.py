@@ -15,6 +15,7 @@ from agents.kernel import TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
+from experiments import state
 from experiments.measure.records import Trace
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
@@ -51,9 +52,13 @@ class Verdict:
         return self.recovery is not None and self.recovery <= self.bound and not self.stale
 
 
-def judge(run: Run, trace: Trace, states: Mapping[str, NodeState], folder: Path) -> Verdict:
+def judge(run: Run, trace: Trace, folder: Path) -> Verdict:
     """The verdict on a run with faults from its captures, its nodes' state at the end and, for what waits in buffers, its events."""
-    return Verdict(run, recovery(trace, run), bound(run), (*stale(run, states), *held(folder / "events.jsonl")))
+    try:
+        behind = (*stale(run, state.read(folder)), *held(folder / "events.jsonl"))
+    except (OSError, ValueError) as error:
+        behind = (f"unknown: {error}",)
+    return Verdict(run, recovery(trace, run), bound(run), behind)
 
 
 # When packets flow again
@@ -172,43 +177,43 @@ def stale(run: Run, states: Mapping[str, NodeState]) -> tuple[str, ...]:
     """What the kernels of the agents' nodes should not hold at the end of a run, or lack, where every host is where it went last."""
     where = {host.name: host.mag for host in run.domain.hosts}
     where |= {move.mn: move.to for move in sorted(run.scenario.moves, key=lambda move: move.at)}
-    return tuple(f"{node}: {what}" for node, state in states.items() for what in _of_node(run, node, state, where))
+    return tuple(f"{node}: {what}" for node, found in states.items() for what in _of_node(run, node, found, where))
 
 
-def _of_node(run: Run, node: str, state: NodeState, where: Mapping[str, str]) -> Iterator[str]:
+def _of_node(run: Run, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
     scheme, lma = SCHEMES[run.case.scheme], run.domain.lma
     here = [host for host in run.domain.hosts if where[host.name] == node]
-    for listed in (*_twice(state.routes), *_twice(state.rules)):
+    for listed in (*_twice(found.routes), *_twice(found.rules)):
         yield f"twice {listed}"
     if not scheme.home_prefixes:
         return
     anchor = lma is not None and node == lma.name
     devices = [TUNNEL] if anchor or scheme.query is Query.NONE else [TUNNEL, TRIGGER]
     for device in devices:
-        if device not in state.links:
+        if device not in found.links:
             yield f"no device {device}"
-    yield from _routes_astray(run, node, state, where)
-    rules = {(rule.priority, rule.link) for rule in state.rules}
+    yield from _routes_astray(run, node, found, where)
+    rules = {(rule.priority, rule.link) for rule in found.rules}
     for priority, link in sorted((rule for rule in rules if (rule[1] or "").endswith(_AIR)), key=str):
         if link not in [host.air for host in here]:
             yield f"rule {priority} for {link}, which is not here"
     for host in here:
         for table in (_MAIN, _ACCESS):
-            if not any(r.prefix == host.home_network_prefix and r.table == table and r.link == host.air for r in state.routes):
+            if not any(r.prefix == host.home_network_prefix and r.table == table and r.link == host.air for r in found.routes):
                 yield f"no route of {host.home_network_prefix} to {host.air} in table {table}"
         if scheme.delivery is Delivery.DATA_DRIVEN and (_UPLINK_RULE, host.air) not in rules:
             yield f"no uplink for {host.air}"
     if anchor:
-        bound_prefixes = {route.prefix for route in state.routes if route.care_of is not None}
+        bound_prefixes = {route.prefix for route in found.routes if route.care_of is not None}
         for host in run.domain.hosts:
             if host.home_network_prefix not in bound_prefixes:
                 yield f"no route of {host.home_network_prefix}"
 
 
-def _routes_astray(run: Run, node: str, state: NodeState, where: Mapping[str, str]) -> Iterator[str]:
+def _routes_astray(run: Run, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
     hosts: dict[object, Host] = {host.home_network_prefix: host for host in run.domain.hosts}
     care_of = {mag.name: mag.address for mag in run.domain.mags}
-    for route in state.routes:
+    for route in found.routes:
         if route.prefix == HOME_NETWORK or not route.prefix.subnet_of(HOME_NETWORK):
             continue
         host = hosts.get(route.prefix)

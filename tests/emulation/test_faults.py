@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from experiments import state
 from experiments.catalogue import CATALOGUE
 from experiments.measure.records import Signal
 from experiments.measure.recovery import judge
@@ -37,7 +36,7 @@ def _at(run: Run, time: int) -> float:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_is_well_after_a_fault(played: dict[str, Played], name: str) -> None:
     one = played[name]
-    verdict = judge(one.run, one.trace, state.read(one.folder), one.folder)
+    verdict = judge(one.run, one.trace, one.folder)
     assert verdict.stale == ()
     assert verdict.recovery is not None
     assert verdict.recovery <= verdict.bound

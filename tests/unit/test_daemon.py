@@ -78,3 +78,9 @@ def test_the_clock_starts_at_the_wall_clock_and_ignores_its_steps(monkeypatch: p
     before, after = clock.now(), clock.now()
     assert 0 <= after - before < 1_000_000_000
     assert clock.monotonic(after * 1e-9) == pytest.approx(time.monotonic(), abs=1)
+
+
+def test_a_clock_may_be_wrong_and_still_tells_its_timers_the_right_moment() -> None:
+    wrong = Clock(3600.0)
+    assert wrong.now() - Clock().now() == pytest.approx(3600 * 1_000_000_000, abs=1_000_000_000)
+    assert wrong.monotonic(wrong.now() * 1e-9) == pytest.approx(time.monotonic(), abs=1)

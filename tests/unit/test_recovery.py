@@ -12,7 +12,7 @@ from experiments.catalogue import CATALOGUE
 from experiments.measure.metrics import measure
 from experiments.measure.model import expect
 from experiments.measure.records import Packet, Trace
-from experiments.measure.recovery import bound, healed, held, recovery, stale
+from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
 from experiments.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.state import NodeState, Route, Rule
 
@@ -175,3 +175,10 @@ def test_packets_still_held_are_counted_from_an_agents_last_start(tmp_path: Path
 
 def test_a_wrong_clock_is_a_restart_when_it_is_set_right() -> None:
     assert bound(struck(WrongClock("mag3", 3600.0, 2.0), scheme="pmip")) == bound(struck(Kill("mag3", 0.0, 2.0), scheme="pmip"))
+
+
+def test_a_run_whose_state_is_not_known_is_not_well(tmp_path: Path) -> None:
+    verdict = judge(struck(Kill("mag1", 0.1, 0.3)), trace({}), tmp_path)
+    assert verdict.recovery is not None
+    assert "state.json" in verdict.stale[0]
+    assert not verdict.good
