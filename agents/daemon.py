@@ -108,13 +108,22 @@ class Daemon:
         if self._gateway:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
-            self._guard(self._on_links, self._links)
+            self._turn(self._on_links, self._links)
         self._arm()
         self._journal.flush()
 
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
         if port is not None:
-            asyncio.get_running_loop().add_reader(port.fileno(), partial(self._guard, handler, port))
+            asyncio.get_running_loop().add_reader(port.fileno(), partial(self._turn, handler, port))
+
+    def _turn(self, handler: Callable[..., None], *arguments: Any) -> None:
+        """Run a handler, then let all that it asked for, however many messages it read, take effect at once."""
+        self._guard(self._settled, handler, *arguments)
+
+    def _settled(self, handler: Callable[..., None], *arguments: Any) -> None:
+        handler(*arguments)
+        self._effects.settle()
+        self._arm()
 
     def _guard(self, handler: Callable[..., None], *arguments: Any) -> None:
         """Run a handler; an error in it, after which the agent's state may be wrong, ends the agent."""
@@ -134,7 +143,7 @@ class Daemon:
             if port is not None:
                 loop.remove_reader(port.fileno())
         if self._error is None:
-            self._guard(self._input, "stopping", self._agent.stop)
+            self._turn(self._input, "stopping", self._agent.stop)
         if self._timer is not None:
             self._timer.cancel()
         if self._links is not None:
@@ -148,7 +157,6 @@ class Daemon:
         if event is not None:
             self._journal.record(now, event, **details)
         self._effects.carry_out(call(now * _NANOSECOND), now)
-        self._arm()
 
     def _arm(self) -> None:
         when = self._agent.next_timeout
@@ -158,7 +166,7 @@ class Daemon:
             self._timer.cancel()
         self._armed = when
         loop = asyncio.get_running_loop()
-        self._timer = None if when is None else loop.call_at(self._clock.monotonic(when), self._guard, self._on_timeout, when)
+        self._timer = None if when is None else loop.call_at(self._clock.monotonic(when), self._turn, self._on_timeout, when)
 
     def _on_timeout(self, when: float) -> None:
         self._armed = self._timer = None

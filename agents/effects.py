@@ -1,4 +1,8 @@
-"""What an agent's actions do: each becomes system calls, and a line in the journal."""
+"""What an agent's actions do: each becomes system calls, and a line in the journal.
+
+Routes and signalling messages gather until ``settle``: the kernel takes all routes at once, and only then do the messages leave. Packets
+do not wait: what was asked for before them is settled first (docs/architecture.md, "Signalling in batches").
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, get_args
 
 from agents.actions import (
     Action,
@@ -66,6 +70,7 @@ _NETWORK_FAULTS = frozenset(
         errno.EIO,
     }
 )
+_FIELDS = {message: tuple(field.name for field in fields(message) if field.name != "query") for message in get_args(Message)}
 
 
 def is_gateway(config: AgentConfig) -> bool:
@@ -75,10 +80,12 @@ def is_gateway(config: AgentConfig) -> bool:
 
 def describe(message: Message) -> dict[str, Any]:
     """What a message says, for the journal: its kind and every field that it has."""
-    values = ((field.name, getattr(message, field.name)) for field in fields(message) if field.name != "query")
-    present = ((name, value) for name, value in values if value is not None and value is not False and value != ())
-    said = {name: value.hex(":") if isinstance(value, bytes) else value for name, value in present}
-    return {"message": kind(message), **said}
+    said: dict[str, Any] = {"message": kind(message)}
+    for name in _FIELDS[type(message)]:
+        value = getattr(message, name)
+        if value is not None and value is not False and value != ():
+            said[name] = value.hex(":") if isinstance(value, bytes) else value
+    return said
 
 
 def _link_layer(config: AgentConfig) -> bytes:
@@ -102,6 +109,7 @@ class Effects:
         self._journal = journal
         self._before_route = before_route
         self._now = 0
+        self._outbox: list[Send] = []
         self._attached: dict[IPv6Network, None] = {}
         self.protection = protection(config.settings)
         self._link_local: dict[str, IPv6Address] = {}
@@ -144,14 +152,20 @@ class Effects:
         }
 
     def carry_out(self, actions: Iterable[Action], now: int) -> None:
-        """Do what ``actions`` say, in order; ``now`` in ns since 1970.
+        """Do what ``actions`` say, in order; ``now`` in ns since 1970. Some of it is done only by ``settle``.
 
         What the network does not take (no route, a link that left) is noted in the journal; OSError for all else.
         """
         self._now = now
         for action in actions:
             self._methods[type(action)](action)
+
+    def settle(self) -> None:
+        """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``."""
         self._plane.commit()
+        outbox, self._outbox = self._outbox, []
+        for action in outbox:
+            self._transmit(action)
 
     def admit(self, link: str, index: int) -> None:
         """An access link came."""
@@ -167,7 +181,8 @@ class Effects:
         return self._advertised_mtu is not None and self._tunnel_mtu() != self._advertised_mtu
 
     def close(self) -> None:
-        """Withdraw everything from the kernel."""
+        """Withdraw everything from the kernel; messages that wait never leave."""
+        self._outbox.clear()
         try:
             self._plane.withdraw()
         finally:
@@ -189,7 +204,9 @@ class Effects:
         return True
 
     def _send(self, action: Send) -> None:
-        self._plane.commit()
+        self._outbox.append(action)
+
+    def _transmit(self, action: Send) -> None:
         destination = action.destination
         data = self.protection.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
         if action.tunnelled:
@@ -205,6 +222,8 @@ class Effects:
         self._before_route()
         self._plane.install_route(action.prefix, action.care_of)
         self._note("route installed", prefix=action.prefix, care_of=action.care_of)
+        if self.trigger is not None:
+            self.settle()  # from now on packets pass the agent by, behind those that it has released
 
     def _remove_route(self, action: RemoveRoute) -> None:
         self._plane.remove_route(action.prefix)
@@ -242,7 +261,7 @@ class Effects:
         self._note("link-local address assigned", link=action.link, address=action.address)
 
     def _advertise(self, action: Advertise) -> None:
-        self._plane.commit()
+        self.settle()
         if self._attempt("advertisement", self._to_all_nodes, action):
             withdrawn = {"withdrawn": action.withdrawn} if action.withdrawn else {}
             self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime, **withdrawn)
@@ -262,14 +281,14 @@ class Effects:
         return tunnel_mtu(path or link_mtu(self._config.core))
 
     def _probe_path(self, action: ProbePath) -> None:
-        self._plane.commit()
+        self.settle()
         data = encode_echo_request(link_mtu(self._config.core))
         arguments = self._config.address, 0, _HOP_LIMIT, data, action.destination
         if self._attempt("probe", self.neighbours.send_from, *arguments):
             self._note("path probed", destination=action.destination)
 
     def _release(self, action: Release) -> None:
-        self._plane.commit()
+        self.settle()
         sent = sum(self._attempt("release", self._forward, packet, action.care_of) for packet in action.packets)
         self._note("released", packets=sent, care_of=action.care_of)
 
@@ -280,7 +299,7 @@ class Effects:
             self._port(self.tunnel).send(packet, care_of)
 
     def _multicast(self, action: Multicast) -> None:
-        self._plane.commit()
+        self.settle()
         if self._attempt("multicast", self._port(self.tunnel).send, action.packet, action.group):
             self._note("multicast", packets=1, group=action.group)
 
@@ -294,7 +313,7 @@ class Effects:
         self._report("parameter problem", encode_parameter_problem(action.packet, action.pointer), action.packet)
 
     def _report(self, what: str, error: bytes, packet: bytes) -> None:
-        self._plane.commit()
+        self.settle()
         if not may_report(packet):
             return
         source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from pathlib import Path
-from typing import Any
 
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
@@ -41,6 +40,7 @@ from agents.netlink import (
     Request,
     encapsulation,
     message,
+    route,
 )
 from agents.router_advertisement import MINIMUM_MTU
 from agents.sockets import link_mtu
@@ -56,9 +56,8 @@ _ACCESS, _UPLINK, _AGENTS = 100, 101, 102
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
-_UNIVERSE = 0
-_KERNEL = 2
 _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
+_KERNEL = 2
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
@@ -89,22 +88,8 @@ _ROUTER = {"all/forwarding": "1", "default/addr_gen_mode": "1"}
 """A router whose links, from now on, have no link-local address but the one that it gives them: usable at once, without DAD."""
 
 
-def _device(name: str, attributes: Attributes, **fields: int) -> ifinfmsg:
+def _device(name: str, attributes: Attributes, **fields: int) -> bytes:
     return message(ifinfmsg, [("IFLA_IFNAME", name), *attributes], **fields)
-
-
-def _route(prefix: IPv6Network, table: int, kind: int, attributes: Attributes) -> rtmsg:
-    destination = [("RTA_DST", str(prefix.network_address))] if prefix.prefixlen else []
-    return message(
-        rtmsg,
-        [*destination, ("RTA_TABLE", table), *attributes],
-        family=socket.AF_INET6,
-        dst_len=prefix.prefixlen,
-        table=table,
-        proto=OURS,
-        scope=_UNIVERSE,
-        type=kind,
-    )
 
 
 def _rule(
@@ -115,7 +100,7 @@ def _rule(
     source: IPv6Network | None = None,
     action: int = _TO_TABLE,
     protocol: int = OURS,
-) -> fibmsg:
+) -> bytes:
     """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` (anything).
 
     ``target`` is the table to look into, or the rule to go on at; who set the rule is ``protocol``.
@@ -143,7 +128,7 @@ def tunnel_mtu(path_mtu: int) -> int:
     return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
 
 
-def _alike(listed: nlmsg, names: Iterable[str]) -> nlmsg:
+def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:
     """A message for what ``listed`` shows, with those of its attributes that tell it from others."""
     attributes = [(name, value) for name in names if (value := listed.get_attr(name)) is not None]
     return message(type(listed), attributes, **{field: listed[field] for field, _ in listed.fields})
@@ -185,7 +170,7 @@ class DataPlane:
         if self._gateway:
             self._start_gateway()
         else:
-            self._put_route("home prefixes without a binding", self._config.home, _MAIN, _UNREACHABLE)
+            self._put_route("rejection of", self._config.home, _MAIN, _UNREACHABLE)
         self.commit()
 
     @property
@@ -228,7 +213,7 @@ class DataPlane:
         except OSError:
             return False
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
-            self._put_route(f"route of {prefix} on {link}", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
+            self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_ADMITTED, _RULE_FORWARDED, link, source=prefix, action=_GO_TO)
         return True
@@ -297,11 +282,11 @@ class DataPlane:
         """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""
         self._netlink.add(Request(f"removal of a former {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE))
         self.commit()
-        everything = message(rtmsg, [], family=socket.AF_INET6)
-        for route in self._netlink.dump(Request("list routes", RTM_GETROUTE, NLM_F_DUMP, everything)):
-            if route["proto"] == OURS:
-                self._netlink.add(Request("removal of a former route", RTM_DELROUTE, 0, _alike(route, _ROUTE_KEY), _GONE))
-        rules = self._netlink.dump(Request("list rules", RTM_GETRULE, NLM_F_DUMP, message(fibmsg, [], family=socket.AF_INET6)))
+        everything = Request("list routes", RTM_GETROUTE, NLM_F_DUMP, message(rtmsg, [], family=socket.AF_INET6))
+        for former_route in self._netlink.dump(everything, rtmsg):
+            if former_route["proto"] == OURS:
+                self._netlink.add(Request("removal of a former route", RTM_DELROUTE, 0, _alike(former_route, _ROUTE_KEY), _GONE))
+        rules = self._netlink.dump(Request("list rules", RTM_GETRULE, NLM_F_DUMP, message(fibmsg, [], family=socket.AF_INET6)), fibmsg)
         former = [rule for rule in rules if rule.get_attr("FRA_PROTOCOL") == OURS]
         if former:
             self._netlink.add(_RESTORE_FIRST_RULE)
@@ -330,12 +315,12 @@ class DataPlane:
     def _start_gateway(self) -> None:
         if self._trigger:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
-            self._put_route("home prefixes to the agent", self._config.home, _MAIN, _UNICAST, device)
+            self._put_route("route to the agent of", self._config.home, _MAIN, _UNICAST, device)
             self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
             self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
-            self._put_route("guard of the agents", IPv6Network(address), _AGENTS, _BLACKHOLE)
+            self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
         if self._config.settings.local_routing:
@@ -360,7 +345,7 @@ class DataPlane:
 
     def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
         outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
-        self._put_route(f"route of {prefix} to {destination}", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
+        self._put_route("tunnel route of", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
 
     def _put_route(
         self,
@@ -369,14 +354,14 @@ class DataPlane:
         table: int,
         kind: int,
         device: tuple[str, int] | None = None,
-        attributes: Iterable[tuple[str, Any]] = (),
+        outer: bytes = b"",
         tolerated: frozenset[int] = frozenset(),
     ) -> None:
-        name, through = (device[0], [("RTA_OIF", device[1])]) if device else (None, [])
-        route = _route(prefix, table, kind, [*attributes, *through])
-        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, route, tolerated))
-        undo = _route(prefix, table, kind, through)
-        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE)
+        name, index = device or (None, None)
+        put = route(prefix, table, kind, OURS, index, outer)
+        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, put, tolerated, prefix))
+        undo = route(prefix, table, kind, OURS, index)
+        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE, prefix)
 
     def _put_rule(
         self,

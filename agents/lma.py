@@ -221,8 +221,7 @@ class Lma:
         if request.link_local_address not in (None, _ALL_ZERO):
             binding.link_local_address = request.link_local_address
         link_local_address = None if request.link_local_address is None else binding.link_local_address
-        acknowledgement = _acknowledgement(request, Status.ACCEPTED, link_local_address)
-        return Send(replace(acknowledgement, lifetime=lifetime, home_network_prefixes=binding.prefixes), asked.source)
+        return Send(_acknowledgement(request, Status.ACCEPTED, link_local_address, lifetime, binding.prefixes), asked.source)
 
     def _refusal(self, request: ProxyBindingUpdate, source: IPv6Address, status: Status, session: Binding | None, now: float) -> Action:
         """Refuse a PBU (RFC 5213, 5.3.6, 5.5; RFC 6275, 9.5.1)."""
@@ -251,14 +250,20 @@ def _routes_removed(binding: Binding) -> list[Action]:
     return [] if binding.leaving else [RemoveRoute(prefix) for prefix in binding.prefixes]
 
 
-def _acknowledgement(request: ProxyBindingUpdate, status: Status, link_local_address: IPv6Address | None) -> ProxyBindingAcknowledgement:
-    """What every PBA repeats of its PBU (RFC 5213, 5.3.6)."""
+def _acknowledgement(
+    request: ProxyBindingUpdate,
+    status: Status,
+    link_local_address: IPv6Address | None,
+    lifetime: int = 0,
+    prefixes: tuple[IPv6Network, ...] = (),
+) -> ProxyBindingAcknowledgement:
+    """A PBA, which repeats much of its PBU (RFC 5213, 5.3.6)."""
     return ProxyBindingAcknowledgement(
         status=status,
         sequence=request.sequence,
-        lifetime=0,
+        lifetime=lifetime,
         mn_id=request.mn_id or "",
-        home_network_prefixes=request.home_network_prefixes or (IPv6Network("::/0"),),
+        home_network_prefixes=prefixes or request.home_network_prefixes or (IPv6Network("::/0"),),
         handoff_indicator=request.handoff_indicator or 0,
         access_technology=request.access_technology or 0,
         timestamp=request.timestamp,

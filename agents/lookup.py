@@ -34,18 +34,18 @@ def named_prefixes(request: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
 
 def find(cache: BindingCache, request: ProxyBindingUpdate, care_of: IPv6Address) -> Match:
     """The session that ``request`` is about, ``care_of`` being its Proxy-CoA; options that it lacks match nothing."""
-    return _by_prefix(cache, request, care_of) if named_prefixes(request) else _by_node(cache, request)
-
-
-def _by_prefix(cache: BindingCache, request: ProxyBindingUpdate, care_of: IPv6Address) -> Match:
-    """By a home network prefix (RFC 5213, 5.4.1.1)."""
     named = named_prefixes(request)
+    return _by_prefix(cache, request, named, care_of) if named else _by_node(cache, request)
+
+
+def _by_prefix(cache: BindingCache, request: ProxyBindingUpdate, named: tuple[IPv6Network, ...], care_of: IPv6Address) -> Match:
+    """By a home network prefix (RFC 5213, 5.4.1.1)."""
     session = next((found for prefix in named if (found := cache.of_prefix(prefix)) is not None), None)
     if session is None:
         return NEW_SESSION
     if session.mn_id != request.mn_id:
         return Match(refusal=Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX)
-    if sorted(session.prefixes) != sorted(request.home_network_prefixes):
+    if session.prefixes != request.home_network_prefixes and sorted(session.prefixes) != sorted(request.home_network_prefixes):
         return Match(session, refusal=Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
     return Match(session) if _updates(request, session, care_of) else NEW_SESSION
 

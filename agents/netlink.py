@@ -1,6 +1,7 @@
 """A NETLINK_ROUTE socket that sends requests in batches and waits until the kernel has acknowledged them.
 
-Messages are pyroute2's; the socket is not, because a route on the fast path should cost two system calls and no event loop.
+Messages for links, addresses and rules are pyroute2's. Neither the socket is, because a batch should cost two system calls and no event
+loop, nor are routes, of which an LMA installs thousands a second.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import Any
 
-from pyroute2.netlink import nla, nlmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from pyroute2.netlink import nlmsg
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR = 20, 21
@@ -31,38 +32,49 @@ HEADER = Struct("=IHHII")
 _ERROR = Struct("=i")
 _BATCH = 100
 _RECEIVE = 1 << 16
+
+_ROUTE = Struct("=8BI")
+_ATTRIBUTE = Struct("=HH")
+_U16, _U32 = Struct("=H"), Struct("=I")
+_UNIVERSE = 0
+_RTA_DST, _RTA_OIF, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP = 1, 4, 15, 21, 22
 _LWTUNNEL_ENCAP_IP6 = 4
-
-
-class Ip6Encapsulation(nla):  # type: ignore[misc]
-    """RTA_ENCAP of type ``ip6``, which pyroute2 0.9 does not know: ID, source and destination, hop limit, class, flags."""
-
-    prefix = "LWTUNNEL_"
-    nla_map = (
-        ("LWTUNNEL_IP6_UNSPEC", "none"),
-        ("LWTUNNEL_IP6_ID", "be64"),
-        ("LWTUNNEL_IP6_DST", "ip6addr"),
-        ("LWTUNNEL_IP6_SRC", "ip6addr"),
-        ("LWTUNNEL_IP6_HOPLIMIT", "uint8"),
-        ("LWTUNNEL_IP6_TC", "uint8"),
-        ("LWTUNNEL_IP6_FLAGS", "be16"),
-    )
-
-
-rtmsg.encaps.setdefault(_LWTUNNEL_ENCAP_IP6, Ip6Encapsulation)
-
+_LWTUNNEL_IP6_ID, _LWTUNNEL_IP6_DST, _LWTUNNEL_IP6_SRC, _LWTUNNEL_IP6_HOPLIMIT = 1, 2, 3, 4
 Attributes = list[tuple[str, Any]]
 
 
-def encapsulation(source: IPv6Address, destination: IPv6Address, hop_limit: int) -> Attributes:
-    """The attributes of a route that encapsulates (RFC 2473) through an external ``ip6tnl``."""
-    outer = [
-        ("LWTUNNEL_IP6_ID", 0),
-        ("LWTUNNEL_IP6_DST", str(destination)),
-        ("LWTUNNEL_IP6_SRC", str(source)),
-        ("LWTUNNEL_IP6_HOPLIMIT", hop_limit),
-    ]
-    return [("RTA_ENCAP_TYPE", _LWTUNNEL_ENCAP_IP6), ("RTA_ENCAP", {"attrs": outer})]
+def message(kind: type[nlmsg], attributes: Attributes, **fields: int) -> bytes:
+    """The octets, behind the header, of a message of pyroute2's class ``kind`` with these fields and attributes."""
+    built = kind()
+    built.update(fields)
+    built["attrs"] = attributes
+    built.encode()
+    return bytes(built.data[HEADER.size :])
+
+
+def route(prefix: IPv6Network, table: int, kind: int, protocol: int, device: int | None = None, encapsulation: bytes = b"") -> bytes:
+    """The octets, behind the header, of a route to ``prefix`` (linux/rtnetlink.h): of type ``kind``, through the interface ``device``."""
+    fixed = _ROUTE.pack(socket.AF_INET6, prefix.prefixlen, 0, 0, table, protocol, _UNIVERSE, kind, 0)
+    to = attribute(_RTA_DST, prefix.network_address.packed) if prefix.prefixlen else b""
+    through = attribute(_RTA_OIF, _U32.pack(device)) if device is not None else b""
+    return b"".join((fixed, to, attribute(_RTA_TABLE, _U32.pack(table)), encapsulation, through))
+
+
+@lru_cache(maxsize=1024)
+def encapsulation(source: IPv6Address, destination: IPv6Address, hop_limit: int) -> bytes:
+    """The attributes of a route that encapsulates (RFC 2473) through an external ``ip6tnl`` (linux/lwtunnel.h)."""
+    outer = (
+        attribute(_LWTUNNEL_IP6_ID, bytes(8)),
+        attribute(_LWTUNNEL_IP6_DST, destination.packed),
+        attribute(_LWTUNNEL_IP6_SRC, source.packed),
+        attribute(_LWTUNNEL_IP6_HOPLIMIT, bytes((hop_limit,))),
+    )
+    return attribute(_RTA_ENCAP_TYPE, _U16.pack(_LWTUNNEL_ENCAP_IP6)) + attribute(_RTA_ENCAP, b"".join(outer))
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """A struct nlattr with its payload, padded to four octets."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
 class NetlinkError(OSError):
@@ -71,29 +83,29 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a message, and the errors that are as good as success (errno)."""
+    """One request.
+
+    Attributes:
+        what, subject: what it is about, for people; made a text only where it fails.
+        kind, flags: of the header.
+        body: the octets behind the header.
+        tolerated: the errors (errno) that are as good as success.
+    """
 
     what: str
     kind: int
     flags: int
-    message: nlmsg
+    body: bytes
     tolerated: frozenset[int] = frozenset()
+    subject: object = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.subject}".rstrip()
 
     def encode(self, sequence: int, acknowledge: bool) -> bytes:
         """Its octets."""
         flags = self.flags | NLM_F_REQUEST | (NLM_F_ACK if acknowledge else 0)
-        self.message["header"] = {"type": self.kind, "flags": flags, "sequence_number": sequence, "pid": 0}
-        self.message.reset()
-        self.message.encode()
-        return bytes(self.message.data)
-
-
-def message(kind: type[nlmsg], attributes: Attributes, **fields: int) -> nlmsg:
-    """A message of pyroute2's class ``kind`` with these header fields and attributes."""
-    built = kind()
-    built.update(fields)
-    built["attrs"] = attributes
-    return built
+        return HEADER.pack(HEADER.size + len(self.body), self.kind, flags, sequence, 0) + self.body
 
 
 class Netlink:
@@ -133,11 +145,11 @@ class Netlink:
             for answered, code in _answers(self._socket.recv(_RECEIVE)):
                 request = batch[answered - first]
                 if code and code not in request.tolerated:
-                    errors.append(NetlinkError(code, f"{request.what}: {os.strerror(code)}"))
+                    errors.append(NetlinkError(code, f"{request}: {os.strerror(code)}"))
         return errors
 
-    def dump(self, request: Request) -> list[nlmsg]:
-        """Everything that the kernel lists in answer to ``request``, as messages of its class.
+    def dump(self, request: Request, kind: type[nlmsg]) -> list[nlmsg]:
+        """Everything that the kernel lists in answer to ``request``, as messages of this kind.
 
         Raises:
             NetlinkError: the kernel refused the request with an error that it does not tolerate.
@@ -146,15 +158,15 @@ class Netlink:
         self._socket.send(request.encode(self._sequence, False))
         found: list[nlmsg] = []
         while True:
-            for kind, octets in _messages(self._socket.recv(_RECEIVE)):
-                if kind == NLMSG_DONE:
+            for number, octets in _messages(self._socket.recv(_RECEIVE)):
+                if number == NLMSG_DONE:
                     return found
-                if kind == NLMSG_ERROR:
+                if number == NLMSG_ERROR:
                     code = -_ERROR.unpack_from(octets, HEADER.size)[0]
                     if code in request.tolerated:
                         return found
                     raise NetlinkError(code, f"{request.what}: {os.strerror(code)}")
-                answer = type(request.message)(octets)
+                answer = kind(octets)
                 answer.decode()
                 found.append(answer)
 

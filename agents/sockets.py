@@ -7,6 +7,7 @@ import fcntl
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from struct import Struct
 
@@ -30,7 +31,21 @@ _LARGEST_PACKET = 65535
 _PACKET_INFO = Struct("=16sI")
 _INT = Struct("=i")
 _FILTER = Struct("@HP")
+_REMEMBERED = 4096
 _CONTROL = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_INT.size)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _socket_address(address: IPv6Address) -> tuple[str, int]:
+    return str(address), 0
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _source(text: str) -> IPv6Address:
+    return IPv6Address(text.partition("%")[0])
+
+
+_address = lru_cache(maxsize=_REMEMBERED)(IPv6Address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,7 @@ class RawSocket:
 
     def send(self, data: bytes, destination: IPv6Address) -> None:
         """Send to ``destination``; OSError where the kernel cannot."""
-        self._socket.sendto(data, (str(destination), 0))
+        self._socket.sendto(data, _socket_address(destination))
 
     def receive(self) -> Received | None:
         """The next packet, or None where none waits."""
@@ -89,8 +104,7 @@ class RawSocket:
         control = {kind: value for _, kind, value in ancillary}
         destination, interface = _PACKET_INFO.unpack(control[socket.IPV6_PKTINFO])
         (hop_limit,) = _INT.unpack(control[socket.IPV6_HOPLIMIT])
-        source = IPv6Address(sender[0].partition("%")[0])
-        return Received(data, source, IPv6Address(destination), interface, hop_limit)
+        return Received(data, _source(sender[0]), _address(destination), interface, hop_limit)
 
     def close(self) -> None:
         """Close it."""

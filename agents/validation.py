@@ -42,7 +42,7 @@ def _from_a_stranger(arrival: Arrival) -> bool:
     """Only a MAG of the domain may register, and only nodes that it is authorized for (RFC 5213, 4)."""
     profile = arrival.profile
     mags = arrival.config.mags if profile is None or profile.mags is None else arrival.config.mags & profile.mags
-    return not {arrival.source, arrival.care_of} <= mags
+    return arrival.source not in mags or arrival.care_of not in mags
 
 
 def _late(arrival: Arrival) -> bool:

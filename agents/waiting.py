@@ -44,7 +44,8 @@ class WaitingRoom:
 
     def before(self, later: Waiting) -> Waiting | None:
         """The PBU that waits for the same interface."""
-        return self._by_mn_id.get(later.interface[0], {}).get(later.interface)
+        node = self._by_mn_id.get(later.request.mn_id or "")
+        return None if node is None else node.get(later.interface)
 
     def of_mn_id(self, mn_id: str) -> tuple[Waiting, ...]:
         """The PBUs of a node, longest wait first."""
@@ -52,11 +53,13 @@ class WaitingRoom:
 
     def leave(self, waiting: Waiting) -> None:
         """Let the PBU for this interface wait no longer, if there is one."""
+        if (waiting.request.mn_id or "") not in self._by_mn_id:
+            return
         self._deadlines.cancel(waiting.interface)
-        node = self._by_mn_id.get(waiting.interface[0], {})
+        node = self._by_mn_id[waiting.interface[0]]
         node.pop(waiting.interface, None)
         if not node:
-            self._by_mn_id.pop(waiting.interface[0], None)
+            del self._by_mn_id[waiting.interface[0]]
 
     @property
     def next(self) -> float | None:

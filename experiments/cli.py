@@ -12,7 +12,7 @@ from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
 from experiments import results, settings
-from experiments.catalogue import CATALOGUE, DRAFT
+from experiments.catalogue import CATALOGUE
 from experiments.selection import SelectionError, select
 from topologies import presets
 
@@ -27,6 +27,9 @@ examples:
   dmmlab list settings                         everything that --set takes
   dmmlab doctor                                what this machine can do, and what would mend what it cannot
 """
+
+
+_USUAL = [name for name, experiment in CATALOGUE.items() if experiment.usual]
 
 
 class UsageError(ValueError):
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "experiments",
         nargs="*",
         metavar="EXPERIMENT",
-        help=f"which (default: {', '.join(DRAFT)}): {', '.join(CATALOGUE)}; or 'all'",
+        help=f"which (default: {', '.join(_USUAL)}): {', '.join(CATALOGUE)}; or 'all'",
     )
     run.add_argument(
         "--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again"
@@ -129,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
     _known("engine", options.engine, NAMES)
-    wanted = options.experiments or list(DRAFT)
+    wanted = options.experiments or _USUAL
     names = list(CATALOGUE) if "all" in wanted else [_known("experiment", name, CATALOGUE) for name in wanted]
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
     selected = (

@@ -9,7 +9,7 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -95,15 +95,15 @@ def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
             traffic.send(number, flow, destination, run.epoch)
 
         senders.append(testbed.get(flow.source).spawn(send))
-    for at, do in sorted([*_steps(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
-        _sleep_until(run.epoch + round(at * _SECOND))
+    for when, do in sorted([*_moves(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
+        _sleep_until(run.epoch + round(when * _SECOND))
         do()
     _sleep_until(run.epoch + round((run.scenario.duration + DRAIN) * _SECOND))
     for pid in senders:
         os.waitpid(pid, 0)
 
 
-def _steps(testbed: Testbed, run: Run) -> Iterator[tuple[float, Callable[[], None]]]:
+def _moves(testbed: Testbed, run: Run) -> Iterator[faults.Call]:
     """What the moves of the scenario consist of, each with its time in s of the scenario; nodes may be under way at the same time."""
     for move in run.scenario.moves:
         if move.notice:

@@ -209,6 +209,7 @@ class Experiment:
         cases: what is compared.
         scenario: what is done to each of them.
         figures: which figures the report draws (names of experiments.present.plots and experiments.present.ladder).
+        usual: whether it runs where no experiment is named.
     """
 
     name: str
@@ -218,6 +219,7 @@ class Experiment:
     cases: tuple[Case, ...]
     scenario: Scenario
     figures: tuple[str, ...]
+    usual: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _look() -> NodeState:
 
 
 def _list(netlink: Netlink, request: int, kind: type[nlmsg], family: int) -> list[nlmsg]:
-    return netlink.dump(Request("list the kernel's state", request, NLM_F_DUMP, message(kind, [], family=family)))
+    return netlink.dump(Request("list the kernel's state", request, NLM_F_DUMP, message(kind, [], family=family)), kind)
 
 
 def _route(route: nlmsg, links: dict[int, str]) -> Route:

@@ -8,12 +8,7 @@ from types import MappingProxyType
 from experiments.catalogue import attacks, faults, fig1, fig2, handover, moves, table1
 from experiments.scenario import Experiment
 
-DRAFT: Mapping[str, Experiment] = MappingProxyType(
-    {experiment.name: experiment for experiment in (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT)}
-)
-"""What is run where none is named: the draft's figures and table, and what a handover costs."""
+_USUAL = (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT)
+_EXPERIMENTS = (*_USUAL, *moves.EXPERIMENTS, faults.EXPERIMENT, attacks.EXPERIMENT)
 
-CATALOGUE: Mapping[str, Experiment] = MappingProxyType(
-    {**DRAFT, **{experiment.name: experiment for experiment in (*moves.EXPERIMENTS, faults.EXPERIMENT, attacks.EXPERIMENT)}}
-)
-"""All of them."""
+CATALOGUE: Mapping[str, Experiment] = MappingProxyType({experiment.name: experiment for experiment in _EXPERIMENTS})

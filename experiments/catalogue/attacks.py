@@ -80,4 +80,5 @@ EXPERIMENT = Experiment(
         moves=(Move(at=1.007, mn="mn2", to="mag1"),),
     ),
     figures=(),
+    usual=False,
 )

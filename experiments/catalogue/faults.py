@@ -45,4 +45,5 @@ EXPERIMENT = Experiment(
         moves=(Move(at=4.007, mn="mn1", to="mag3"),),
     ),
     figures=(),
+    usual=False,
 )

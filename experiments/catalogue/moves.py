@@ -37,6 +37,7 @@ TO_CN = Experiment(
         moves=(Move(1.007, "mn1", "mag1", notice=_NOTICE), Move(2.507, "mn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
+    usual=False,
 )
 
 BOTH_ENDS = Experiment(
@@ -54,6 +55,7 @@ BOTH_ENDS = Experiment(
         moves=(Move(1.0071, "mn1", "mag3", notice=_NOTICE), Move(1.0074, "cn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
+    usual=False,
 )
 
 PING_PONG = Experiment(
@@ -71,6 +73,7 @@ PING_PONG = Experiment(
         moves=tuple(Move(1.007 + 0.5 * n, "mn1", ("mag3", "mag2")[n % 2], notice=_NOTICE) for n in range(8)),
     ),
     figures=_FIGURES,
+    usual=False,
 )
 
 MID_QUERY = Experiment(
@@ -88,6 +91,7 @@ MID_QUERY = Experiment(
         moves=(Move(1.0135, "mn1", "mag3", notice=_NOTICE),),
     ),
     figures=_FIGURES,
+    usual=False,
 )
 
 EXPERIMENTS = (TO_CN, BOTH_ENDS, PING_PONG, MID_QUERY)

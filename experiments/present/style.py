@@ -29,12 +29,14 @@ def colour(scheme: str) -> str:
     return _OTHER_COLOURS[(others.index(scheme) if scheme in others else 0) % len(_OTHER_COLOURS)]
 
 
-_HATCHES: Mapping[str, str] = MappingProxyType({"none": "", "anchor": "", "notify": "", "error": "", "expire": "////"})
+_HATCHES: Mapping[str, str] = MappingProxyType(
+    {"none": "", "anchor": "", "notify": "", "error": "\\\\\\\\", "expire": "////", "forward": "xx", "predict": ".."}
+)
 
 
 def hatch(policy: str) -> str:
     """The hatch of a handover policy's bars, as matplotlib has it; policies unknown here share one."""
-    return _HATCHES.get(policy, "xx")
+    return _HATCHES.get(policy, "++")
 
 
 def title(scheme: str) -> str:

@@ -209,13 +209,13 @@ def attacks_table(attacks: AttackTable) -> Table:
     return table
 
 
-def show_bench(rows: Iterable[tuple[str, str, str, bool]], console: Console | None = None) -> None:
-    """Print what a benchmark measured: what, the measured value, the goal, and whether it was met."""
+def show_bench(rows: Iterable[tuple[str, str, str, str, float]], console: Console | None = None) -> None:
+    """Print what a benchmark measured: what, the measured value, what it comes from, the goal, and how many times better it is."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("what", "measured", "goal", ""):
-        table.add_column(heading, justify="right" if heading == "measured" else "left")
-    for what, measured, goal, met in rows:
-        table.add_row(what, measured, goal, _mark(met))
+    for heading in ("what", "measured", "", "goal", "ratio", ""):
+        table.add_column(heading, justify="right" if heading in ("measured", "ratio") else "left")
+    for what, measured, detail, goal, ratio in rows:
+        table.add_row(what, measured, detail, goal, f"{ratio:.2f}", _mark(ratio >= 1))
     (console or Console()).print(table)
 
 

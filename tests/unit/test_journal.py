@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import os
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agents import journal as journal_module
 from agents.journal import Journal
 
 
@@ -22,6 +26,13 @@ def test_a_line_has_time_node_event_and_details(tmp_path: Path) -> None:
     assert lines(tmp_path / "events.jsonl") == [
         {"time": 1704067200000000256, "node": "mag1", "event": "attached", "link": "mn1-air", "home": "2001:db8:100:1::1"}
     ]
+
+
+@given(st.integers(0, (1 << 128) - 1), st.integers(0, 128))
+def test_addresses_and_prefixes_are_theirs_whatever_their_text(number: int, length: int) -> None:
+    network = IPv6Network((number, length), strict=False)
+    address, text = msgspec.json.decode(journal_module._encode([IPv6Address(number), network]))
+    assert (IPv6Address(address), IPv6Network(text)) == (IPv6Address(number), network)
 
 
 def test_lines_of_one_flush_are_one_write_behind_what_others_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from struct import pack
 
 import pytest
@@ -12,7 +12,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.kernel import tunnel_mtu
 from agents.links import Association, Associations, Attached, Detached, association
 from agents.messages import HandoffIndicator
-from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message
+from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message, route
 
 SELF, PEER = IPv6Address("2001:db8:0:1::1"), IPv6Address("2001:db8:0:1::2")
 UP, LOWER_UP = 0x1, 0x10000
@@ -23,19 +23,25 @@ def attribute(kind: int, payload: bytes) -> bytes:
 
 
 def test_a_route_that_encapsulates_has_the_octets_of_linux_lwtunnel_h() -> None:
-    route = message(rtmsg, encapsulation(SELF, PEER, 64), family=socket.AF_INET6)
-    octets = Request("route", 24, 0, route).encode(7, True)
+    octets = Request("route", 24, 0, route(IPv6Network("::/0"), 101, 1, 4, 7, encapsulation(SELF, PEER, 64))).encode(7, True)
     nested = attribute(1, bytes(8)) + attribute(2, PEER.packed) + attribute(3, SELF.packed) + attribute(4, b"\x40")
-    body = pack("=BBBBBBBBI", socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0) + attribute(21, pack("=H", 4))
-    encap = octets[16 + len(body) :]
-    assert octets[16 : 16 + len(body)] == body
-    assert encap in (attribute(22, nested), attribute(22 | 0x8000, nested))
-    assert pack("=IHHII", len(octets), 24, 0x5, 7, 0) == octets[:16]
+    body = pack("=BBBBBBBBI", socket.AF_INET6, 0, 0, 0, 101, 4, 0, 1, 0) + attribute(15, pack("=I", 101)) + attribute(21, pack("=H", 4))
+    assert octets == pack("=IHHII", len(octets), 24, 0x5, 7, 0) + body + attribute(22, nested) + attribute(4, pack("=I", 7))
 
 
-def test_a_request_can_be_encoded_twice() -> None:
-    request = Request("route", 24, 0, message(rtmsg, encapsulation(SELF, PEER, 64), family=socket.AF_INET6))
-    assert request.encode(1, True) == request.encode(1, True)
+@pytest.mark.parametrize("device", [None, 3])
+@pytest.mark.parametrize("prefix", ["2001:db8:100:1::/64", "2001:db8:100::/40", "2001:db8::1/128", "::/0"])
+def test_a_route_is_what_pyroute2_makes_of_it(prefix: str, device: int | None) -> None:
+    network = IPv6Network(prefix)
+    fields = {"family": socket.AF_INET6, "dst_len": network.prefixlen, "table": 254, "proto": 4, "scope": 0, "type": 1}
+    to = [("RTA_DST", str(network.network_address))] if network.prefixlen else []
+    through = [] if device is None else [("RTA_OIF", device)]
+    assert route(network, 254, 1, 4, device) == message(rtmsg, [*to, ("RTA_TABLE", 254), *through], **fields)
+
+
+def test_a_request_names_its_subject() -> None:
+    assert str(Request("route of", 24, 0, b"", subject=IPv6Network("2001:db8::/64"))) == "route of 2001:db8::/64"
+    assert str(Request("list links", 18, 0, b"")) == "list links"
 
 
 def test_refusals_are_raised_after_the_rest_was_carried_out_and_name_the_request() -> None:

@@ -94,7 +94,8 @@ def test_progress_on_a_terminal_names_what_runs_and_counts() -> None:
 
 def test_bench() -> None:
     target, out = console()
-    terminal.show_bench([("bring-up", "0.09", "0.10", True), ("run", "70 s", "60 s", False)], target)
+    terminal.show_bench([("bring-up", "112", "25 s / 0.22 s", "10 times", 11.2), ("run", "70", "", "60 s", 0.857)], target)
+    assert "0.86" in out.getvalue()
     assert "bring-up" in out.getvalue()
     assert "✓" in out.getvalue()
     assert "✗" in out.getvalue()

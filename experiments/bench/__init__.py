@@ -1,0 +1,1 @@
+"""``make bench``: how fast the testbed is; one file a benchmark."""
