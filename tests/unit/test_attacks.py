@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
@@ -12,9 +16,12 @@ from agents.messages import kind, parse_ipv6_mobility
 from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked
 from experiments.catalogue import CATALOGUE
 from experiments.measure.attacks import KERNEL, Outcome
+from experiments.present import terminal
 from experiments.present.attacks import table_of_attacks
+from experiments.present.report import write_report
 from experiments.scenario import Attack, Run
 from experiments.selection import SelectionError, select
+from tests.unit import studies
 from topologies.domain import Host
 
 LMA, MAG = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::1:3")
@@ -86,3 +93,15 @@ def test_attacks_that_are_alike_share_a_row() -> None:
     assert cell is not None
     assert (cell.text, cell.good) == (f"7 refused: {KERNEL}, 3 refused: unknown sender", True)
     assert table_of_attacks([]) is None
+
+
+def test_report_and_terminal_say_what_became_of_attacks(tmp_path: Path) -> None:
+    refused, missing, open_to = _outcome({KERNEL: 5}), _outcome({}), _outcome({}, disturbed=7, succeeds=True)
+    study = replace(studies.study(packets=10), outcomes=(refused, missing, open_to))
+    page = write_report(study, tmp_path).read_text()
+    assert "1 of 2 attacks were refused and counted to the last packet." in page
+    assert "1 of 1 attacks did the harm that the domain is open to." in page
+    assert f"5 refused: {KERNEL}, 7 packets of others disturbed" in page
+    out = io.StringIO()
+    terminal.show(replace(study, outcomes=(refused,)), Console(file=out, width=240, color_system=None))
+    assert f"✓ 5 refused: {KERNEL}" in out.getvalue()
