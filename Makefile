@@ -10,7 +10,7 @@ FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE)
 	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help run-experiment test test-unit lint bench doctor setup setup-system kernel clean
+.PHONY: help run-experiment test test-unit fuzz lint bench doctor setup setup-system kernel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,13 @@ test: setup kernel ## all tests: unit and emulation
 
 test-unit: setup ## the tests that need neither a kernel nor privileges
 	@$(BIN)/pytest tests/unit
+
+fuzz: setup ## look for inputs that break what reads them, for MINUTES (10); TARGET picks some of tests/fuzz/fuzz_*.py
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+	|| $(BIN)/python -m pip install -qqq --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-fuzz.txt \
+	|| { echo "fuzz: no atheris for $$($(BIN)/python -V) on $$(uname -m): it needs an index in reach and CPython 3.11 to 3.14 on x86_64;" \
+	"for another Python: make fuzz PYTHON=/usr/bin/python3.11 VENV=.venv-fuzz" >&2; exit 1; }
+	@$(BIN)/python tests/fuzz/fuzz.py --minutes $(or $(MINUTES),10) $(TARGET)
 
 lint: setup ## style and types
 	@$(BIN)/ruff check .
@@ -58,5 +65,5 @@ kernel: ;
 endif
 
 clean: ## remove the virtual environment and the tools' caches; results and kernels stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -54,6 +54,8 @@ class Lma:
         """Take in a message from ``source``; ``link`` names the access link that it came from, if it did."""
         if link is not None:
             return [Ignore(IgnoreReason.FROM_ACCESS_LINK, source)]
+        if source == self._config.address or source.is_unspecified:
+            return [Ignore(IgnoreReason.NOT_OURS, source)]
         if isinstance(message, ProxyBindingUpdate) and not message.query:
             return self._update(message, source, now)
         if source not in self._config.mags:
@@ -71,7 +73,9 @@ class Lma:
     def refused(self, reason: IgnoreReason, message: Message, source: IPv6Address, now: float) -> list[Action]:
         """A message came from ``source`` that is not to be trusted; a MAG whose clock is wrong is told so (RFC 4285, 6)."""
         ignored = Ignore(reason, source)
-        if reason is IgnoreReason.UNTIMELY and isinstance(message, ProxyBindingUpdate) and not message.query:
+        if reason is not IgnoreReason.UNTIMELY or source not in self._config.mags:
+            return [ignored]
+        if isinstance(message, ProxyBindingUpdate) and not message.query:
             return [ignored, self._refusal(message, source, Status.TIMESTAMP_MISMATCH, None, now)]
         return [ignored]
 

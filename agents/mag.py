@@ -186,7 +186,7 @@ class Mag:
         """``packet`` came through a tunnel from ``source``, or with ``multicast`` to the group, and has no access route here."""
         if len(packet) < _IPV6_HEADER:
             return [Ignore(IgnoreReason.MALFORMED, source)]
-        if source not in self._peers:
+        if source not in self._peers or source == self._config.address:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source), Drop((packet,), DropReason.NOT_ATTACHED)]
         hoa = IPv6Address(packet[24:40])
         if hoa not in self._config.home:

@@ -72,11 +72,20 @@ class RateLimit(Generic[K]):
 
     def take(self, key: K, now: float) -> float:
         """Count an event of ``key`` and return ``now``; where there have been too many, return when the next may be."""
-        times = self._times.setdefault(key, deque(maxlen=self._number))
+        self._forget(now)
+        times = self._times.pop(key, None) or deque(maxlen=self._number)
+        self._times[key] = times
         if len(times) == self._number and times[0] + 1.0 > now:
             return times[0] + 1.0
         times.append(now)
         return now
+
+    def _forget(self, now: float) -> None:
+        while self._times:
+            oldest = next(iter(self._times))
+            if self._times[oldest][-1] + 1.0 > now:
+                return
+            del self._times[oldest]
 
 
 class TokenBuckets(Generic[K]):

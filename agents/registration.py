@@ -141,7 +141,7 @@ class Registrar:
             return []
         if message.status >= Status.REASON_UNSPECIFIED:
             return self._refused(update, message, now)
-        prefixes = tuple(prefix for prefix in message.home_network_prefixes if int(prefix.network_address))
+        prefixes = tuple(dict.fromkeys(prefix for prefix in message.home_network_prefixes if int(prefix.network_address)))
         if not prefixes or not message.lifetime:
             return [Ignore(IgnoreReason.MALFORMED, source)]
         return self._accepted(update, prefixes, message, now)

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from pyroute2.netlink import nlmsg
+from pyroute2.netlink import nla, nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -19,6 +19,7 @@ from experiments.scenario import Run
 from topologies.build import Testbed
 
 FILE = "state.json"
+_LWTUNNEL_ENCAP_IP6 = 4
 _UNICAST = 1
 _EVERYTHING = "::"
 
@@ -67,6 +68,24 @@ def record(testbed: Testbed, run: Run, folder: Path) -> None:
 def read(folder: Path) -> dict[str, NodeState]:
     """The state by node; DeclarationError where the folder has none that can be read."""
     return declarations.load(folder / FILE, dict[str, NodeState])
+
+
+class _Ip6Encapsulation(nla):  # type: ignore[misc]
+    """RTA_ENCAP of type ``ip6`` (linux/lwtunnel.h), which pyroute2 does not know."""
+
+    prefix = "LWTUNNEL_"
+    nla_map = (
+        ("LWTUNNEL_IP6_UNSPEC", "none"),
+        ("LWTUNNEL_IP6_ID", "be64"),
+        ("LWTUNNEL_IP6_DST", "ip6addr"),
+        ("LWTUNNEL_IP6_SRC", "ip6addr"),
+        ("LWTUNNEL_IP6_HOPLIMIT", "uint8"),
+        ("LWTUNNEL_IP6_TC", "uint8"),
+        ("LWTUNNEL_IP6_FLAGS", "be16"),
+    )
+
+
+rtmsg.encaps.setdefault(_LWTUNNEL_ENCAP_IP6, _Ip6Encapsulation)
 
 
 def _look() -> NodeState:

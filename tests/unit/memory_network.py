@@ -1,7 +1,8 @@
-"""An LMA, MAGs and hosts wired together in memory: time, loss and delay are what the test says, and every packet's fate is kept."""
+"""An LMA, MAGs and hosts wired together in memory: time and mishaps are what the test says, and every packet's fate is kept."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -103,16 +104,44 @@ def sent(actions: Iterable[Action], name: str | None = None) -> list[Message]:
     return [action.message for action in actions if isinstance(action, Send) and name in (None, kind(action.message))]
 
 
+def agent_of(config: AgentConfig, now: float, sequence: int = 0) -> Mag | Lma:
+    """What runs where ``config`` says."""
+    return Lma(config, now, sequence) if config.address == config.lma else Mag(config, now, sequence)
+
+
 @dataclass
 class Node:
-    """An agent and the routing tables of its kernel."""
+    """An agent and the routing tables of its kernel; ``clock`` is how far its clock is ahead, in s."""
 
-    name: str
+    config: AgentConfig
     agent: Mag | Lma
     protection: Unprotected
+    up: bool = True
+    clock: float = 0.0
     access: dict[IPv6Network, str] = field(default_factory=dict)
     routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
     uplinks: dict[str, IPv6Address] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def route(self, action: Action) -> None:
+        """Change the routing tables as ``action`` says, if it says anything of them."""
+        match action:
+            case InstallRoute(prefix, care_of):
+                self.routes[prefix] = care_of
+            case RemoveRoute(prefix):
+                del self.routes[prefix]
+            case InstallAccessRoute(prefix, link):
+                assert prefix not in self.access
+                self.access[prefix] = link
+            case RemoveAccessRoute(prefix, link):
+                assert self.access.pop(prefix) == link
+            case InstallUplink(link, anchor):
+                self.uplinks[link] = anchor
+            case RemoveUplink(link):
+                del self.uplinks[link]
 
 
 def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
@@ -120,7 +149,9 @@ def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], ho
 
 
 class MemoryNetwork:
-    """``delay(a, b)`` is the one-way delay between two agents in s; ``lost(kind)`` whether the next packet of a kind is lost.
+    """``delay(a, b)`` is the one-way delay between two agents in s; ``sequence`` is the first sequence number of each agent.
+
+    ``lost(kind)`` tells whether the next packet of a kind is lost, ``doubled(kind)`` whether it arrives twice.
 
     Kinds are those of the messages, and DATA. Messages travel as octets, so that the codec takes part.
     """
@@ -134,30 +165,34 @@ class MemoryNetwork:
         settings: Settings = Settings(),  # noqa: B008
         delay: Callable[[IPv6Address, IPv6Address], float] = lambda a, b: 0.025 if LMA in (a, b) else 0.010,
         lost: Callable[[str], bool] = lambda kind: False,
+        doubled: Callable[[str], bool] = lambda kind: False,
+        sequence: int = 0,
     ) -> None:
         self.now = EPOCH
         self.delay = delay
         self.lost = lost
+        self.doubled = doubled
         self.nodes: dict[IPv6Address, Node] = {}
         self.sendings: list[tuple[IPv6Address, IPv6Address, bytes]] = []
         self._timers: Timers[IPv6Address] = Timers()
         told = config(scheme, policy, None, mags, hosts, settings)
-        for number in range(1, mags + 1):
-            address = mag_address(number)
-            mag = Mag(replace(told, name=f"mag{number}", address=address), self.now)
-            self.nodes[address] = Node(f"mag{number}", mag, protection(settings))
-        if told.lma is not None:
-            self.nodes[LMA] = Node("lma", Lma(told, self.now), protection(settings))
+        agents = [replace(told, name=f"mag{number}", address=mag_address(number)) for number in range(1, mags + 1)]
+        for config_of in agents + [told] * (told.lma is not None):
+            self.nodes[config_of.address] = Node(config_of, agent_of(config_of, self.now, sequence), protection(settings))
+        routed = () if told.scheme.home_prefixes else told.profiles
+        self._core = {profile.routed_prefixes[agent.name]: agent.address for profile in routed for agent in agents}
         self.where: dict[int, int] = {}
         self.signals: list[tuple[float, str, str]] = []
         self.delivered: list[tuple[float, int]] = []
         self.duplicated: list[int] = []
+        self.in_transit: Counter[int] = Counter()
+        self.wakings: Counter[str] = Counter()
         self._seen: set[int] = set()
         self.dropped: dict[int, str] = {}
         self.unreachable: list[int] = []
         self.ignored: list[Ignore] = []
         self.advertised: dict[int, tuple[IPv6Network, ...]] = {}
-        self._serials = count()
+        self.sent = 0
         self._order = count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
 
@@ -188,31 +223,75 @@ class MemoryNetwork:
                 self.now = max(self.now, timer)
                 address = next(self._timers.due(self.now))
                 node = self.nodes[address]
-                self._do(address, node.agent.timeout(self.now))
-                assert node.agent.next_timeout is None or node.agent.next_timeout > self.now, f"{node.name} does not let time pass"
+                self.wakings[node.name] += 1
+                now = max(self.clock(address), node.agent.next_timeout or 0)
+                self._do(address, node.agent.timeout(now))
+                assert node.agent.next_timeout is None or node.agent.next_timeout > now, f"{node.name} does not let time pass"
             else:
                 self.now = end
                 return
 
+    def clock(self, address: IPv6Address) -> float:
+        """The time that an agent reads."""
+        return self.now + self.nodes[address].clock
+
+    def step(self, address: IPv6Address, ahead: float) -> None:
+        """Set an agent's clock to be ``ahead`` s ahead."""
+        self.nodes[address].clock = ahead
+        self._arm(address)
+
+    def crash(self, address: IPv6Address) -> None:
+        """End an agent as a signal that it cannot handle does: what it held is lost, what it installed stays."""
+        node = self.nodes[address]
+        for action in node.agent.stop(self.clock(address)):
+            if isinstance(action, Drop):
+                self._do(address, [action])
+        node.up = False
+        self._arm(address)
+
+    def restart(self, address: IPv6Address, sequence: int = 0) -> None:
+        """Start an agent anew, on a node without what the one before installed; it is told what is attached."""
+        node = self.nodes[address]
+        node.access, node.routes, node.uplinks = {}, {}, {}
+        node.agent, node.up = agent_of(node.config, self.clock(address), sequence), True
+        self._arm(address)
+        for host, number in self.where.items():
+            if mag_address(number) == address:
+                self.attach(host, number)
+
     def attach(self, host: int, number: int) -> None:
         self.where[host] = number
-        agent = self.mag(number).agent
+        address, agent = mag_address(number), self.mag(number).agent
         assert isinstance(agent, Mag)
-        self._do(mag_address(number), agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.now))
+        if self.mag(number).up:
+            self._do(address, agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
 
     def detach(self, host: int) -> None:
         number = self.where.pop(host, None)
-        if number is not None:
-            agent = self.mag(number).agent
-            assert isinstance(agent, Mag)
-            self._do(mag_address(number), agent.detached(f"mn{host}-air", self.now))
+        if number is None:
+            return
+        link, address, node = f"mn{host}-air", mag_address(number), self.mag(number)
+        assert isinstance(node.agent, Mag)
+        if node.up:
+            self._do(address, node.agent.detached(link, self.clock(address)))
+        else:
+            node.access = {prefix: at for prefix, at in node.access.items() if at != link}
+            node.uplinks.pop(link, None)
+
+    def solicit(self, host: int) -> None:
+        address = mag_address(self.where[host])
+        node = self.nodes[address]
+        assert isinstance(node.agent, Mag)
+        if node.up:
+            self._do(address, node.agent.solicited(f"mn{host}-air", self.clock(address)))
 
     def announce(self, host: int, number: int) -> None:
         """The link layer foretells that a host is about to leave for a MAG."""
         here = mag_address(self.where[host])
-        agent = self.nodes[here].agent
-        assert isinstance(agent, Mag)
-        self._do(here, agent.leaving(f"mn{host}-air", mag_address(number), self.now))
+        node = self.nodes[here]
+        assert isinstance(node.agent, Mag)
+        if node.up:
+            self._do(here, node.agent.leaving(f"mn{host}-air", mag_address(number), self.clock(here)))
 
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
@@ -220,12 +299,13 @@ class MemoryNetwork:
 
     def send(self, source: int, destination: int) -> int:
         """One packet from host to host; its serial number."""
-        serial = next(self._serials)
+        serial = self.sent
+        self.sent += 1
         number = self.where.get(source)
         if number is None:
             self.dropped[serial] = "no carrier"
             return serial
-        data = packet(hoa_of(source), hoa_of(destination), serial)
+        data = packet(self.address(source), self.address(destination), serial)
         node = self.mag(number)
         anchor = node.uplinks.get(f"mn{source}-air")
         if anchor is not None:
@@ -234,13 +314,19 @@ class MemoryNetwork:
             self._route(mag_address(number), data)
         return serial
 
+    def address(self, host: int) -> IPv6Address:
+        """A host's address: its home address, or under plain routing that of the link where it is."""
+        mag = mag_address(self.where.get(host, 0))
+        here = (prefix[2] for prefix, of in self._core.items() if of == mag and prefix[2].packed[7] == host)
+        return next(here, hoa_of(host))
+
     def flow(self, source: int, destination: int, start: float, duration: float, interval: float = 0.01) -> None:
         for number in range(round(duration / interval)):
             self.at(start + number * interval, lambda: self.send(source, destination) and None)
 
     def stop(self) -> None:
         for address, node in self.nodes.items():
-            self._do(address, node.agent.stop(self.now))
+            self._do(address, node.agent.stop(self.clock(address)))
 
     def kinds(self, name: str) -> list[float]:
         """When messages of the kind ``name`` were sent, in s after the start."""
@@ -257,36 +343,42 @@ class MemoryNetwork:
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
         link = _next_hop(node.access, hoa)
         if link is not None:
-            self._deliver(data)
+            self._deliver(data, int(str(link)[2:-4]))
             return
-        care_of = _next_hop(node.routes, hoa)
-        if isinstance(care_of, IPv6Address):
+        care_of = _next_hop(node.routes, hoa) or _next_hop(self._core, hoa)
+        if isinstance(care_of, IPv6Address) and (care_of != address or not self._core):
             self._encapsulate(address, data, care_of)
             return
         assert not agent_asked, f"{node.name} puts a packet back that has no route"
-        if isinstance(node.agent, Mag):
-            self._do(address, node.agent.packet_for(hoa, data, self.now))
+        if not node.up:
+            self._drop(data, "no agent to take it")
+        elif isinstance(node.agent, Mag):
+            self._do(address, node.agent.packet_for(hoa, data, self.clock(address)))
         else:
             self._drop(data, "no route at the LMA")
 
-    def _encapsulate(self, source: IPv6Address, data: bytes, destination: IPv6Address) -> None:
+    def _encapsulate(self, source: IPv6Address, data: bytes, destination: IPv6Address, multicast: bool = False) -> None:
         assert source != destination, "a tunnel to itself"
         if self.lost("DATA"):
             self._drop(data, "lost in transit")
             return
-        self._schedule(self.now + self.delay(source, destination), lambda: self._decapsulate(destination, data, source))
+        for _ in range(1 + self.doubled("DATA")):
+            self.in_transit[serial_of(data)] += 1
+            arrival = self.now + self.delay(source, destination)
+            self._schedule(arrival, lambda: self._decapsulate(destination, data, source, multicast))
 
-    def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool = False) -> None:
+    def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool) -> None:
+        self.in_transit[serial_of(data)] -= 1
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        if _next_hop(node.access, hoa) is not None:
-            self._deliver(data)
-        elif isinstance(node.agent, Mag):
-            self._do(address, node.agent.tunnelled(data, source, self.now, multicast))
-        else:
+        if _next_hop(node.access, hoa) is not None or isinstance(node.agent, Lma):
             self._route(address, data)
+        elif node.up and not self._core:
+            self._do(address, node.agent.tunnelled(data, source, self.clock(address), multicast))
+        else:
+            self._drop(data, "no access route and no agent to ask")
 
-    def _deliver(self, data: bytes) -> None:
-        host = next(number for number in range(1, 100) if hoa_of(number).packed == data[24:40])
+    def _deliver(self, data: bytes, host: int) -> None:
+        assert self.address(host).packed == data[24:40], "an access route to somebody else"
         assert host in self.where, "an access route to nobody"
         if serial_of(data) in self._seen:
             self.duplicated.append(serial_of(data))
@@ -300,48 +392,44 @@ class MemoryNetwork:
     def _message(self, source: IPv6Address, action: Send) -> None:
         name = kind(action.message)
         self.signals.append((self.now, self.nodes[source].name, name))
-        octets = self.nodes[source].protection.octets(action.message, source, action.destination, self.now)
+        octets = self.nodes[source].protection.octets(action.message, source, action.destination, self.clock(source))
         self.sendings.append((source, action.destination, octets))
         group = action.destination == GROUP
         for destination in self.nodes if group else (action.destination,):
             if (group and destination in (LMA, source)) or self.lost(name):
                 continue
-            arrival = self.now + self.delay(source, destination)
-            self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, action.destination))
+            for _ in range(1 + self.doubled(name)):
+                arrival = self.now + self.delay(source, destination)
+                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, action.destination))
 
     def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Let an agent receive octets in a packet with these addresses."""
         node, message = self.nodes[address], decode(octets)
-        refusal = node.protection.refusal(message, octets, source, destination, self.now)
+        if not node.up:
+            return
+        now = self.clock(address)
+        refusal = node.protection.refusal(message, octets, source, destination, now)
         if refusal is not None:
-            self._do(address, node.agent.refused(refusal, message, source, self.now))
+            self._do(address, node.agent.refused(refusal, message, source, now))
         else:
-            self._do(address, node.agent.receive(message, source, self.now))
+            self._do(address, node.agent.receive(message, source, now))
 
-    def _do(self, address: IPv6Address, actions: list[Action]) -> None:
+    def _arm(self, address: IPv6Address) -> None:
         node = self.nodes[address]
-        when = node.agent.next_timeout
+        when = node.agent.next_timeout if node.up else None
         if when is None:
             self._timers.cancel(address)
         else:
-            self._timers.set(address, when)
+            self._timers.set(address, when - node.clock)
+
+    def _do(self, address: IPv6Address, actions: list[Action]) -> None:
+        node = self.nodes[address]
+        self._arm(address)
         for action in actions:
+            node.route(action)
             match action:
                 case Send():
                     self._message(address, action)
-                case InstallRoute(prefix, care_of):
-                    node.routes[prefix] = care_of
-                case RemoveRoute(prefix):
-                    del node.routes[prefix]
-                case InstallAccessRoute(prefix, link):
-                    assert prefix not in node.access
-                    node.access[prefix] = link
-                case RemoveAccessRoute(prefix, link):
-                    assert node.access.pop(prefix) == link
-                case InstallUplink(link, anchor):
-                    node.uplinks[link] = anchor
-                case RemoveUplink(link):
-                    del node.uplinks[link]
                 case Advertise(link, prefixes, lifetime):
                     self.advertised[int(link[2:-4])] = prefixes if lifetime else ()
                 case Release(packets, care_of):
@@ -353,10 +441,7 @@ class MemoryNetwork:
                 case Multicast(data):
                     for destination in self.nodes:
                         if destination != address:
-                            self._schedule(
-                                self.now + self.delay(address, destination),
-                                lambda to=destination, data=data: self._decapsulate(to, data, address, multicast=True),
-                            )
+                            self._encapsulate(address, data, destination, multicast=True)
                 case Drop(packets, reason):
                     for data in packets:
                         self._drop(data, reason)

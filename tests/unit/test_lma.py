@@ -29,6 +29,13 @@ def query(now: float, hoa: IPv6Address, lifetime: int = 2) -> ProxyBindingUpdate
     )
 
 
+def test_a_prefix_that_is_named_twice_has_one_route() -> None:
+    anchor = lma()
+    actions = anchor.receive(update(EPOCH, home_network_prefixes=(prefix_of(1), prefix_of(1))), MAG1, EPOCH)
+    assert [action for action in actions if isinstance(action, InstallRoute)] == [InstallRoute(prefix_of(1), MAG1)]
+    assert anchor.timeout(EPOCH + 300) == [RemoveRoute(prefix_of(1))]
+
+
 def test_a_new_binding_gets_a_route_and_an_acknowledgement() -> None:
     request = update(EPOCH)
     route, acknowledgement = lma().receive(request, MAG1, EPOCH)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_network import EPOCH, config, mn_id_of, prefix_of
+from memory_network import EPOCH, LMA, config, mn_id_of, prefix_of
 from proxy_binding_updates import ALL_ZERO, MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
 from agents.actions import Ignore, IgnoreReason
@@ -63,6 +63,12 @@ def test_a_stranger_may_not_register_and_changes_nothing() -> None:
 
 def test_what_comes_from_an_access_link_is_not_even_answered() -> None:
     assert lma().receive(update(EPOCH), STRANGER, EPOCH, link="mn1-air") == [Ignore(IgnoreReason.FROM_ACCESS_LINK, STRANGER)]
+
+
+@pytest.mark.parametrize("source", [LMA, IPv6Address("::")])
+def test_nobody_is_answered_at_an_address_that_leads_back_here(source: IPv6Address) -> None:
+    assert lma().receive(update(EPOCH), source, EPOCH) == [Ignore(IgnoreReason.NOT_OURS, source)]
+    assert lma().refused(IgnoreReason.UNTIMELY, update(EPOCH), source, EPOCH) == [Ignore(IgnoreReason.UNTIMELY, source)]
 
 
 def test_which_mags_may_register_a_node_can_be_configured() -> None:

@@ -136,6 +136,13 @@ class TestRegistration:
             )
         ]
 
+    def test_a_prefix_that_the_acknowledgement_names_twice_is_served_once(self) -> None:
+        gateway = mag("pmip")
+        twice = acknowledge(request_of(attach(gateway)), home_network_prefixes=(prefix_of(1), prefix_of(1)))
+        actions = gateway.receive(twice, LMA, EPOCH)
+        assert actions.count(InstallAccessRoute(prefix_of(1), CN_LINK)) == 1
+        assert gateway.attachments[0].prefixes == (prefix_of(1),)
+
     def test_pmip_serves_it_once_accepted_with_an_uplink_to_the_anchor(self) -> None:
         gateway = mag("pmip")
         request = request_of(attach(gateway))
@@ -960,10 +967,11 @@ class TestWhoMaySpeak:
         assert gateway.receive(question, MAG2, EPOCH, link=CN_LINK) == [Ignore(IgnoreReason.FROM_ACCESS_LINK, MAG2)]
         assert gateway.malformed(MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
         assert gateway.tunnelled(bytes(39), MAG2, EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG2)]
-        assert gateway.tunnelled(P1, stranger, EPOCH) == [
-            Ignore(IgnoreReason.UNKNOWN_SENDER, stranger),
-            Drop((P1,), DropReason.NOT_ATTACHED),
-        ]
+        for pretender in (stranger, mag_address(1)):
+            assert gateway.tunnelled(P1, pretender, EPOCH) == [
+                Ignore(IgnoreReason.UNKNOWN_SENDER, pretender),
+                Drop((P1,), DropReason.NOT_ATTACHED),
+            ]
 
     def test_a_tunnelled_packet_for_who_is_here_after_all_is_delivered(self) -> None:
         data = packet(MN, CN)
