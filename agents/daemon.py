@@ -225,7 +225,7 @@ class Daemon:
 
     def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
         source = received.source
-        refusal = self._effects.protection.refusal(message, received.data, source, received.destination, now)
+        refusal = None if arrival else self._effects.protection.refusal(message, received.data, source, received.destination, now)
         if refusal is not None:
             return list(self._agent.refused(refusal, message, source, now))
         return list(self._agent.receive(message, source, now, **arrival))

@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from pathlib import Path
 
 from pyroute2.netlink import nlmsg
@@ -62,6 +62,8 @@ _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 
 _RULE_TUNNELLED_FROM_ACCESS = 10
+_RULE_PEERS = 12
+_RULE_STRANGERS = 13
 _RULE_LOCAL = 20
 _RULE_SIGNALLING_FROM_ACCESS = 30
 _RULE_DELIVERED = 40
@@ -94,7 +96,7 @@ def _device(name: str, attributes: Attributes, **fields: int) -> bytes:
 
 def _rule(
     priority: int,
-    table: int,
+    target: int,
     link: str | None = None,
     carried: int | None = None,
     source: IPv6Network | None = None,
@@ -103,7 +105,10 @@ def _rule(
     protocol: int = OURS,
 ) -> bytes:
     """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` and a destination in
-    ``destination`` (anything); going means to ``_RULE_FORWARDED``; who set it is ``protocol``."""
+    ``destination`` (anything).
+
+    ``target`` is the table to look into, or the rule to go on at; who set the rule is ``protocol``.
+    """
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
     if carried is not None:
         selectors.append(("FRA_IP_PROTO", carried))
@@ -111,10 +116,9 @@ def _rule(
         selectors.append(("FRA_SRC", str(source.network_address)))
     if destination is not None:
         selectors.append(("FRA_DST", str(destination.network_address)))
-    if action == _GO_TO:
-        selectors.append(("FRA_GOTO", _RULE_FORWARDED))
-    if table:
-        selectors.append(("FRA_TABLE", table))
+    table = target if action == _TO_TABLE else _NO_TABLE
+    if target:
+        selectors.append(("FRA_GOTO" if action == _GO_TO else "FRA_TABLE", target))
     return message(
         fibmsg,
         [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
@@ -170,6 +174,7 @@ class DataPlane:
             self._start_device(TRIGGER)
         self.commit()
         self._tunnel = socket.if_nametoindex(TUNNEL)
+        self._admit_peers()
         if self._gateway:
             self._start_gateway()
         else:
@@ -226,7 +231,7 @@ class DataPlane:
         for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
             self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_ADMITTED, _NO_TABLE, link, source=prefix, action=_GO_TO)
+            self._put_rule(_RULE_ADMITTED, _RULE_FORWARDED, link, source=prefix, action=_GO_TO)
         return True
 
     def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
@@ -335,14 +340,22 @@ class DataPlane:
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
-        self._put_rule(_RULE_LOCAL, _LOCAL)
-        self._move_local_rule()
         self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
         if self._config.settings.local_routing and not self._config.scheme.localized_routing:
             self._put_rule(_RULE_FORWARDED, _ACCESS)
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
+
+    def _admit_peers(self) -> None:
+        """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device."""
+        anchors = {self._config.lma} if self._config.lma else set()
+        peers = (self._config.mags | anchors) - {self._config.address}
+        for sources in collapse_addresses(map(IPv6Network, peers)):
+            self._put_rule(_RULE_PEERS, _RULE_LOCAL, self._config.core, _IPV6_IN_IPV6, sources, action=_GO_TO)
+        self._put_rule(_RULE_STRANGERS, _NO_TABLE, self._config.core, _IPV6_IN_IPV6, action=_DISCARD)
+        self._put_rule(_RULE_LOCAL, _LOCAL)
+        self._move_local_rule()
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
@@ -372,14 +385,14 @@ class DataPlane:
     def _put_rule(
         self,
         priority: int,
-        table: int,
+        target: int,
         link: str | None = None,
         carried: int | None = None,
         source: IPv6Network | None = None,
         destination: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, table, link, carried, source, destination, action)
+        rule = _rule(priority, target, link, carried, source, destination, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         undo = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from experiments import declarations, results
-from experiments.measure import metrics, model, procedures
+from experiments.measure import attacks, metrics, model, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
 from experiments.measure.recovery import judge
@@ -36,7 +36,8 @@ def analyse(folder: Path) -> Study:
         summary=metrics.summarise(runs),
         steps=_steps(manifest, runs),
         table1=_table1(manifest, runs),
-        verdicts=tuple(judge(r.run, r.trace, r.folder) for r in runs if r.run.faults and r.failure is None),
+        verdicts=tuple(judge(r.run, r.trace, r.folder) for r in runs if len(r.run.attacks) < len(r.run.faults) and r.failure is None),
+        outcomes=tuple(outcome for result in runs if result.failure is None for outcome in _outcomes(result, runs)),
     )
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", study.summary)
@@ -67,6 +68,18 @@ def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row,
         return ()
     first = {result.run.case.scheme: result for result in reversed(runs) if result.failure is None}
     return tuple(procedures.table1_row(result.trace, result.run) for result in reversed(first.values()))
+
+
+def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[attacks.Outcome, ...]:
+    """What became of a run's attacks, beside a run of the same scheme and policy with nothing wrong; nothing where there is no such run."""
+    case = result.run.case
+    alike = (other for other in runs if (other.run.case.scheme, other.run.case.policy) == (case.scheme, case.policy))
+    usual = next(
+        (other for other in alike if not other.run.faults and other.failure is None and other.run.number == result.run.number), None
+    )
+    if usual is None or not result.run.attacks:
+        return ()
+    return attacks.outcomes(*(attacks.Played(played.run, played.trace, played.folder) for played in (result, usual)))
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from experiments import attacks
 from experiments.agents import Agents
-from experiments.scenario import Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from topologies.build import Testbed
 from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
 
@@ -57,4 +58,5 @@ _CALLS: Mapping[type[Fault], Callable[[Any, Run, Testbed, Agents], Iterator[Call
     Impairment: _impair,
     Partition: _part,
     WrongClock: _set_right,
+    Attack: attacks.calls,
 }

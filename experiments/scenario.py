@@ -130,7 +130,42 @@ class WrongClock(msgspec.Struct, frozen=True, tag=True):
         return (self.node,)
 
 
-Fault = Kill | Impairment | Partition | WrongClock
+class Attack(msgspec.Struct, frozen=True, tag=True):
+    """From ``at`` s on ``attacker`` sends ``count`` packets, ``rate`` a second, that are to harm the sessions of the host ``victim``.
+
+    Attributes:
+        kind: one of experiments.attacks.KINDS: a forged message, a forged tunnelled packet, a replay of what was heard, a flood of queries.
+        attacker: a host, which sends them on its access link, or a bridge of the core, for a node that is on it.
+        target: the agent's node that they go to.
+        claims: the agent's node whose address they bear as their source; "" for the attacker's own.
+        succeeds: whether the domain is open to it, so that it is to show its harm.
+    """
+
+    kind: str
+    attacker: str
+    target: str
+    victim: str
+    at: float
+    count: int = 5
+    rate: float = 100.0
+    claims: str = ""
+    succeeds: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def end(self) -> float:
+        """When the last has been sent."""
+        return self.at + self.count / self.rate
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The agents' nodes that it names."""
+        return (self.target, self.claims) if self.claims else (self.target,)
+
+
+Fault = Kill | Impairment | Partition | WrongClock | Attack
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +243,8 @@ class Run:
     def faults(self) -> tuple[Fault, ...]:
         """What goes wrong in it: the scenario's faults and its case's."""
         return self.scenario.faults + self.case.faults
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """Which of its faults are attacks; their packets bear a mark by their place here."""
+        return tuple(fault for fault in self.faults if isinstance(fault, Attack))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agents.schemes import SCHEMES
 from experiments import settings
-from experiments.scenario import Case, Experiment
+from experiments.scenario import Attack, Case, Experiment
 from topologies import presets
 
 
@@ -69,6 +69,7 @@ def _with_policies(cases: Iterable[Case], policies: Sequence[str]) -> list[Case]
 
 def _check_nodes(experiment: Experiment) -> None:
     hosts = {host.name for host in experiment.domain.hosts}
+    bridges = {core.name for core in experiment.domain.core if not core.routed}
     mags = {mag.name for mag in experiment.domain.mags}
     scenario = experiment.scenario
     faults = [*scenario.faults, *(fault for case in experiment.cases for fault in case.faults)]
@@ -76,5 +77,8 @@ def _check_nodes(experiment: Experiment) -> None:
     wanted_hosts = [name for flow in scenario.flows for name in (flow.source, flow.destination)] + [move.mn for move in scenario.moves]
     missing = [name for name in wanted_hosts if name not in hosts] + [move.to for move in scenario.moves if move.to not in mags]
     missing += [node for fault in faults for node in fault.on if node not in agents]
+    attacks = [fault for fault in faults if isinstance(fault, Attack)]
+    missing += [attack.victim for attack in attacks if attack.victim not in hosts]
+    missing += [attack.attacker for attack in attacks if attack.attacker not in hosts | bridges]
     if missing:
         raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")

@@ -37,12 +37,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: what comes in by ``link`` (None: whatever) and carries ``protocol`` (None: any) looks into ``table``."""
+    """A rule: what comes in by ``link`` (None: whatever), carries ``protocol`` (None: any) and has a source in ``source`` (None: any)
+    looks into ``table`` (0: something else is done)."""
 
     priority: int
     table: int
     link: str | None
     protocol: int | None
+    source: IPv6Network | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,9 @@ def _route(route: nlmsg, links: dict[int, str]) -> Route:
 
 
 def _rule(rule: nlmsg) -> Rule:
-    priority, protocol = rule.get_attr("FRA_PRIORITY") or 0, rule.get_attr("FRA_IP_PROTO")
-    return Rule(priority, _table(rule, "FRA_TABLE"), rule.get_attr("FRA_IIFNAME"), protocol)
+    priority, protocol, address = rule.get_attr("FRA_PRIORITY") or 0, rule.get_attr("FRA_IP_PROTO"), rule.get_attr("FRA_SRC")
+    source = None if address is None else IPv6Network((address, rule["src_len"]))
+    return Rule(priority, _table(rule, "FRA_TABLE"), rule.get_attr("FRA_IIFNAME"), protocol, source)
 
 
 def _table(listed: Any, attribute: str) -> int:

@@ -17,7 +17,7 @@ from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
 from experiments import state
 from experiments.measure.records import Trace
-from experiments.scenario import Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
 from experiments.state import NodeState
 from topologies.domain import Host
@@ -28,7 +28,7 @@ START = 0.1
 
 _SECOND = 1_000_000_000
 _MAIN, _ACCESS = 254, 100
-_UPLINK_RULE = 50
+_UPLINK_RULE = 80
 _AIR = "-air"
 
 
@@ -166,6 +166,7 @@ _BOUNDS: Mapping[type[Fault], Callable[[Any, _Timers], float]] = {
     Impairment: _impaired,
     Partition: _parted,
     WrongClock: _set_right,
+    Attack: lambda attack, timers: 0.0,
 }
 
 

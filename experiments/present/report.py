@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import explanation, style
+from experiments.present.attacks import table_of_attacks
 from experiments.present.ladder import ladder
 from experiments.present.study import RunResult, Study, agrees, by_case
 from experiments.scenario import Case
@@ -95,6 +96,7 @@ def write_report(study: Study, folder: Path) -> Path:
         others=_others(study, columns),
         figures=figures,
         steps=_steps(study),
+        attacks=table_of_attacks(study.outcomes),
         losses=_losses(study),
         links=explanation.LEGEND,
         failures=[(_name(result), *_failure(result)) for result in study.failed],
@@ -158,6 +160,11 @@ def _findings(study: Study) -> Iterable[str]:
         missing = [str(step.number) for step in study.steps if step.time is None]
         tail = f"; missing: {', '.join(missing)}" if missing else ""
         yield f"{len(found)} of the draft's {len(study.steps)} steps are found in the captures{tail}."
+    if study.outcomes:
+        refused = [outcome for outcome in study.outcomes if not outcome.attack.succeeds]
+        open_to = [outcome for outcome in study.outcomes if outcome.attack.succeeds]
+        yield f"{sum(outcome.harmless for outcome in refused)} of {len(refused)} attacks were refused and counted to the last packet."
+        yield f"{sum(not outcome.harmless for outcome in open_to)} of {len(open_to)} attacks did the harm that the domain is open to."
     if study.verdicts:
         yield f"After {sum(verdict.good for verdict in study.verdicts)} of {len(study.verdicts)} runs with faults all is well."
     cells = [cell for row in study.table1 for cell in row.cells]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.measure.attacks import Outcome
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
 from experiments.scenario import Case, Experiment, Run
@@ -80,6 +81,7 @@ class Study:
         steps: the draft's numbered steps, found in or missing from the first complete run; empty where the experiment has none.
         table1: the draft's Table 1 beside what was measured; empty where the experiment has none.
         verdicts: how each run with faults ended, those that failed left out.
+        outcomes: what became of each attack.
     """
 
     experiment: Experiment
@@ -89,6 +91,7 @@ class Study:
     steps: tuple[Step, ...] = ()
     table1: tuple[Table1Row, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def folder(self) -> Path:

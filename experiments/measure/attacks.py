@@ -1,0 +1,238 @@
+"""What became of an attack: where captures show its packets, for what reason agents refused them, and what it changed (docs/security.md).
+
+A run is compared with one of the same scheme and policy in which nobody attacks: each packet of its flows, and the routes and rules that
+the agents' nodes have in the end. A packet is refused by an agent, whose events say why, or by its node's kernel: a capture shows it
+coming in that its rules do not let in, and no capture shows it going out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.actions import IgnoreReason
+from agents.messages import PROTOCOL, Status
+from experiments import deploy, state
+from experiments.attacks import FLOOD, MARK, MARKS, REPLAY, STRANGER, mark
+from experiments.measure.pcap import Capture, Integers, Mask, read_capture
+from experiments.measure.records import Packet, Trace
+from experiments.scenario import Attack, Run
+
+KERNEL = "a rule of the kernel"
+"""Why a packet was refused that no agent was given."""
+
+NOISE = 50_000
+"""ns by which a packet's delay may differ between two runs."""
+
+_SLL2, _IPV6_HEADER = 20, 40
+_ETHERNET, _ETH_P_IPV6, _IPV6_IN_IPV6 = 1, 0x86DD, 41
+_OTHER_HOST, _OUTGOING = 3, 4
+_GIVEN = frozenset({"received", "malformed", "packet", "tunnelled packet"})
+_OF_REPLAYS = frozenset({IgnoreReason.REPLAYED, IgnoreReason.UNTIMELY})
+_UNDER_WAY = 0.05
+"""s that a packet may take to where it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attack.
+
+    Attributes:
+        arrived: how many of its packets the agents' captures show coming in.
+        refused: for what reason, and how many.
+        passed: how many were sent on.
+        disturbed: how many packets of the flows had another fate, or another delay, than without attacks.
+        changed: what the kernels of the agents' nodes hold at the end of the run and would not without attacks, or the reverse.
+    """
+
+    attack: Attack
+    run: Run
+    arrived: int
+    refused: Mapping[str, int]
+    passed: int
+    disturbed: int
+    changed: tuple[str, ...]
+
+    @property
+    def harmless(self) -> bool:
+        """Whether every packet arrived and was refused and counted, and nothing else is changed."""
+        complete = self.attack.count <= self.arrived == sum(self.refused.values())
+        return complete and not (self.passed or self.disturbed or self.changed)
+
+    @property
+    def good(self) -> bool:
+        """Whether it did harm where it was to, and nowhere else."""
+        return self.harmless != self.attack.succeeds
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A run, what its captures show, and its folder."""
+
+    run: Run
+    trace: Trace
+    folder: Path
+
+
+def outcomes(attacked: Played, undisturbed: Played) -> tuple[Outcome, ...]:
+    """What became of each attack of a run; CaptureFileError or DeclarationError where the runs' files cannot be read."""
+    run = attacked.run
+    sights = _sights(run, attacked.folder)
+    changed = tuple(_differences(state.read(attacked.folder), state.read(undisturbed.folder)))
+    disturbed = sorted(_disturbed(attacked, undisturbed))
+    lines = list(_lines(attacked))
+    found = []
+    for number, (attack, until) in enumerate(_until_the_next(run.attacks)):
+        label = mark(number)
+        refused = (_drops if attack.kind == FLOOD else _refusals)(attack, run, lines)
+        if sights.barred[label]:
+            refused[KERNEL] += sights.barred[label]
+        struck = sum(attack.at <= at < until for at in disturbed)
+        found.append(Outcome(attack, run, sights.arrived[label], dict(refused), sights.passed[label], struck, changed))
+    return tuple(found)
+
+
+def _until_the_next(attacks: Iterable[Attack]) -> Iterator[tuple[Attack, float]]:
+    attacks = tuple(attacks)
+    starts = (*(attack.at for attack in attacks[1:]), inf)
+    return zip(attacks, starts, strict=True)
+
+
+# What captures show of it
+
+
+@dataclass(slots=True)
+class _Sights:
+    """Packets by their mark: those that came in at agents' nodes, those of them that the rules there do not let in, and what went out."""
+
+    arrived: Counter[int] = field(default_factory=Counter)
+    barred: Counter[int] = field(default_factory=Counter)
+    passed: Counter[int] = field(default_factory=Counter)
+
+
+def _sights(run: Run, folder: Path) -> _Sights:
+    attacks = {mark(number): attack for number, attack in enumerate(run.attacks)}
+    hosts = {host.name for host in run.domain.hosts}
+    agents = deploy.agents(run)
+    sights = _Sights()
+    for agent in agents:
+        peers = {other.address for other in agents} - {agent.address}
+        for packet, sent in _marked_packets(read_capture(folder / f"{agent.name}.pcap")):
+            label = int.from_bytes(packet[:4], "big") & MARK
+            if sent:
+                sights.passed[label] += 1
+                continue
+            sights.arrived[label] += 1
+            source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+            if attacks[label].attacker in hosts:
+                barred = packet[6] == _IPV6_IN_IPV6 or (packet[6] == PROTOCOL and destination != agent.address)
+            else:
+                barred = packet[6] == _IPV6_IN_IPV6 and source not in peers
+            sights.barred[label] += barred
+    return sights
+
+
+def _marked_packets(capture: Capture) -> Iterator[tuple[bytes, bool]]:
+    """The packets on links that bear a mark, on their own or in a tunnel, and whether they are sent."""
+    starts = capture.starts
+    link = (capture.integers(starts, 2) == _ETH_P_IPV6) & (capture.integers(starts + 8, 2) == _ETHERNET)
+    way = capture.integers(starts + 10, 1)
+    at = starts + _SLL2
+    inside = capture.integers(at + 6, 1) == _IPV6_IN_IPV6
+    outer, inner = _is_marked(capture, at), inside & _is_marked(capture, at + _IPV6_HEADER)
+    for record in np.flatnonzero(link & (way != _OTHER_HOST) & (outer | inner)).tolist():
+        packet = capture.frame(record)[_SLL2:]
+        yield packet if outer[record] else packet[_IPV6_HEADER:], bool(way[record] == _OUTGOING)
+
+
+def _is_marked(capture: Capture, at: Integers) -> Mask:
+    marked: Mask = capture.integers(at, 4) & MARKS == mark(0)
+    return marked
+
+
+# Why it was refused
+
+
+def _lines(played: Played) -> Iterator[dict[str, Any]]:
+    """The events, with their times in s of the scenario."""
+    for text in (played.folder / "events.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        yield {**line, "at": (line["time"] - played.run.epoch) / 1e9}
+
+
+def _refusals(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter[str]:
+    """What agents did, by reason; a message that was taken in is none."""
+    is_its_own = _source(attack, run)
+    handled: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        if attack.at <= line["at"] < attack.end + _UNDER_WAY:
+            handled[line["node"], line["time"]].append(line)
+    given = (events for events in handled.values() if any(e["event"] in _GIVEN and is_its_own(e["source"]) for e in events))
+    reasons = Counter(reason for events in given if (reason := _refusal(events)) is not None)
+    return Counter({reason: reasons[reason] for reason in reasons if attack.kind != REPLAY or reason in _OF_REPLAYS})
+
+
+def _refusal(events: list[dict[str, Any]]) -> str | None:
+    """Why an agent refused what it was given, by what it did; None where it did not."""
+    for event in events:
+        if event["event"] in ("ignored", "dropped"):
+            return str(event["reason"])
+    answers = (event["status"] for event in events if event["event"] == "sent" and "status" in event)
+    return next((f"status {status}" for status in answers if status >= Status.REASON_UNSPECIFIED), None)
+
+
+def _drops(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter[str]:
+    """What the target dropped, by reason: the queries that a flood causes fail later than it ends."""
+    reasons: Counter[str] = Counter()
+    for line in lines:
+        if line["event"] == "dropped" and line["node"] == attack.target and line["at"] >= attack.at:
+            reasons[line["reason"]] += line["packets"]
+    return reasons
+
+
+def _source(attack: Attack, run: Run) -> Callable[[str], bool]:
+    """Tells by the source address what may be a packet of the attack."""
+    agents = {agent.name: str(agent.address) for agent in deploy.agents(run)}
+    if attack.kind == REPLAY:
+        return lambda source: source in agents.values()
+    if attack.claims:
+        return lambda source: source == agents[attack.claims]
+    host = next((host for host in run.domain.hosts if host.name == attack.attacker), None)
+    if host is None:
+        return lambda source: source == str(STRANGER)
+    prefix = host.home_network_prefix
+    return lambda source: IPv6Address(source) in prefix
+
+
+# What it changed
+
+
+def _disturbed(attacked: Played, undisturbed: Played) -> Iterator[float]:
+    """When the packets were sent, in s of the scenario, that had another fate or another delay than where nobody attacks."""
+    usual = {(packet.flow, packet.sequence): packet for packet in undisturbed.trace.packets}
+    for packet in attacked.trace.packets:
+        if not _alike(packet, usual.get((packet.flow, packet.sequence))):
+            yield (packet.sent - attacked.run.epoch) / 1e9
+
+
+def _alike(packet: Packet, usual: Packet | None) -> bool:
+    if usual is None or packet.copies != usual.copies:
+        return False
+    if packet.received is None or usual.received is None:
+        return packet.received is usual.received
+    return abs((packet.received - packet.sent) - (usual.received - usual.sent)) <= NOISE
+
+
+def _differences(found: Mapping[str, state.NodeState], usual: Mapping[str, state.NodeState]) -> Iterator[str]:
+    for node in sorted(found.keys() | usual.keys()):
+        here, there = ({*s.links, *s.routes, *s.rules} if s else set() for s in (found.get(node), usual.get(node)))
+        yield from sorted(f"{node}: also {what}" for what in here - there)
+        yield from sorted(f"{node}: no {what}" for what in there - here)

@@ -1,0 +1,107 @@
+"""The player's packets, the table of what became of them, and how they are told from others."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agents.config import QueryFlag
+from agents.messages import decode as decoded
+from agents.messages import kind, parse_ipv6_mobility
+from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked
+from experiments.catalogue import CATALOGUE
+from experiments.measure.attacks import KERNEL, Outcome
+from experiments.present import terminal
+from experiments.present.attacks import table_of_attacks
+from experiments.present.report import write_report
+from experiments.scenario import Attack, Run
+from experiments.selection import SelectionError, select
+from tests.unit import studies
+from topologies.domain import Host
+
+LMA, MAG = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::1:3")
+HOA, OTHER = IPv6Address("2001:db8:100:1::2"), IPv6Address("2001:db8:100:2::2")
+VICTIM = Host("mn1", "mag2", "mn1@dmm.example", "02:00:00:00:00:01", IPv6Network("2001:db8:100:1::/64"))
+
+
+def octets(name: str, number: int = 0) -> bytes:
+    return FORGERIES[name](QueryFlag.DRAFT, Forgery(STRANGER, LMA, VICTIM, HOA, OTHER, MAG, number, 1704067200.0))
+
+
+@pytest.mark.parametrize("name", sorted(MESSAGES))
+def test_a_forged_message_is_a_whole_one_and_keeps_its_checksum_under_its_mark(name: str) -> None:
+    source, destination, data = parse_ipv6_mobility(marked(octets(name), mark(3)))
+    assert (source, destination) == (STRANGER, LMA)
+    assert kind(decoded(data)) == name
+
+
+def test_a_mark_is_on_the_packet_and_on_the_one_inside() -> None:
+    packet = marked(octets("tunnel"), mark(5))
+    assert [int.from_bytes(packet[at : at + 4], "big") & MARK for at in (0, 40)] == [mark(5)] * 2
+    assert packet[0] >> 4 == packet[40] >> 4 == 6
+    assert (IPv6Address(packet[48:64]), IPv6Address(packet[64:80])) == (OTHER, HOA)
+
+
+def test_a_flood_goes_to_ever_new_home_addresses() -> None:
+    destinations = {IPv6Address(octets("flood", number)[24:40]) for number in range(100)}
+    assert len(destinations) == 100
+    assert all(address in IPv6Network("2001:db8:100::/40") and address not in VICTIM.home_network_prefix for address in destinations)
+
+
+def test_the_catalogue_attacks_in_every_way_when_asked_for_only() -> None:
+    cases = CATALOGUE["attacks"].cases
+    assert not CATALOGUE["attacks"].usual
+    assert {fault.kind for case in cases for fault in case.faults if isinstance(fault, Attack)} == set(KINDS)
+    assert all(before.end < after.at for case in cases for before, after in zip(case.faults, case.faults[1:], strict=False))
+
+
+@pytest.mark.parametrize("domain", ["tree", "star"])
+def test_attackers_must_be_hosts_or_bridges_of_the_domain(domain: str) -> None:
+    with pytest.raises(SelectionError, match="needs"):
+        select(CATALOGUE["attacks"], domain=domain)
+
+
+def _outcome(
+    refused: dict[str, int], passed: int = 0, disturbed: int = 0, changed: tuple[str, ...] = (), succeeds: bool = False
+) -> Outcome:
+    experiment = CATALOGUE["attacks"]
+    run = Run("attacks", experiment.domain, experiment.cases[1], experiment.scenario, 1, 1, "virtual")
+    return Outcome(Attack("PBU", "cn2", "mag2", "mn1", 1.0, succeeds=succeeds), run, 5, refused, passed, disturbed, changed)
+
+
+def test_an_attack_is_harmless_only_if_all_of_it_is_accounted_for() -> None:
+    assert _outcome({KERNEL: 2, "unknown sender": 3}).harmless
+    assert not _outcome({KERNEL: 4}).harmless
+    assert not _outcome({KERNEL: 6}).harmless
+    for harm in ({"passed": 1}, {"disturbed": 1}, {"changed": ("mag1: no route",)}):
+        assert not _outcome({KERNEL: 5}, **harm).harmless  # type: ignore[arg-type]
+        assert _outcome({KERNEL: 5}, **harm, succeeds=True).good  # type: ignore[arg-type]
+    assert not _outcome({KERNEL: 5}, succeeds=True).good
+
+
+def test_attacks_that_are_alike_share_a_row() -> None:
+    table = table_of_attacks([_outcome({KERNEL: 5}), _outcome({KERNEL: 2, "unknown sender": 3}), _outcome({}, succeeds=True)])
+    assert table is not None
+    (row,) = table.rows
+    assert (row.case, row.kind, row.place, row.claim) == ("outsiders", "PBU", "an access link", "itself")
+    (cell,) = row.cells
+    assert cell is not None
+    assert (cell.text, cell.good) == (f"7 refused: {KERNEL}, 3 refused: unknown sender", True)
+    assert table_of_attacks([]) is None
+
+
+def test_report_and_terminal_say_what_became_of_attacks(tmp_path: Path) -> None:
+    refused, missing, open_to = _outcome({KERNEL: 5}), _outcome({}), _outcome({}, disturbed=7, succeeds=True)
+    study = replace(studies.study(packets=10), outcomes=(refused, missing, open_to))
+    page = write_report(study, tmp_path).read_text()
+    assert "1 of 2 attacks were refused and counted to the last packet." in page
+    assert "1 of 1 attacks did the harm that the domain is open to." in page
+    assert f"5 refused: {KERNEL}, 7 packets of others disturbed" in page
+    out = io.StringIO()
+    terminal.show(replace(study, outcomes=(refused,)), Console(file=out, width=240, color_system=None))
+    assert f"✓ 5 refused: {KERNEL}" in out.getvalue()
