@@ -59,7 +59,7 @@ class Lma:
         ordering = Ordering(sequence)
         self._policy = POLICIES[config.policy].lma(config, ordering)
         self._initiator = Initiator(config, ordering, self._cache)
-        sessions = Sessions(lambda mag: bool(self._cache.of_care_of(mag)), self._forgotten)
+        sessions = Sessions(self._registered, self._forgotten)
         self._heartbeats = Heartbeats(self._settings, config.mags, sessions, restarts, now)
         self._revocations = Revocations(self._settings, ordering, Responder(self._revoke, self._revoked))
 
@@ -287,6 +287,9 @@ class Lma:
 
     def _resume_all(self, bindings: Sequence[Binding], now: float) -> list[Action]:
         return [action for mn_id in dict.fromkeys(binding.mn_id for binding in bindings) for action in self._resume(mn_id, now)]
+
+    def _registered(self, mag: IPv6Address) -> bool:
+        return bool(self._cache.of_care_of(mag))
 
     def _forgotten(self, mag: IPv6Address, before: float, now: float) -> list[Action]:
         """A MAG has restarted and lost what it had registered; what it may have registered since then stands (RFC 5847, 3)."""

@@ -70,6 +70,10 @@ _NOTHING_TO_REVOKE: Mapping[int, RevocationStatus] = MappingProxyType(
 """What a BRI is answered that revokes nothing here (RFC 5846, 9.1), unless the binding does not exist (6.2.1)."""
 
 
+def _nothing(*_: object) -> list[Action]:
+    return []
+
+
 class Mag:
     """One MAG. Its methods return what is to be done, in order; ``now`` is its own clock, in s since 1970."""
 
@@ -90,9 +94,9 @@ class Mag:
         self._localized = LocalizedRoutes(config, self._links)
         self._policy = POLICIES[config.policy].mag(config, ordering, self._resolver)
         anchors = () if config.lma is None else (config.lma,)
-        sessions = Sessions(lambda anchor: self._registrar.bound, self._forgotten)
+        sessions = Sessions(self._registered, self._forgotten)
         self._heartbeats = Heartbeats(config.settings, anchors, sessions, restarts, now)
-        self._revocations = Revocations(config.settings, ordering, Responder(self._revoke, lambda *_: []))
+        self._revocations = Revocations(config.settings, ordering, Responder(self._revoke, _nothing))
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -309,6 +313,9 @@ class Mag:
             alternate_care_of=self._config.address,
         )
         return [Send(answer, source)]
+
+    def _registered(self, anchor: IPv6Address) -> bool:
+        return self._registrar.bound
 
     def _forgotten(self, anchor: IPv6Address, before: float, now: float) -> list[Action]:
         """The LMA has restarted: register every node anew; meanwhile they are served, and learnt routes stand until they lapse."""
