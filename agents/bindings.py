@@ -173,6 +173,16 @@ class Interface(NamedTuple):
     mn_id: str
     link_layer_identifier: bytes
 
+    @classmethod
+    def named(cls, mn_id: str | None, identifier: bytes | None) -> Interface:
+        """The interface that these options name, or what is known of it; an identifier that is missing or all zero is UNKNOWN_INTERFACE."""
+        return cls(mn_id or "", identifier if identifier and any(identifier) else UNKNOWN_INTERFACE)
+
+    @property
+    def known_identifier(self) -> bytes | None:
+        """Its link-layer identifier, as an option has it, or None where it is not known (RFC 5213, 6.9.1.1 (7))."""
+        return None if self.link_layer_identifier == UNKNOWN_INTERFACE else self.link_layer_identifier
+
 
 @dataclass(slots=True)
 class BindingUpdate:

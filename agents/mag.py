@@ -26,7 +26,7 @@ from agents.actions import (
     RemoveUplink,
     Send,
 )
-from agents.bindings import UNKNOWN_INTERFACE, AccessLinks, Attachment, Interface
+from agents.bindings import AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
 from agents.heartbeat import Heartbeats, Sessions
 from agents.localized_routing import LocalizedRoutes
@@ -118,7 +118,7 @@ class Mag:
         Without a policy profile that entitles it to mobility it gets no service (RFC 5213, 6.14). ``handoff`` is what the link layer
         knows of how it came there (6.9.1.1 (4) and (5)); ``timestamp`` is of the node's own making (5.5), as the option has it.
         """
-        interface = Interface(mn_id, link_layer or UNKNOWN_INTERFACE)
+        interface = Interface.named(mn_id, link_layer)
         before = self._links.on(link)
         if before is not None and before.interface == interface:
             return self.solicited(link, now)

@@ -213,7 +213,7 @@ class Registrar:
 
     def _answered(self, message: ProxyBindingAcknowledgement) -> BindingUpdate | None:
         """The entry that a PBA is about: the one of its options, or else the only one that waits for its sequence number."""
-        named = self._updates.get(Interface(message.mn_id or "", message.link_layer_identifier or b""))
+        named = self._updates.get(Interface.named(message.mn_id, message.link_layer_identifier))
         if named is not None and self._awaits(named, message):
             return named
         waiting = [update for update in self._updates.values() if message.sequence in update.sent and self._awaits(update, message)]
@@ -325,7 +325,6 @@ class Registrar:
     def _request(self, update: BindingUpdate, now: float) -> ProxyBindingUpdate:
         """The next PBU of a session (RFC 5213, 6.9.1.5); without timestamps each session has a sequence number of its own (5.5)."""
         last = update.request
-        identifier = update.interface.link_layer_identifier
         return ProxyBindingUpdate(
             sequence=self._ordering.sequence() if last is None or not self._counted else (last.sequence + 1) & 0xFFFF,
             lifetime=update.lifetime,
@@ -333,7 +332,7 @@ class Registrar:
             home_network_prefixes=update.prefixes or _ANY_PREFIX,
             handoff_indicator=update.handoff,
             access_technology=update.access_technology,
-            link_layer_identifier=identifier if any(identifier) else None,
+            link_layer_identifier=update.interface.known_identifier,
             link_local_address=update.link_local,
             timestamp=None if self._counted else self._timestamp(update, now),
         )

@@ -19,10 +19,11 @@ from agents.policies.predict import PredictMagPolicy
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a policy adds to each kind of agent."""
+    """What a policy adds to each kind of agent; ``forwards`` where MAGs send on what comes for a node that they do not serve."""
 
     mag: type[MagPolicy] = MagPolicy
     lma: type[LmaPolicy] = LmaPolicy
+    forwards: bool = False
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -32,7 +33,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "expire": Policy(),
         "error": Policy(mag=ErrorMagPolicy),
         "notify": Policy(mag=NotifyMagPolicy, lma=NotifyLmaPolicy),
-        "forward": Policy(mag=ForwardMagPolicy, lma=NotifyLmaPolicy),
-        "predict": Policy(mag=PredictMagPolicy, lma=NotifyLmaPolicy),
+        "forward": Policy(mag=ForwardMagPolicy, lma=NotifyLmaPolicy, forwards=True),
+        "predict": Policy(mag=PredictMagPolicy, lma=NotifyLmaPolicy, forwards=True),
     }
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
-from agents.bindings import UNKNOWN_INTERFACE, Attachment, Interface, PrefixTable
+from agents.bindings import Attachment, Interface, PrefixTable
 from agents.config import AgentConfig, profiles_by_mn_id
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate, HandoverInitiateCode, Message
 from agents.ordering import Ordering
@@ -26,7 +26,7 @@ class _Handover:
 
 
 def _interface(message: HandoverInitiate | HandoverAcknowledge) -> Interface:
-    return Interface(message.mn_id or "", message.link_layer_identifier or UNKNOWN_INTERFACE)
+    return Interface.named(message.mn_id, message.link_layer_identifier)
 
 
 class PredictMagPolicy(ForwardMagPolicy):
@@ -49,7 +49,6 @@ class PredictMagPolicy(ForwardMagPolicy):
         if to not in self._config.mags or to == self._config.address:
             return []
         interface = attachment.interface
-        known = attachment.link_layer_identifier != UNKNOWN_INTERFACE
         initiate = HandoverInitiate(
             sequence=self._ordering.sequence(),
             code=HandoverInitiateCode.ALL_CONTEXT_TRANSFERRED,
@@ -57,7 +56,7 @@ class PredictMagPolicy(ForwardMagPolicy):
             forward=True,
             mn_id=interface.mn_id,
             home_network_prefixes=attachment.prefixes,
-            link_layer_identifier=attachment.link_layer_identifier if known else None,
+            link_layer_identifier=interface.known_identifier,
             timestamp=self._ordering.timestamp(now),
         )
         self._end(interface)

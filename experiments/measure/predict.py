@@ -35,6 +35,7 @@ from agents.messages import (
     UpdateNotification,
     UpdateNotificationAcknowledgement,
 )
+from agents.policies import POLICIES
 from agents.schemes import SCHEMES, Delivery, Query
 from experiments.measure.records import Association, Loss, Packet, Reason, Signal, Trace
 from experiments.scenario import DRAIN, Flow, Run
@@ -55,7 +56,6 @@ _BINDING_ERROR_INTERVAL = _SECOND // 20
 _FAR = 3600 * _SECOND
 _AFTER_PACKETS = 1 << 16
 _NOTIFYING = frozenset({"notify", "forward", "predict"})
-_FORWARDING = frozenset({"forward", "predict"})
 
 
 def _ns(seconds: float) -> int:
@@ -147,6 +147,7 @@ class _Prediction:
         self._domain = run.domain
         self._scheme = SCHEMES[run.case.scheme]
         self._policy = run.case.policy
+        self._forwards = POLICIES[run.case.policy].forwards
         self._settings: Settings = agent_settings({**run.settings, **run.case.settings})
         self._protection = protection(self._settings)
         self._hosts: dict[str, Host] = {host.name: host for host in run.domain.hosts}
@@ -307,9 +308,9 @@ class _Prediction:
         if there is not None and here:
             if there.served:
                 self._deliver(mag, datagram)
-            elif self._policy in _FORWARDING:
+            elif self._forwards:
                 self._hold(self._routes[mag, host], datagram)
-        elif self._policy in _FORWARDING:
+        elif self._forwards:
             self._forward(sender, mag, datagram)
         elif self._policy == "error" and self._now - self._told.get((mag, sender, host), -_FAR) >= _BINDING_ERROR_INTERVAL:
             self._told[mag, sender, host] = self._now

@@ -18,9 +18,15 @@ from topologies.presets import star
 BOTH_WAYS = (Flow("cn1", "mn1", 0.0, 4.0), Flow("mn1", "cn1", 0.003, 4.0))
 
 
-def hard(case: Case, gap: float = 0.05, loss: tuple[float, float] = (0.0, 0.0), flows: tuple[Flow, ...] = BOTH_WAYS[:1]) -> Run:
+def hard(
+    case: Case,
+    gap: float = 0.05,
+    loss: tuple[float, float] = (0.0, 0.0),
+    flows: tuple[Flow, ...] = BOTH_WAYS[:1],
+    notice: float = 0.0,
+) -> Run:
     domain = star(access=LinkSettings(0.002, loss=loss[0]), mag=LinkSettings(0.005, loss=loss[1]))
-    return Run("losses", domain, case, Scenario(5.0, flows, (Move(1.007, "mn1", "mag3", gap),)), 1, 1, "virtual")
+    return Run("losses", domain, case, Scenario(5.0, flows, (Move(1.007, "mn1", "mag3", gap, notice),)), 1, 1, "virtual")
 
 
 LOSSY = (
@@ -39,6 +45,12 @@ SURE = {
         {Reason.REFUSED, Reason.NODE_LEFT},
     ),
     "to the group": (hard(Case("sd-pmip", "error", {"first_packet": "multicast"}), 0.3), {Reason.NO_ROUTE, Reason.NODE_LEFT}),
+    "two may wait for who has left": (hard(Case("s-pmip", "forward", {"buffer.packets": "2"}), 0.3), {Reason.BUFFER_FULL}),
+    "two may wait for who comes": (hard(Case("sd-pmip", "predict", {"buffer.packets": "2"}), 0.3, notice=0.1), {Reason.BUFFER_FULL}),
+    "who comes is awaited in vain": (
+        hard(Case("s-pmip", "predict", {"query.tries": "2", "query.failure": "1005ms"}), 2.0, notice=0.1),
+        {Reason.REFUSED},
+    ),
     "the end": (hard(Case("sd-pmip", "error"), 6.0), {Reason.UNDER_WAY, Reason.NODE_LEFT}),
 }
 FEW_QUERIES = hard(Case("sd-pmip", "error", {"query.rate": "1", "query.tries": "1", "query.timeout": "50ms", "query.failure": "1ms"}), 1.2)

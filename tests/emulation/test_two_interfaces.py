@@ -77,7 +77,7 @@ def test_two_interfaces_at_once_have_each_a_session_and_packets_of_their_own(emu
 
 
 TURNS = {"pmip": 0.025 - 0.027, "s-pmip": 0.050 - 0.002}
-"""Packets go to the interface that has come if sent so many s later: the way of its PBU and the news, less a packet's to who turns it."""
+"""Packets go to the interface that has come if sent so many s later: its PBU's way and the news', less that of a packet to who turns it."""
 
 
 @pytest.mark.parametrize("run", VERTICAL, ids=[run.case.scheme for run in VERTICAL])

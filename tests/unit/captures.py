@@ -132,6 +132,8 @@ def _octets(signal: Signal) -> bytes:
             "PBQ": lambda: messages.ProxyBindingUpdate(query=True, **update, **options),
             "PBA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, **update, **options),
             "PQA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, query=True, **update, **options),
+            "HI": lambda: messages.HandoverInitiate(sequence=signal.sequence, code=3, **options),
+            "HACK": lambda: messages.HandoverAcknowledge(sequence=signal.sequence, code=0, **options),
             "UPN": lambda: messages.UpdateNotification(sequence=signal.sequence, notification_reason=2, **options),
             "UPA": lambda: messages.UpdateNotificationAcknowledgement(sequence=signal.sequence, status=signal.status, **options),
         }

@@ -1,0 +1,64 @@
+"""Where hosts are during a run: from associations (captures), departures (declared) and what MAGs then sent about them (captures)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.measure.records import Trace
+from experiments.scenario import Run
+from topologies.addresses import routed_prefix
+from topologies.domain import Host
+
+_SECOND = 1_000_000_000
+_EVER = -1 << 62
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A host's time at a MAG: associated from ``since`` until it left; ``heard`` is when the MAG first did something for it, ``served``
+    when it advertised the host's prefix."""
+
+    mag: str
+    since: int
+    until: int
+    heard: int
+    served: int
+
+
+class Stays:
+    """The stays of every host of a run, by name and in order."""
+
+    def __init__(self, trace: Trace, run: Run) -> None:
+        self._trace = trace
+        self._run = run
+        self._of: Mapping[str, tuple[Stay, ...]] = {host.name: self._stays(host) for host in run.domain.hosts}
+
+    def of(self, host: str) -> tuple[Stay, ...]:
+        """Where a host has been."""
+        return self._of[host]
+
+    def at(self, host: str, time: int) -> Stay | None:
+        """Where a host is, or None where it is on no link."""
+        return next((stay for stay in self._of[host] if stay.since <= time < stay.until), None)
+
+    def _stays(self, host: Host) -> tuple[Stay, ...]:
+        came = [(_EVER, host.mag), *((a.time, a.mag) for a in self._trace.associations if a.node == host.name)]
+        left = [self._run.epoch + round(move.at * _SECOND) for move in self._run.scenario.moves if move.mn == host.name]
+        ends = [*(time for time, _ in came[1:]), _NEVER]
+        return tuple(
+            Stay(mag, since, min([end, *(time for time in left if time > since)]), *self._first_care(host, mag, since, end))
+            for (since, mag), end in zip(came, ends, strict=True)
+        )
+
+    def _first_care(self, host: Host, mag: str, since: int, end: int) -> tuple[int, int]:
+        """When a MAG first registered or advertised to a host that came at ``since``, and when it first advertised."""
+        if since == _EVER:
+            return _EVER, _EVER
+        routed = next(routed_prefix(self._run.domain, agent, host) for agent in self._run.domain.mags if agent.name == mag)
+        prefixes = {str(host.home_network_prefix), str(routed)}
+        sent = [signal for signal in self._trace.signals if signal.sender == mag and since <= signal.sent < end]
+        served = [signal.sent for signal in sent if signal.kind == "RA" and signal.home in prefixes and signal.lifetime]
+        registered = [signal.sent for signal in sent if signal.kind == "PBU" and signal.mn_id == host.mn_id]
+        return min([*registered, *served], default=_NEVER), min(served, default=_NEVER)
