@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from agents.schemes import SCHEMES, Delivery
 from experiments.measure.metrics import measure
-from experiments.measure.predict import predict
+from experiments.measure.predict import Prediction
 from experiments.measure.records import Reason
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
@@ -38,17 +38,21 @@ def expect(run: Run) -> dict[str, float]:
     """Metric name to the value that arithmetic expects; a metric about which it says nothing is left out.
 
     Where links lose packets only delays that a loss does not change are expected, and, without a handover and where all packets
-    take one way, how many are lost on average. Jitter leaves the order of packets open. Where bindings are refreshed during the
-    run, signalling is left out. A packet lost without a reason is never expected. Of a run with faults only how many packets are sent.
+    take one way, how many are lost on average. Jitter leaves the order of packets open, and so do packets that come to a node
+    together by ways alike. Where bindings are refreshed during the run, signalling is left out. A packet lost without a reason is
+    never expected. Of a run with faults only how many packets are sent.
     """
     if run.faults:
         return {"packets_sent": float(sum(flow.packets for flow in run.scenario.flows))}
     settings = agent_settings({**run.settings, **run.case.settings})
-    expected = {metric.name: round(metric.value, _DIGITS) for metric in measure(predict(run), run)}
+    prediction = Prediction(run)
+    expected = {metric.name: round(metric.value, _DIGITS) for metric in measure(prediction.trace(), run)}
     links = (run.domain.access, *(link.settings for link in run.domain.links))
     unknown: list[str] = []
     if any(link.loss for link in links):
         unknown += [*_BY_CHANCE, *_SIGNALLING, *_LOAD, *_AROUND_MOVES]
+    if prediction.tied:
+        unknown += _ORDER
     if any(link.jitter for link in links):
         unknown += [*_ORDER, *_AROUND_MOVES]
     if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:

@@ -138,10 +138,13 @@ class _Handover:
 
 def predict(run: Run) -> Trace:
     """The trace that the captures of the run should give, from the scenario's zero on."""
-    return _Prediction(run).trace()
+    return Prediction(run).trace()
 
 
-class _Prediction:
+class Prediction:
+    """One run played by arithmetic; after ``trace``, ``tied`` says whether packets of one flow came to a node at one moment by ways of as
+    many tunnels: which of them is first is a matter of microseconds."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
         self._domain = run.domain
@@ -174,6 +177,8 @@ class _Prediction:
         self._signals: list[Signal] = []
         self._associations: list[Association] = []
         self._lma_load: list[int] = []
+        self._latest: dict[tuple[str, int], tuple[tuple[int, int], str]] = {}
+        self.tied = False
 
     def trace(self) -> Trace:
         """Play the scenario."""
@@ -286,6 +291,10 @@ class _Prediction:
 
         def arrive() -> None:
             datagram.seen.setdefault(receiver, self._now)
+            place, way = (receiver, datagram.flow), (self._now, datagram.straight)
+            latest_way, latest_sender = self._latest.get(place, (None, sender))
+            self.tied |= latest_way == way and latest_sender != sender
+            self._latest[place] = way, sender
             handle(sender, receiver, datagram)
 
         self._later(self._now + self._transit(sender, receiver, datagram.size + _IPV6), arrive, packet=True, nodes=datagram.straight)

@@ -7,7 +7,7 @@ from functools import cache
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
 from mobility_messages import addresses, messages
@@ -65,6 +65,7 @@ def _refused(actions: list[Action]) -> bool:
 
 
 @pytest.mark.parametrize(("scheme", "policy"), CASES)
+@settings(deadline=None)
 @given(message=forged, source=strangers)
 def test_who_is_no_agent_changes_nothing(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
     network = _network(scheme, policy)
@@ -75,6 +76,7 @@ def test_who_is_no_agent_changes_nothing(scheme: str, policy: str, message: Mess
 
 
 @pytest.mark.parametrize(("scheme", "policy"), CASES)
+@settings(deadline=None)
 @given(message=forged, source=strangers | agents)
 def test_an_access_link_changes_nothing_whoever_it_claims_to_be(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
     network = _network(scheme, policy)
@@ -85,6 +87,7 @@ def test_an_access_link_changes_nothing_whoever_it_claims_to_be(scheme: str, pol
 
 
 @pytest.mark.parametrize(("scheme", "policy"), CASES)
+@settings(deadline=None)
 @given(message=forged, source=agents)
 def test_with_a_key_an_impostor_changes_nothing(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
     network = _network(scheme, policy, KEYED)
@@ -98,6 +101,7 @@ def test_with_a_key_an_impostor_changes_nothing(scheme: str, policy: str, messag
 
 
 @pytest.mark.parametrize(("scheme", "policy"), CASES)
+@settings(deadline=None)
 @given(source=strangers, destination=st.integers(1, 9).map(hoa_of) | addresses, multicast=st.booleans())
 def test_what_a_stranger_tunnels_causes_nothing(
     scheme: str, policy: str, source: IPv6Address, destination: IPv6Address, multicast: bool
