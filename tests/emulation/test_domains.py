@@ -57,10 +57,10 @@ from pathlib import Path
 from agents import daemon
 from experiments import emulate
 run = daemon.run
-def dies(config, journal, ready):
+def dies(config, journal, ready, ahead):
     if config.name == "mag3":
         import os; os.write(ready, b"x"); time.sleep(1); raise SystemExit(3)
-    run(config, journal, ready)
+    run(config, journal, ready, ahead)
 daemon.run = dies
 emulate.emulate(Path(sys.argv[1]))
 """
