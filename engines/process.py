@@ -18,9 +18,9 @@ from engines.base import EngineError, Job, Outcome
 
 CONSOLE_LINES = 15
 _PR_SET_PDEATHSIG = 1
-# A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group, which is this
-# guard's, goes when this process's end of a pipe does.
-_GUARD = ("/bin/sh", "-c", "read word || kill -KILL 0")
+# A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group, which it names to this guard
+# before it is a guest, goes when this process's end of a pipe does.
+_GUARD = ("/bin/sh", "-c", 'read group; read word || kill -KILL -- "-$group"')
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,15 +51,15 @@ class Ended:
 
 
 async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, str], cwd: Path) -> Ended:
-    """Run ``command`` in a process group of its own, its output into the job's log, until it ends or the job's wall limit is reached."""
+    """Run ``command`` in a session of its own, its output into the job's log, until it ends or the job's wall limit is reached."""
     started = time.monotonic()
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         log = job.log.open("wb")
     except OSError as error:
         raise EngineError(f"cannot write {job.log}: {error.strerror}; name a results folder that can be written") from error
-    status = None
-    with log, _guarded_group() as group:
+    status, dies = None, dies_with_parent(signal.SIGKILL)
+    with log, _guard() as guarded:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -68,8 +68,8 @@ async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, 
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=cwd,
                 env=dict(environment),
-                process_group=group,
-                preexec_fn=dies_with_parent(signal.SIGKILL),
+                start_new_session=True,
+                preexec_fn=lambda: (guarded(), dies()),
             )
         except OSError as error:
             raise EngineError(f"cannot start {command[0]}: {error.strerror}; `dmmlab doctor` says what is missing") from error
@@ -78,17 +78,20 @@ async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, 
                 status = await asyncio.wait_for(process.wait(), job.wall_limit)
         finally:
             if process.returncode is None:
-                os.killpg(group, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
     return Ended(status, time.monotonic() - started)
 
 
 @contextlib.contextmanager
-def _guarded_group() -> Iterator[int]:
-    """A process group, there before anything else is in it, that is killed should this process end without leaving."""
-    guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0)
+def _guard() -> Iterator[Callable[[], object]]:
+    """Within, the process group of whoever has called what this yields is killed should this process end without leaving."""
+    guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert guard.stdin is not None
+    pipe = guard.stdin.fileno()
     try:
-        yield guard.pid
+        yield lambda: os.write(pipe, b"%d\n" % os.getpid())
     finally:
         guard.communicate(b"\n")
 
