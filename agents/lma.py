@@ -12,7 +12,7 @@ from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
 from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
 from agents.heartbeat import Heartbeats, Sessions
 from agents.localized_routing import Initiator
-from agents.lookup import find, named_prefixes
+from agents.lookup import find, named_prefixes, within
 from agents.messages import (
     BindingError,
     BindingErrorStatus,
@@ -217,7 +217,7 @@ class Lma:
     def _allocate(self, request: ProxyBindingUpdate) -> tuple[IPv6Network, ...] | Status:
         """The prefixes of a new session, which no other has (RFC 5213, 5.3.2): those asked for, or a choice of the node's."""
         profile = self._profiles[request.mn_id or ""]
-        owned = (prefix for prefix in profile.home_network_prefixes if prefix.subnet_of(self._config.home))
+        owned = (prefix for prefix in profile.home_network_prefixes if within(prefix, self._config.home))
         free = tuple(prefix for prefix in owned if self._cache.of_prefix(prefix) is None)
         named = named_prefixes(request)
         if len(named) < len(set(request.home_network_prefixes)):

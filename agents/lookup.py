@@ -32,6 +32,11 @@ def named_prefixes(request: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
     return tuple(dict.fromkeys(prefix for prefix in request.home_network_prefixes if int(prefix.network_address)))
 
 
+def within(prefix: IPv6Network, network: IPv6Network) -> bool:
+    """Whether ``network`` holds all of ``prefix``; ``subnet_of`` says the same, and makes both remember another address for ever."""
+    return prefix.prefixlen >= network.prefixlen and prefix.network_address in network
+
+
 def find(cache: BindingCache, request: ProxyBindingUpdate, care_of: IPv6Address) -> Match:
     """The session that ``request`` is about, ``care_of`` being its Proxy-CoA; options that it lacks match nothing."""
     named = named_prefixes(request)

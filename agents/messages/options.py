@@ -132,12 +132,12 @@ def _expect(name: str, data: bytes, least: int, most: int) -> None:
         raise MessageError(f"the {name} option has {len(data)} octets of data")
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=4096)
 def _network(prefix: bytes, length: int) -> IPv6Network:
     return IPv6Network((prefix, length), strict=False)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=4096)
 def _address(octets: bytes) -> IPv6Address:
     return IPv6Address(octets)
 
