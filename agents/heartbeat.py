@@ -9,7 +9,7 @@ from math import inf
 
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, Send
 from agents.config import Settings
-from agents.messages import BindingError, BindingErrorStatus, Heartbeat, kind
+from agents.messages import BindingError, BindingErrorStatus, Heartbeat, Message, kind
 from agents.timers import Timers, earliest
 
 _SEQUENCE = 0xFFFFFFFF
@@ -86,10 +86,11 @@ class Heartbeats:
             peer.awaited, peer.confirmed = None, peer.asked
         return back + lost
 
-    def unsupported(self, source: IPv6Address) -> list[Action]:
-        """``source`` knows not every type of message: if that may be heartbeats it gets no more (3)."""
+    def unsupported(self, message: Message, source: IPv6Address) -> list[Action]:
+        """Where ``message`` says that ``source`` knows not every type of message, and that may be heartbeats, it gets no more (3)."""
         peer = self._peers.get(source)
-        if peer is None or peer.awaited is None or peer.confirmed > -inf:
+        unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
+        if not unrecognized or peer is None or peer.awaited is None or peer.confirmed > -inf:
             return []
         self._stop(source)
         self._unsupported.add(source)

@@ -51,8 +51,8 @@ OURS = 213
 """The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
-_MAIN, _LOCAL = 254, 255
-_ACCESS, _UPLINK, _AGENTS, _LOCALIZED = 100, 101, 102, 103
+MAIN, _LOCAL = 254, 255
+ACCESS, _UPLINK, _AGENTS, _LOCALIZED = 100, 101, 102, 103
 _UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
@@ -73,7 +73,7 @@ _RULE_REFUSED = 60
 _RULE_FORWARDED = 70
 _RULE_LOCAL_ROUTE = 72
 _RULE_LOCALIZED = 75
-_RULE_UPLINK = 80
+RULE_UPLINK = 80
 
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
@@ -156,7 +156,7 @@ class DataPlane:
         self._gateway = gateway
         self._trigger = trigger
         self._netlink = Netlink()
-        self._tunnel_table = _LOCALIZED if gateway and config.scheme.localized_routing else _MAIN
+        self._tunnel_table = _LOCALIZED if gateway and config.scheme.localized_routing else MAIN
         self._undo: dict[object, Request] = {}
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
@@ -178,7 +178,7 @@ class DataPlane:
         if self._gateway:
             self._start_gateway()
         else:
-            self._put_route("rejection of", self._config.home, _MAIN, _UNREACHABLE)
+            self._put_route("rejection of", self._config.home, MAIN, _UNREACHABLE)
         self.commit()
 
     @property
@@ -213,7 +213,7 @@ class DataPlane:
 
     def install_local_route(self, prefix: IPv6Network) -> None:
         """Deliver what goes to ``prefix`` by its access route, if it has one, before it comes to an uplink."""
-        self._put_rule(_RULE_LOCAL_ROUTE, _ACCESS, destination=prefix)
+        self._put_rule(_RULE_LOCAL_ROUTE, ACCESS, destination=prefix)
 
     def remove_local_route(self, prefix: IPv6Network) -> None:
         """Withdraw what ``install_local_route`` did."""
@@ -228,7 +228,7 @@ class DataPlane:
             device = link, socket.if_nametoindex(link)
         except OSError:
             return False
-        for table in (_MAIN, _ACCESS) if self._config.scheme.home_prefixes else (_MAIN,):
+        for table in (MAIN, ACCESS) if self._config.scheme.home_prefixes else (MAIN,):
             self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_ADMITTED, _RULE_FORWARDED, link, source=prefix, action=_GO_TO)
@@ -236,8 +236,8 @@ class DataPlane:
 
     def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
         """Withdraw routes of ``install_access_route``; with the link they may have gone already."""
-        self._take_back((_MAIN, prefix, link))
-        self._take_back((_ACCESS, prefix, link))
+        self._take_back((MAIN, prefix, link))
+        self._take_back((ACCESS, prefix, link))
         self._take_back((_RULE_ADMITTED, link, prefix))
 
     def install_uplink(self, link: str, anchor: IPv6Address) -> None:
@@ -245,11 +245,11 @@ class DataPlane:
         self._put_tunnel_route(_EVERYTHING, _UPLINK, anchor)
         if self._config.scheme.localized_routing:
             self._put_rule(_RULE_LOCALIZED, _LOCALIZED, link)
-        self._put_rule(_RULE_UPLINK, _UPLINK, link)
+        self._put_rule(RULE_UPLINK, _UPLINK, link)
 
     def remove_uplink(self, link: str) -> None:
         """Withdraw what ``install_uplink`` did for ``link``."""
-        self._take_back((_RULE_UPLINK, link, None))
+        self._take_back((RULE_UPLINK, link, None))
         self._take_back((_RULE_LOCALIZED, link, None))
 
     def admit(self, link: str, index: int) -> None:
@@ -334,16 +334,16 @@ class DataPlane:
     def _start_gateway(self) -> None:
         if self._trigger:
             device = TRIGGER, socket.if_nametoindex(TRIGGER)
-            self._put_route("route to the agent of", self._config.home, _MAIN, _UNICAST, device)
-            self._put_rule(_RULE_DELIVERED, _ACCESS, TRIGGER)
+            self._put_route("route to the agent of", self._config.home, MAIN, _UNICAST, device)
+            self._put_rule(_RULE_DELIVERED, ACCESS, TRIGGER)
             self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
-        self._put_rule(_RULE_DELIVERED, _ACCESS, TUNNEL)
+        self._put_rule(_RULE_DELIVERED, ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
         if self._config.settings.local_routing and not self._config.scheme.localized_routing:
-            self._put_rule(_RULE_FORWARDED, _ACCESS)
+            self._put_rule(_RULE_FORWARDED, ACCESS)
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
 

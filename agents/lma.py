@@ -14,8 +14,6 @@ from agents.heartbeat import Heartbeats, Sessions
 from agents.localized_routing import Initiator
 from agents.lookup import find, named_prefixes, within
 from agents.messages import (
-    BindingError,
-    BindingErrorStatus,
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
     Heartbeat,
@@ -88,8 +86,7 @@ class Lma:
             return self._heartbeats.receive(message, source, now)
         if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
             return self._revocations.receive(message, source, now)
-        unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
-        return (self._heartbeats.unsupported(source) if unrecognized else []) or self._policy.receive(message, source, now)
+        return self._heartbeats.unsupported(message, source) or self._policy.receive(message, source, now)
 
     def revoke(self, mn_id: str, now: float) -> list[Action]:
         """End every session of a node, for an administrative reason (RFC 5846, 8.1)."""

@@ -178,8 +178,7 @@ class Initiator:
         told = pair, mag
         if mag in self._open.get(pair, {}):
             self._end(told)
-        while (sequence := self._ordering.sequence()) in self._by_sequence:
-            pass
+        sequence = self._ordering.free_sequence(self._by_sequence)
         request = LocalizedRoutingInitiation(
             sequence=sequence,
             lifetime=lifetime,

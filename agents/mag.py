@@ -32,8 +32,6 @@ from agents.heartbeat import Heartbeats, Sessions
 from agents.localized_routing import LocalizedRoutes
 from agents.messages import (
     AccessTechnologyType,
-    BindingError,
-    BindingErrorStatus,
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
     HandoffIndicator,
@@ -70,10 +68,6 @@ _NOTHING_TO_REVOKE: Mapping[int, RevocationStatus] = MappingProxyType(
 """What a BRI is answered that revokes nothing here (RFC 5846, 9.1), unless the binding does not exist (6.2.1)."""
 
 
-def _nothing(*_: object) -> list[Action]:
-    return []
-
-
 class Mag:
     """One MAG. Its methods return what is to be done, in order; ``now`` is its own clock, in s since 1970."""
 
@@ -96,7 +90,7 @@ class Mag:
         anchors = () if config.lma is None else (config.lma,)
         sessions = Sessions(self._registered, self._forgotten)
         self._heartbeats = Heartbeats(config.settings, anchors, sessions, restarts, now)
-        self._revocations = Revocations(config.settings, ordering, Responder(self._revoke, _nothing))
+        self._revocations = Revocations(config.settings, ordering, Responder(self._revoke))
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -190,8 +184,7 @@ class Mag:
             return self._revocations.receive(message, source, now)
         if isinstance(message, UpdateNotification) and message.notification_reason == NotificationReason.FORCE_REREGISTRATION:
             return self._registrar.notified(message, source, now)
-        unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
-        return (self._heartbeats.unsupported(source) if unrecognized else []) or self._policy.receive(message, source, now)
+        return self._heartbeats.unsupported(message, source) or self._policy.receive(message, source, now)
 
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 from agents.messages import timestamp_from_seconds
@@ -25,6 +25,12 @@ class Ordering:
         """The next sequence number; the first is the one given at the start."""
         sequence = self._sequence
         self._sequence = (sequence + 1) & 0xFFFF
+        return sequence
+
+    def free_sequence(self, taken: Container[int]) -> int:
+        """The next sequence number that no exchange under way has."""
+        while (sequence := self.sequence()) in taken:
+            pass
         return sequence
 
     def timestamp(self, now: float) -> int:

@@ -210,8 +210,7 @@ class Resolver:
         return self._buffers.add(hoa, packet, now)
 
     def _ask(self, hoa: IPv6Address, now: float) -> Action:
-        while (sequence := self._ordering.sequence()) in self._by_sequence:
-            pass
+        sequence = self._ordering.free_sequence(self._by_sequence)
         query = self._query(hoa, sequence, now)
         self._open[hoa] = _Open(sequence, now, query.message.timestamp or 0)
         self._by_sequence[sequence] = hoa

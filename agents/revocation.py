@@ -74,6 +74,10 @@ def _objection(indication: BindingRevocationIndication) -> RevocationStatus | No
     return None
 
 
+def _nothing(*_: object) -> list[Action]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Responder:
     """What the agent does about revocations.
@@ -82,7 +86,7 @@ class Responder:
     """
 
     revoke: Callable[[BindingRevocationIndication, IPv6Address, float], Outcome]
-    ended: Callable[[BindingRevocationIndication, IPv6Address, int | None, float], list[Action]]
+    ended: Callable[[BindingRevocationIndication, IPv6Address, int | None, float], list[Action]] = _nothing
 
 
 _Sent = tuple[IPv6Address, BindingRevocationIndication]
@@ -115,8 +119,7 @@ class Revocations:
         )
         if (peer, said) in self._numbers:
             return []
-        while (sequence := self._ordering.sequence()) in self._open:
-            pass
+        sequence = self._ordering.free_sequence(self._open)
         indication = replace(said, sequence=sequence)
         self._open[sequence] = peer, indication
         self._numbers[peer, said] = sequence

@@ -36,6 +36,7 @@ from agents.messages import (
 from experiments.agents import Agents
 from experiments.scenario import Attack, Run
 from experiments.settings import agent_settings
+from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC, INFRASTRUCTURE, mac
 from topologies.build import Testbed
 from topologies.domain import Agent, Host
@@ -234,7 +235,7 @@ class _Knowledge:
 
     def __init__(self, attack: Attack, run: Run, testbed: Testbed) -> None:
         hosts = {host.name: host for host in run.domain.hosts}
-        known = {agent.name: agent for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else []))}
+        known = {agent.name: agent for agent in routing.agents(run.domain)}
         self.host = hosts[attack.victim]
         self.hoa = testbed.addresses(attack.victim)[0]
         other = next(name for name in hosts if name not in (attack.victim, attack.attacker))

@@ -33,6 +33,12 @@ def agents(run: Run) -> tuple[Agent, ...]:
     return (*lma, *run.domain.mags)
 
 
+def captured(run: Run) -> tuple[str, ...]:
+    """The nodes that a run's captures are taken at: agents of the scheme, hosts and routers."""
+    routers = (core.name for core in run.domain.core if core.routed)
+    return (*(agent.name for agent in agents(run)), *(host.name for host in run.domain.hosts), *routers)
+
+
 def configuration(run: Run, agent: Agent) -> AgentConfig:
     """What ``agent`` is told when it starts."""
     scheme = SCHEMES[run.case.scheme]

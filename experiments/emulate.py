@@ -40,7 +40,7 @@ def emulate(folder: Path) -> None:
         testbed.start()
         time.sleep(_SETTLE)
         _stage("starting the captures")
-        captures.start((name, testbed.get(name).within) for name in _captured(run))
+        captures.start((name, testbed.get(name).within) for name in deploy.captured(run))
         _stage("starting the agents")
         agents = Agents(testbed, run, folder)
         agents.start_all()
@@ -65,11 +65,6 @@ def _stage(stage: str) -> None:
     start does from one machine to the next, and in virtual time each reading counts."""
     print(f"dmmlab: {stage}", flush=True)
     _sleep_until((time.time_ns() // _TENTH + 1) * _TENTH)
-
-
-def _captured(run: Run) -> list[str]:
-    routers = [core.name for core in run.domain.core if core.routed]
-    return [*(agent.name for agent in deploy.agents(run)), *(host.name for host in run.domain.hosts), *routers]
 
 
 def _attach(testbed: Testbed, run: Run) -> None:

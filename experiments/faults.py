@@ -9,6 +9,7 @@ from typing import Any
 from experiments import attacks
 from experiments.agents import Agents
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
+from topologies import routing
 from topologies.build import Testbed
 from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
 
@@ -35,7 +36,7 @@ def _impair(fault: Impairment, run: Run, testbed: Testbed, agents: Agents) -> It
 
 
 def _part(fault: Partition, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    known = {agent.name: agent for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else []))}
+    known = {agent.name: agent for agent in routing.agents(run.domain)}
     for name, other in ((fault.a, fault.b), (fault.b, fault.a)):
         matches = (sent_by(known[other].address),)
         yield from _detour(fault, partial(testbed.detour, name, known[name].core, matches, Treatment(loss=1.0), inward=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from agents.schemes import SCHEMES
 from experiments import settings
 from experiments.scenario import Attack, Case, Experiment
-from topologies import presets
+from topologies import presets, routing
 
 
 class SelectionError(ValueError):
@@ -73,7 +73,7 @@ def _check_nodes(experiment: Experiment) -> None:
     mags = {mag.name for mag in experiment.domain.mags}
     scenario = experiment.scenario
     faults = [*scenario.faults, *(fault for case in experiment.cases for fault in case.faults)]
-    agents = {*mags, *([experiment.domain.lma.name] if experiment.domain.lma else [])}
+    agents = {agent.name for agent in routing.agents(experiment.domain)}
     wanted_hosts = [name for flow in scenario.flows for name in (flow.source, flow.destination)] + [move.mn for move in scenario.moves]
     missing = [name for name in wanted_hosts if name not in hosts] + [move.to for move in scenario.moves if move.to not in mags]
     missing += [node for fault in faults for node in fault.on if node not in agents]

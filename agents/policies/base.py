@@ -12,7 +12,24 @@ from agents.ordering import Ordering
 from agents.queries import Resolver
 
 
-class MagPolicy:
+class _Policy:
+    """What a policy adds to an agent of either kind."""
+
+    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
+        """A message came that no other part of the agent takes."""
+        return [Ignore(IgnoreReason.UNEXPECTED, source)]
+
+    @property
+    def next_timeout(self) -> float | None:
+        """When ``timeout`` is to be called."""
+        return None
+
+    def timeout(self, now: float) -> list[Action]:
+        """Do what is due."""
+        return []
+
+
+class MagPolicy(_Policy):
     """What a policy adds to a MAG; this one adds nothing."""
 
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
@@ -44,21 +61,8 @@ class MagPolicy:
         """A node is reachable here from now on."""
         return []
 
-    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        """A message came that is neither update, query nor acknowledgement."""
-        return [Ignore(IgnoreReason.UNEXPECTED, source)]
 
-    @property
-    def next_timeout(self) -> float | None:
-        """When ``timeout`` is to be called."""
-        return None
-
-    def timeout(self, now: float) -> list[Action]:
-        """Do what is due."""
-        return []
-
-
-class LmaPolicy:
+class LmaPolicy(_Policy):
     """What a policy adds to the LMA; this one adds nothing."""
 
     def __init__(self, config: AgentConfig, ordering: Ordering) -> None:
@@ -70,17 +74,4 @@ class LmaPolicy:
 
     def moved(self, binding: Binding, now: float) -> list[Action]:
         """A binding has a care-of address that it had not before."""
-        return []
-
-    def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        """A message came that is neither update nor query."""
-        return [Ignore(IgnoreReason.UNEXPECTED, source)]
-
-    @property
-    def next_timeout(self) -> float | None:
-        """When ``timeout`` is to be called."""
-        return None
-
-    def timeout(self, now: float) -> list[Action]:
-        """Do what is due."""
         return []

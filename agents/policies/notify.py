@@ -174,8 +174,7 @@ class NotifyLmaPolicy(LmaPolicy):
         return notes
 
     def _tell(self, prefix: IPv6Network, mag: IPv6Address, binding: Binding, now: float) -> Action:
-        while (sequence := self._ordering.sequence()) in self._by_sequence:
-            pass
+        sequence = self._ordering.free_sequence(self._by_sequence)
         news = UpdateNotification(
             sequence=sequence,
             notification_reason=NotificationReason.UPDATE_SESSION_PARAMETERS,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import HOME_NETWORK, Settings
-from agents.kernel import TRIGGER, TUNNEL
+from agents.kernel import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
-from experiments import state
+from experiments import deploy, state
 from experiments.measure.records import Trace
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
@@ -27,8 +27,6 @@ START = 0.1
 """s that an agent may take from its start until it is ready; in virtual time it takes a few ms."""
 
 _SECOND = 1_000_000_000
-_MAIN, _ACCESS = 254, 100
-_UPLINK_RULE = 80
 _AIR = "-air"
 
 
@@ -100,7 +98,7 @@ class _Timers:
         self.scheme = SCHEMES[run.case.scheme]
         self.settings: Settings = agent_settings({**run.settings, **run.case.settings})
         self.lma = domain.lma.name if domain.lma and "LMA" in self.scheme.agents else None
-        agents = [*(mag.name for mag in domain.mags), *([self.lma] if self.lma else [])]
+        agents = [agent.name for agent in deploy.agents(run)]
         self.round_trip = 2 * max((path_delay(domain, a, b) for a, b in combinations(agents, 2)), default=0.0)
         interval = max((1 / flow.rate for flow in run.scenario.flows), default=0.0)
         self.arrival = interval + 2 * domain.access.delay + self.round_trip
@@ -126,6 +124,8 @@ _STALE: Mapping[str, Callable[[_Timers], float]] = {
     "anchor": lambda timers: 0.0,
     "expire": lambda timers: timers.settings.query_lifetime,
     "notify": lambda timers: timers.settings.query_lifetime,
+    "forward": lambda timers: timers.settings.query_lifetime,
+    "predict": lambda timers: timers.settings.query_lifetime,
     "error": lambda timers: BINDING_ERROR_INTERVAL + timers.round_trip,
 }
 """Policy to how long a route may point to a MAG that a node has left, where the signalling that should re-point it was lost."""
@@ -198,10 +198,10 @@ def _of_node(run: Run, node: str, found: NodeState, where: Mapping[str, str]) ->
         if link not in [host.air for host in here]:
             yield f"rule {priority} for {link}, which is not here"
     for host in here:
-        for table in (_MAIN, _ACCESS):
+        for table in (MAIN, ACCESS):
             if not any(r.prefix == host.home_network_prefix and r.table == table and r.link == host.air for r in found.routes):
                 yield f"no route of {host.home_network_prefix} to {host.air} in table {table}"
-        if scheme.delivery is Delivery.DATA_DRIVEN and (_UPLINK_RULE, host.air) not in rules:
+        if scheme.delivery is Delivery.DATA_DRIVEN and (RULE_UPLINK, host.air) not in rules:
             yield f"no uplink for {host.air}"
     if anchor:
         bound_prefixes = {route.prefix for route in found.routes if route.care_of is not None}

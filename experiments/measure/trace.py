@@ -14,13 +14,14 @@ import numpy as np
 
 from agents import messages
 from agents.config import QueryFlag
-from agents.schemes import SCHEMES
+from experiments import deploy
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
 from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
 from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
 from experiments.scenario import Run
 from experiments.settings import agent_settings
+from topologies import routing
 
 _BURST = 100_000_000
 """Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
@@ -56,7 +57,7 @@ def read_trace(folder: Path, run: Run) -> Trace:
     data: dict[str, Bytes] = {}
     truncated: list[str] = []
     macs = [host.mac for host in run.domain.hosts]
-    for node in captured_nodes(run):
+    for node in deploy.captured(run):
         path = folder / f"{node}.pcap"
         try:
             capture = read_capture(path)
@@ -80,13 +81,6 @@ def read_trace(folder: Path, run: Run) -> Trace:
         refusals=_refusals(captures),
     )
     return replace(trace, losses=ledger(trace, run, {node: dissected.packets for node, dissected in captures.items()}))
-
-
-def captured_nodes(run: Run) -> tuple[str, ...]:
-    """The nodes that a run's captures are taken at: agents of the scheme, hosts and routers."""
-    lma = (run.domain.lma.name,) if run.domain.lma and "LMA" in SCHEMES[run.case.scheme].agents else ()
-    mags = (mag.name for mag in run.domain.mags)
-    return (*lma, *mags, *(host.name for host in run.domain.hosts), *(core.name for core in run.domain.core if core.routed))
 
 
 # Test packets
@@ -140,7 +134,7 @@ def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
             place = np.searchsorted(keys, found)
             known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
             copies[place[known]] += counts[known]
-    agents = [mag.name for mag in run.domain.mags] + ([run.domain.lma.name] if run.domain.lma else [])
+    agents = {agent.name for agent in routing.agents(run.domain)}
     seen = _sights(tables, {node: np.ones(len(table.times), dtype=np.bool_) for node, table in tables.items()}, keys)
     tunnelled = _sights(
         tables,
@@ -249,7 +243,7 @@ def _sight(node: str, record: SignalRecord, data: Bytes) -> _Sight:
 
 def _signals(run: Run, captures: Mapping[str, Dissected], data: Mapping[str, Bytes]) -> tuple[Signal, ...]:
     query_flag = agent_settings({**run.settings, **run.case.settings}).query_flag
-    originators = {agent.address.packed: agent.name for agent in (*run.domain.mags, *((run.domain.lma,) if run.domain.lma else ()))}
+    originators = {agent.address.packed: agent.name for agent in routing.agents(run.domain)}
     hosts = {host.name for host in run.domain.hosts}
     mags = {mag.name for mag in run.domain.mags}
     sendings: list[_Sight] = []

@@ -24,6 +24,7 @@ ON = Settings(heartbeat_interval=60.0)
 MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
 LOST, BACK, RESTARTED = (Note(notice, LMA, "HB") for notice in (Notice.PEER_LOST, Notice.PEER_BACK, Notice.PEER_RESTARTED))
 REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
+UNKNOWN_TYPE = BindingError(status=2, home_address=IPv6Address("::"))
 
 
 class Beating:
@@ -152,17 +153,17 @@ def test_who_restarts_tells_its_peers_at_once_who_starts_does_not() -> None:
 def test_where_heartbeats_are_off_they_are_not_known() -> None:
     beating = watching(settings=Settings())
     assert beating.heart.next_timeout is None
-    unknown = Send(BindingError(status=2, home_address=IPv6Address("::")), LMA)
-    assert beating.heart.receive(Heartbeat(sequence=4), LMA, EPOCH) == [unknown]
+    assert beating.heart.receive(Heartbeat(sequence=4), LMA, EPOCH) == [Send(UNKNOWN_TYPE, LMA)]
     assert beating.answer(4, 1) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
 
 
 def test_who_knows_no_heartbeats_gets_no_more() -> None:
     beating = watching()
-    assert beating.heart.unsupported(LMA) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == []
     beating.beat(0)
-    assert beating.heart.unsupported(MAG1) == []
-    assert beating.heart.unsupported(LMA) == [Note(Notice.NOT_SUPPORTED, LMA, "HB")]
+    assert beating.heart.unsupported(UNKNOWN_TYPE, MAG1) == []
+    assert beating.heart.unsupported(BindingError(status=1, home_address=IPv6Address("::")), LMA) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == [Note(Notice.NOT_SUPPORTED, LMA, "HB")]
     beating.heart.watch(LMA, EPOCH + 1)
     assert beating.heart.next_timeout is None
 
@@ -171,7 +172,7 @@ def test_who_has_answered_one_knows_heartbeats() -> None:
     beating = watching()
     beating.answer(beating.beat(0), 1)
     beating.beat(60)
-    assert beating.heart.unsupported(LMA) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == []
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from runs import EPOCH, run
 
+from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
 from experiments.measure.metrics import measure
 from experiments.measure.model import expect
@@ -84,6 +85,12 @@ def test_bounds_follow_the_timers() -> None:
 
 def replace_delay(fault: Impairment) -> Impairment:
     return Impairment(fault.at, fault.end, loss=fault.loss, delay=0.5)
+
+
+@pytest.mark.parametrize(("scheme", "policy"), [(row.name, policy) for row in SCHEMES.values() for policy in row.policies])
+def test_every_policy_has_a_bound(scheme: str, policy: str) -> None:
+    killed = run(scheme, policy, scenario=Scenario(9.0, (Flow("cn1", "mn1", 0.0, 8.0),), faults=(Kill("mag2", 2.0, 4.0),)))
+    assert 0 < bound(killed) < 30
 
 
 def test_the_catalogues_faults_can_be_judged() -> None:
