@@ -170,9 +170,7 @@ class Testbed(Mininet):  # type: ignore[misc]
         """Have packets treated that match and leave ``node`` by ``interface``, or with ``inward`` come in there; returns what ends it."""
         assert self.wires is not None
         end = self[node].intf(interface)
-        if inward:
-            end = end.link.intf2 if end.link.intf1 is end else end.link.intf1
-        return Detour(self.wires, end, matches, treatment).close
+        return Detour(self.wires, end.far if inward else end, matches, treatment).close
 
     def addresses(self, host: str | NetworkNode) -> list[IPv6Address]:
         """The global addresses that a host can use now."""

@@ -53,8 +53,6 @@ class Detour:
 
     def __init__(self, wires: Wires, end: WireEnd, matches: Iterable[Iterable[Word]], treatment: Treatment) -> None:
         """Begin; OSError where the kernel lacks what it takes (u32 filters, netem)."""
-        link = end.link
-        other = link.intf2 if link.intf1 is end else link.intf1
         self._namespace = wires.namespace
         self._end = end.inner_index
         self._way, back = wires.new_index(), wires.new_index()
@@ -63,7 +61,7 @@ class Detour:
             netlink.veth(f"d{self._way}", self._way, way[0], f"d{back}", back, way[1], self._namespace),
             netlink.impairment(self._way, treatment.delay, treatment.loss, treatment.duplicate, treatment.reorder),
             netlink.ingress(back),
-            netlink.redirect(back, other.inner_index),
+            netlink.redirect(back, end.far.inner_index),
             netlink.set_up(self._way),
             netlink.set_up(back),
             *(netlink.divert(self._end, tuple(words), self._way) for words in matches),

@@ -27,6 +27,12 @@ class WireEnd(Intf):  # type: ignore[misc]
     index: int
     inner_index: int
 
+    @property
+    def far(self) -> WireEnd:
+        """The other end of the wire."""
+        far: WireEnd = self.link.intf2 if self.link.intf1 is self else self.link.intf1
+        return far
+
     def config(self, **_params: Any) -> dict[str, Any]:
         """Nothing in the kernel: the wire has made the interface as it is to be."""
         self.inner = INNER + self.name
