@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from experiments import declarations, results
-from experiments.measure import attacks, metrics, model, procedures
+from experiments import declarations, model, results
+from experiments.measure import attacks, metrics, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
 from experiments.measure.recovery import judge

@@ -7,25 +7,23 @@ settings. What agents say of themselves plays no part. docs/metrics.md, "Losses"
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from agents.policies import POLICIES
 from agents.schemes import SCHEMES, Delivery
 from experiments.measure.dissect import TestPackets, address_number
-from experiments.measure.predict import crossing
 from experiments.measure.records import Loss, Packet, Reason, Sight, Trace
 from experiments.measure.stays import Stays
 from experiments.measure.waits import PROMPT, Waits
 from experiments.scenario import DRAIN, Run
 from topologies.domain import Host, LinkSettings
-from topologies.routing import agents, paths
+from topologies.routing import agents
+from topologies.timing import SECOND, crossing, links_between, nanoseconds
 
-_SECOND = 1_000_000_000
-_RESOLUTION = 3 * _SECOND
+_RESOLUTION = 3 * SECOND
 """How long a packet waits for neighbour discovery before it is given up (RFC 4861, 10)."""
 
 _REFUSALS = frozenset({(1, 1), (1, 3), (2, 0)})
@@ -115,11 +113,11 @@ class _Reasons:
         self._access = run.domain.access
         self._scheme = SCHEMES[run.case.scheme]
         self._forwards = POLICIES[run.case.policy].forwards
-        self._end = run.epoch + round((run.scenario.duration + DRAIN) * _SECOND)
+        self._end = run.epoch + nanoseconds(run.scenario.duration + DRAIN)
         self._hosts = {host.name: host for host in run.domain.hosts}
         self._lma = run.domain.lma.name if run.domain.lma else None
         self._agents = {address_number(agent.address): agent.name for agent in agents(run.domain)}
-        self._links = {frozenset((link.a, link.b)): link.settings for link in reversed(run.domain.links)}
+        self._links = [link.settings for link in run.domain.links]
         self._refused = {(r.flow, r.sequence, r.node) for r in trace.refusals if (r.type, r.code) in _REFUSALS}
         self._stays = Stays(trace, run)
         self._waits = Waits(trace, run, tables, self._stays)
@@ -146,7 +144,7 @@ class _Reasons:
         """On its way over an access link: of its source's, if the source sent it, else of its destination's."""
         flow = self._run.scenario.flows[packet.flow]
         host = last.node if last.node in self._hosts else flow.destination
-        arrives = last.time + crossing(self._access, last.size) + round(self._access.jitter * _SECOND)
+        arrives = last.time + crossing(self._access, last.size) + nanoseconds(self._access.jitter)
         stay = self._stays.at(host, last.time)
         if stay is None or stay.until <= arrives:
             return Reason.IN_THE_AIR
@@ -194,7 +192,7 @@ class _Reasons:
             if last.sight is Sight.FROM_AGENT:
                 return Reason.IN_THE_AIR
             if last.towards and last.towards not in self._agents:
-                lossy = any(link.loss for link in self._links.values())
+                lossy = any(link.loss for link in self._links)
                 return Reason.LINK_LOSS if lossy and stay is not None else Reason.NO_ROUTE
             if self._kept(last):
                 return self._to_agent(packet, last)
@@ -223,9 +221,9 @@ class _Reasons:
     def _home(self, packet: Packet) -> Host:
         return self._hosts[self._run.scenario.flows[packet.flow].destination]
 
-    def _way(self, a: str, b: str | None, size: int) -> tuple[list[LinkSettings], int]:
+    def _way(self, a: str, b: str | None, size: int) -> tuple[Sequence[LinkSettings], int]:
         """The core links from one node to another and how long a packet takes over them; all of them where the other is not known."""
         if b is None:
-            return list(self._links.values()), 0
-        links = [self._links[frozenset(hop)] for hop in pairwise(paths(self._domain, a).get(b, ()))]
-        return links, sum(crossing(link, size) + round(link.jitter * _SECOND) for link in links)
+            return self._links, 0
+        links = links_between(self._domain, a, b)
+        return links, sum(crossing(link, size) + nanoseconds(link.jitter) for link in links)

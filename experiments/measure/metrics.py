@@ -18,6 +18,7 @@ from experiments.present.study import RunResult
 from experiments.scenario import Run
 from topologies.domain import Domain
 from topologies.routing import path_delay
+from topologies.timing import SECOND, nanoseconds
 
 MILLISECONDS = "ms"
 PACKETS = "packets"
@@ -31,7 +32,6 @@ HELD = 1_000_000
 _ANSWERS = {"PBU": "PBA", "PBQ": "PQA"}
 _DISCOVERY = ("RS", "RA")
 _MS = 1_000_000
-_SECOND = 1_000_000_000
 
 
 class MetricsFileError(ValueError):
@@ -136,7 +136,7 @@ def _interruptions(trace: Trace, run: Run) -> list[float]:
             after = [at for at, sent in received if (at if by_arrival else sent) >= association.time]
             if before:
                 end = after[0] if after else max(packet.sent for packet in flows[number])
-                found.append(end - before[-1] - _SECOND / flow.rate)
+                found.append(end - before[-1] - SECOND / flow.rate)
     return found
 
 
@@ -183,7 +183,7 @@ def _stretch(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
         if ends not in direct:
             direct[ends] = direct_delay(run.domain, *ends)
         if direct[ends] > 0:
-            stretches.append((packet.received - packet.sent) / (direct[ends] * _SECOND))
+            stretches.append((packet.received - packet.sent) / (direct[ends] * SECOND))
     if stretches:
         yield Metric("path_stretch", median(stretches), RATIO)
 
@@ -204,7 +204,7 @@ def direct_delay(domain: Domain, source_mag: str, destination_mag: str) -> float
 
 def _signalling(trace: Trace, run: Run) -> list[Signal]:
     """The Mobility Header messages sent during the scenario."""
-    end = run.epoch + round(run.scenario.duration * _SECOND)
+    end = run.epoch + nanoseconds(run.scenario.duration)
     return [signal for signal in trace.signals if signal.kind not in _DISCOVERY and run.epoch <= signal.sent < end]
 
 

@@ -22,11 +22,11 @@ from experiments.settings import agent_settings
 from experiments.state import NodeState
 from topologies.domain import Host
 from topologies.routing import path_delay
+from topologies.timing import SECOND, nanoseconds
 
 START = 0.1
 """s that an agent may take from its start until it is ready; in virtual time it takes a few ms."""
 
-_SECOND = 1_000_000_000
 _AIR = "-air"
 
 
@@ -70,7 +70,7 @@ def healed(run: Run) -> float:
 def recovery(trace: Trace, run: Run) -> float | None:
     """s from the last fault's end until the first packet, sent after that, arrives from which on no packet of its flow is lost; of the
     slowest flow, None where one loses packets to its end."""
-    end = run.epoch + round(healed(run) * _SECOND)
+    end = run.epoch + nanoseconds(healed(run))
     arrivals = []
     for number in range(len(run.scenario.flows)):
         arrival = None
@@ -81,7 +81,7 @@ def recovery(trace: Trace, run: Run) -> float | None:
         if arrival is None:
             return None
         arrivals.append(arrival)
-    return max((arrival - end for arrival in arrivals), default=0) / _SECOND
+    return max((arrival - end for arrival in arrivals), default=0) / SECOND
 
 
 def bound(run: Run) -> float:

@@ -9,8 +9,8 @@ from experiments.measure.records import Trace
 from experiments.scenario import Run
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
+from topologies.timing import nanoseconds
 
-_SECOND = 1_000_000_000
 _EVER = -1 << 62
 _NEVER = 1 << 62
 
@@ -45,7 +45,7 @@ class Stays:
 
     def _stays(self, host: Host) -> tuple[Stay, ...]:
         came = [(_EVER, host.mag), *((a.time, a.mag) for a in self._trace.associations if a.node == host.name)]
-        left = [self._run.epoch + round(move.at * _SECOND) for move in self._run.scenario.moves if move.mn == host.name]
+        left = [self._run.epoch + nanoseconds(move.at) for move in self._run.scenario.moves if move.mn == host.name]
         ends = [*(time for time, _ in came[1:]), _NEVER]
         return tuple(
             Stay(mag, since, min([end, *(time for time in left if time > since)]), *self._first_care(host, mag, since, end))

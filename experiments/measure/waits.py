@@ -17,12 +17,12 @@ from experiments.measure.records import Reason, Signal, Trace
 from experiments.measure.stays import Stays
 from experiments.scenario import DRAIN, Run
 from experiments.settings import agent_settings
+from topologies.timing import SECOND, nanoseconds
 
-_SECOND = 1_000_000_000
 PROMPT = 5_000_000
 """An agent that runs has reacted within this many ns."""
 
-_ALIVE = _SECOND
+_ALIVE = SECOND
 """An agent that gives no sign of itself for this many ns does not run."""
 
 
@@ -60,7 +60,7 @@ class Waits:
         self._scheme = SCHEMES[run.case.scheme]
         self._forwards = POLICIES[run.case.policy].forwards
         self._settings = agent_settings({**run.settings, **run.case.settings})
-        self._end = run.epoch + round((run.scenario.duration + DRAIN) * _SECOND)
+        self._end = run.epoch + nanoseconds(run.scenario.duration + DRAIN)
         self._hosts = {host.name: host for host in run.domain.hosts}
         self._addresses = {mag.name: str(mag.address) for mag in run.domain.mags}
         self._numbers = frozenset(address_number(mag.address) for mag in run.domain.mags)
@@ -124,16 +124,16 @@ class Waits:
     def _fate(self, time: int, waits: Iterable[_Wait]) -> tuple[int, Reason]:
         """When and why a packet that was held and never released went: whatever came first."""
         ends = [(wait.over, wait.end) for wait in waits if wait.end is not None and wait.over >= time]
-        timeout = time + round(self._settings.buffer_time * _SECOND)
+        timeout = time + nanoseconds(self._settings.buffer_time)
         return min([*ends, (timeout, Reason.BUFFER_TIMEOUT), (self._end, Reason.UNDER_WAY)], key=lambda end: end[0])
 
     def _turned_away(self, mag: str, time: int, waits: Iterable[_Wait]) -> Reason:
         """Why an agent did not even hold a packet: no query was under way, and none was begun."""
         settings = self._settings
-        remembered = round(settings.query_failure * _SECOND)
+        remembered = nanoseconds(settings.query_failure)
         if any(wait.end is Reason.REFUSED and wait.over <= time < wait.over + remembered for wait in waits):
             return Reason.REFUSED
-        refill = round(_SECOND / settings.query_rate)
+        refill = round(SECOND / settings.query_rate)
         if any(0 <= time - first.sent < refill for first, *_ in self._sendings(mag, "PBQ")):
             return Reason.REFUSED
         return Reason.UNEXPLAINED if self._alive(mag, time) else Reason.AGENT_DOWN
@@ -155,7 +155,7 @@ class Waits:
 
     def _due(self, sendings: list[Signal]) -> int:
         """When the next repetition is due, after ever longer times, or the message has failed."""
-        return sendings[-1].sent + (round(self._settings.query_timeout * _SECOND) << len(sendings) - 1)
+        return sendings[-1].sent + (nanoseconds(self._settings.query_timeout) << len(sendings) - 1)
 
     def _answers(self, mag: str, kind: str, asked: Signal) -> Iterator[tuple[int, Signal]]:
         """What came back, and when."""
@@ -184,7 +184,7 @@ class Waits:
     def _handovers(self, mag: str, host: str) -> Iterator[_Wait]:
         """Handovers of a host that a MAG announces, until they are answered, and those that are announced to it, while it expects the host
         (RFC 5949, 4.1)."""
-        patience = round(self._settings.handover_time * _SECOND)
+        patience = nanoseconds(self._settings.handover_time)
         for other in self._addresses:
             for sendings in self._sendings(other, "HI"):
                 first = sendings[0]

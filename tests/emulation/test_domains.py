@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.measure import model
+from experiments import model
 from experiments.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, declare, job, outcomes
 from topologies.presets import star

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import deploy
+from experiments import deploy, model
 from experiments.catalogue import CATALOGUE
-from experiments.measure import model, procedures
+from experiments.measure import procedures
 from experiments.scenario import Case, Flow, Run, Scenario
 from tests.emulation.conftest import Emulation, declare, tshark
 from topologies.domain import LinkSettings

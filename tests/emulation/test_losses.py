@@ -8,8 +8,8 @@ import pytest
 
 from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
-from experiments.measure.predict import predict
 from experiments.measure.records import Reason
+from experiments.model import predict
 from experiments.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, Played
 from topologies.domain import LinkSettings

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agents.policies import POLICIES
+from experiments import model
 from experiments.catalogue.moves import EXPERIMENTS
-from experiments.measure import model
 from experiments.measure.records import Reason
 from experiments.scenario import Case
 from tests.emulation.conftest import Emulation, declare

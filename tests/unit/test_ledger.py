@@ -17,9 +17,9 @@ from runs import EPOCH, MS, run
 from agents import messages
 from agents.schemes import SCHEMES
 from experiments.measure.metrics import measure
-from experiments.measure.predict import predict
 from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
+from experiments.model import predict
 from experiments.scenario import Flow, Move, Run, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
-from experiments.measure.model import expect
-from experiments.measure.predict import predict
 from experiments.measure.records import Trace
+from experiments.model import expect, predict
 from experiments.scenario import Flow, Move, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree

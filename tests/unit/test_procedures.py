@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from runs import EPOCH, MS, run
 
-from experiments.measure.predict import predict
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.records import Association, Packet, Signal, Trace
+from experiments.model import predict
 
 PREFIX = "2001:db8:100:1::/64"
 ADDRESSES = {"lma": "2001:db8::1", "mag1": "2001:db8::1:1", "mag2": "2001:db8::1:2"}

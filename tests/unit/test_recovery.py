@@ -11,9 +11,9 @@ from runs import EPOCH, run
 from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
 from experiments.measure.metrics import measure
-from experiments.measure.model import expect
 from experiments.measure.records import Packet, Trace
 from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
+from experiments.model import expect
 from experiments.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.state import NodeState, Route, Rule
 

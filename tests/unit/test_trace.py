@@ -15,9 +15,9 @@ from runs import EPOCH, MS, moving, run, still
 from agents import messages
 from agents.schemes import SCHEMES
 from experiments.measure.pcap import CaptureFileError
-from experiments.measure.predict import predict
 from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.measure.trace import read_trace
+from experiments.model import predict
 from experiments.scenario import Move
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"

@@ -8,12 +8,11 @@ from itertools import pairwise
 
 from agents.schemes import SCHEMES, Delivery
 from experiments.measure.metrics import measure
-from experiments.measure.predict import Prediction
 from experiments.measure.records import Reason
+from experiments.model.prediction import Prediction
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
-from topologies.domain import LinkSettings
-from topologies.routing import paths
+from topologies.timing import links_between
 
 _REFRESH = 0.75
 _WARM_UP = 30.0
@@ -71,8 +70,6 @@ def _survival(run: Run, flow: Flow) -> Iterator[float]:
     stops = [mags[flow.source], mags[flow.destination]]
     if SCHEMES[run.case.scheme].delivery is Delivery.DATA_DRIVEN and domain.lma is not None:
         stops.insert(1, domain.lma.name)
-    links: dict[frozenset[str], LinkSettings] = {frozenset((link.a, link.b)): link.settings for link in reversed(domain.links)}
     yield (1 - domain.access.loss) ** 2
     for a, b in pairwise(stops):
-        path = paths(domain, a)[b]
-        yield from (1 - links[frozenset(hop)].loss for hop in pairwise(path))
+        yield from (1 - link.loss for link in links_between(domain, a, b))
