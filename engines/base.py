@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+    **({"SETUPTOOLS_USE_DISTUTILS": "stdlib"} if "distutils" in sys.stdlib_module_names else {}),
+}
+"""What a job's command finds in its environment besides PATH. Mininet imports distutils, of which setuptools' copy takes a guest half a
+second more than Python's own, where there is one."""
 
 
 class EngineError(Exception):

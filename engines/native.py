@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from engines.base import REPOSITORY, EngineError, Job, Outcome, Problem
+from engines.base import ENVIRONMENT, REPOSITORY, EngineError, Job, Outcome, Problem
 from engines.folders import temporary
 from engines.process import console, outcome, supervise, why
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+_ENVIRONMENT = {**ENVIRONMENT, "PATH": _PATH}
 MODULES = "apt-get install linux-modules-extra-$(uname -r) (Ubuntu), dnf install kernel-modules-extra (Fedora)"
 _USER_NAMESPACES = (
     "run as root, or let users have namespaces: sysctl user.max_user_namespaces=10000 kernel.apparmor_restrict_unprivileged_userns=0"

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.base import REPOSITORY, EngineError, Job, Outcome, Problem
+from engines.base import ENVIRONMENT, REPOSITORY, EngineError, Job, Outcome, Problem
 from engines.folders import temporary
 from engines.kernel.build import Kernel
 from engines.process import console, outcome, supervise, why
@@ -40,8 +40,9 @@ def memory_problem() -> Problem | None:
 
 
 def _job_script(job: Job, results: Path) -> str:
-    """What guest-init reads: the results folder, the one for temporary files, and the command."""
-    run = f"cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}"
+    """What guest-init reads: the results folder, the one for temporary files, and the command in its environment."""
+    environment = shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    run = f"cd {shlex.quote(str(REPOSITORY))} && env {environment} {shlex.join(job.command)}"
     return f"results={shlex.quote(str(results))}\ntmp={temporary(results)}\nrun() {{\n    {run}\n}}\n"
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 import time
@@ -32,6 +33,7 @@ _PR_SET_TIMERSLACK = 29
 def emulate(folder: Path) -> None:
     """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
     run = declarations.load(folder / "run.json", Run)
+    gc.freeze()
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     _stage("building the network")
     testbed = Testbed(run.domain)
