@@ -9,6 +9,9 @@ FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE)
 	$(foreach scheme,$(SCHEME),--scheme $(scheme)) $(foreach policy,$(POLICY),--policy $(policy)) \
 	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS))
 
+# A process for each core; the files that take longest come first.
+PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help run-experiment test test-unit fuzz lint bench doctor setup setup-system kernel clean
 
@@ -21,10 +24,10 @@ run-experiment: setup kernel ## run EXPERIMENT (default: the usual ones), analys
 	@$(BIN)/dmmlab run $(EXPERIMENT) $(FLAGS)
 
 test: setup kernel ## all tests: unit and emulation
-	@$(BIN)/pytest
+	@$(PYTEST) tests/emulation tests/unit
 
 test-unit: setup ## the tests that need neither a kernel nor privileges
-	@$(BIN)/pytest tests/unit
+	@$(PYTEST) tests/unit
 
 fuzz: setup ## look for inputs that break what reads them, for MINUTES (10); TARGET picks some of tests/fuzz/fuzz_*.py
 	@$(BIN)/python -c 'import atheris' 2>/dev/null \

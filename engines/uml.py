@@ -40,10 +40,10 @@ def memory_problem() -> Problem | None:
 
 
 def _job_script(job: Job, results: Path) -> str:
-    """What guest-init reads: the results folder, the one for temporary files, and the command in its environment."""
+    """What guest-init reads: the results folder, the one for temporary files, and the command with its environment."""
     environment = shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items())
-    run = f"cd {shlex.quote(str(REPOSITORY))} && env {environment} {shlex.join(job.command)}"
-    return f"results={shlex.quote(str(results))}\ntmp={temporary(results)}\nrun() {{\n    {run}\n}}\n"
+    run = f"cd {shlex.quote(str(REPOSITORY))} && {shlex.join(job.command)}"
+    return f"export {environment}\nresults={shlex.quote(str(results))}\ntmp={temporary(results)}\nrun() {{\n    {run}\n}}\n"
 
 
 @dataclass(frozen=True, slots=True)

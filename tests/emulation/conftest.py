@@ -1,14 +1,17 @@
-"""Emulated runs for the tests: each declaration is played once a session, two at a time, in a guest of its own."""
+"""Emulated runs for the tests: each declaration is played once a session, side by side, in a guest of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import hashlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,9 @@ from experiments.measure import metrics
 from experiments.measure.records import Trace
 from experiments.measure.trace import read_trace
 from experiments.scenario import Run
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""The processes among which the session's tests are distributed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ def job(run: Run, folder: Path) -> Job:
 
 
 async def outcomes(jobs: Iterable[Job], engine: str = "virtual") -> list[Outcome]:
-    """Play jobs, as many at once as there are cores."""
-    places, kernel = asyncio.Semaphore(os.cpu_count() or 1), choose(engine)
+    """Play jobs, as many at once as this process has cores."""
+    places, kernel = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // WORKERS)), choose(engine)
 
     async def play(job: Job) -> Outcome:
         async with places:
@@ -56,36 +62,49 @@ async def outcomes(jobs: Iterable[Job], engine: str = "virtual") -> list[Outcome
 
 
 class Emulation:
-    """Plays runs and keeps what they left for the session."""
+    """Plays runs and keeps what they left for the session, in a folder that all processes of the session share."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._played: list[Played] = []
+        self._played: dict[str, Played] = {}
 
     def play(self, *runs: Run) -> list[Played]:
         """What each run left; those that were not played yet are played now, side by side."""
-        known = [played.run for played in self._played]
-        fresh = [run for run in dict.fromkeys(map(repr, runs)) if run not in map(repr, map(_as_given, known))]
-        wanted = [next(run for run in runs if repr(run) == text) for text in fresh]
-        self._play(wanted)
-        return [next(played for played in self._played if _as_given(played.run) == run) for run in runs]
+        wanted = {_name(run): run for run in runs}
+        self._play({name: run for name, run in wanted.items() if name not in self._played})
+        return [self._played[_name(run)] for run in runs]
 
     def again(self, run: Run) -> Played:
         """The run played once more, whatever was played before."""
-        self._play([run])
-        return self._played.pop()
+        name = f"{_name(run)}-again"
+        self._play({name: run})
+        return self._played.pop(name)
 
-    def _play(self, runs: list[Run]) -> None:
-        folders = [self._folder / f"{len(list(self._folder.iterdir())) + i:03}" for i in range(len(runs))]
-        jobs = [job(run, folder) for run, folder in zip(runs, folders, strict=True)]
-        for outcome, folder in zip(asyncio.run(outcomes(jobs)), folders, strict=True):
-            assert outcome.ok, "\n".join((outcome.reason, *outcome.console))
+    def _play(self, runs: dict[str, Run]) -> None:
+        with contextlib.ExitStack() as locks:
+            for name in sorted(runs):
+                locks.enter_context(self._locked(name))
+            jobs = {name: job(run, self._folder / name) for name, run in runs.items() if not self._ended(name).exists()}
+            for name, outcome in zip(jobs, asyncio.run(outcomes(jobs.values())), strict=True):
+                assert outcome.ok, "\n".join((outcome.reason, *outcome.console))
+                self._ended(name).touch()
+        for name in runs:
+            folder = self._folder / name
             run = declarations.load(folder / "run.json", Run)
-            self._played.append(Played(run, folder, read_trace(folder, run)))
+            self._played[name] = Played(run, folder, read_trace(folder, run))
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _ended(self, name: str) -> Path:
+        return self._folder / f"{name}.ended"
 
 
-def _as_given(run: Run) -> Run:
-    return replace(run, epoch=0)
+def _name(run: Run) -> str:
+    return hashlib.sha256(declarations.to_json(run)).hexdigest()[:16]
 
 
 def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
@@ -106,4 +125,7 @@ def declare(name: str, case: int = 0, seed: int = 1) -> Run:
 def emulation(tmp_path_factory: pytest.TempPathFactory) -> Emulation:
     if platform.machine() != "x86_64":
         pytest.skip("the virtual engine needs an x86-64 machine")
-    return Emulation(tmp_path_factory.mktemp("emulation"))
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if WORKERS > 1 else own) / "emulation"
+    folder.mkdir(exist_ok=True)
+    return Emulation(folder)

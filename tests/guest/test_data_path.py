@@ -1,0 +1,163 @@
+"""The ways that packets take through agents' kernels: who carries them, how far, and how large they may be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from agents.config import Settings
+from tests.guest.lab import AGENTS, ECN, HOSTS, TAKE_TUNNELLED, TOO_BIG, TUNNEL_ECN, Lab, ip
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_hosts_configure_themselves_and_reach_each_other(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    address = IPv6Address(lab.address("mn1"))
+    assert address in IPv6Network(HOSTS["mn1"][0])
+    lab.address("cn1")
+    assert lab.pings("cn1", str(address), 5) == 5
+
+
+@pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+def test_only_the_first_packet_leaves_the_kernel(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    assert lab.pings("cn1", lab.address("mn1"), 5) == 5
+    events = [line["event"] if "message" not in line else line["message"] for line in lab.journal("mag2")]
+    start = events.index("packet")
+    expected = ["packet", "PBQ", "PQA", "released", "route installed"]
+    assert [event for event in events[start:] if event in expected][:5] == expected
+    assert events.count("packet") == 1
+    assert "tunnelled packet" not in events
+
+
+def test_the_anchor_forwards_from_tunnel_to_tunnel_and_keeps_what_ecn_says(lab: Lab) -> None:
+    """RFC 5213, 5.6.2 and 5.6.3; what leaves with congestion experienced inside is capable of it outside (RFC 3168, 9.1.1)."""
+    lab.start_all("pmip")
+    lab.attach("mn1", "mag1")
+    destination = lab.address("mn1")
+    time.sleep(0.5)
+    listen = ["ip", "netns", "exec", "mag1", sys.executable, "-c", TAKE_TUNNELLED, "mag1-eth0"]
+    with subprocess.Popen(listen, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as listener:
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "ready\n"
+        for before, after in ECN:
+            arguments = AGENTS["lma"], "2001:db8:100:2::9", destination, *map(str, before)
+            ip("netns", "exec", "mag2", sys.executable, "-c", TUNNEL_ECN, *arguments)
+            outer = bytes.fromhex(listener.stdout.readline())
+            inner = outer[40:]
+            assert (IPv6Address(outer[8:24]), IPv6Address(outer[24:40])) == (IPv6Address(AGENTS["lma"]), IPv6Address(AGENTS["mag1"]))
+            assert (IPv6Address(inner[8:24]), IPv6Address(inner[24:40])) == (IPv6Address("2001:db8:100:2::9"), IPv6Address(destination))
+            assert (inner[1] >> 4 & 3, outer[1] >> 4 & 3) == after
+        listener.terminate()
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_pmip_delivers_between_its_own_nodes_past_the_anchor_only_where_it_may(lab: Lab, local: bool) -> None:
+    lab.start_all("pmip", Settings(local_routing=local))
+    for host in HOSTS:
+        lab.attach(host, "mag1")
+    lab.address("cn1")
+    assert lab.pings("cn1", lab.address("mn1"), 5) == 5
+    assert lab.received_through_tunnels("lma") == (0 if local else 10)
+
+
+@pytest.mark.parametrize(("mag", "local"), [("mag2", False), ("mag1", True), ("mag1", False)])
+def test_localized_routing_takes_all_but_the_first_packets_past_the_anchor(lab: Lab, mag: str, local: bool) -> None:
+    lab.start_all("pmip-lr", Settings(local_routing=local))
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", mag)
+    lab.address("cn1")
+    address = lab.address("mn1")
+    assert lab.pings("cn1", address, 5) == 5
+    refused = mag == "mag1" and not local
+    assert (lab.received_through_tunnels("lma") == 10) if refused else (1 <= lab.received_through_tunnels("lma") <= 4)
+    said = [line["message"] for line in lab.journal("lma") if line["event"] in ("sent", "received") and line["message"] in ("LRI", "LRA")]
+    assert said == (["LRI", "LRI", "LRA", "LRA"] if mag == "mag2" else ["LRI", "LRA"])
+    assert f"ttl={64 - (3 if refused else 2 if mag == 'mag2' else 1)} " in lab.ping("cn1", address, "-c", "1", "-W", "3")
+
+
+def test_localized_routing_ends_with_the_node_and_goes_on_at_its_next_mag(lab: Lab) -> None:
+    lab.start_all("pmip-lr")
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    address = lab.address("mn1")
+    assert lab.pings("cn1", address, 2) == 2
+    prefix = HOSTS["mn1"][0]
+    assert prefix in ip("-6", "-n", "mag2", "route", "show", "table", "103")
+    ip("-n", "mag1", "link", "set", "mn1-air", "netns", "mag2")
+    ip("-n", "mag2", "link", "set", "mn1-air", "up")
+    assert lab.pings("cn1", address, 10) >= 5
+    assert prefix not in ip("-6", "-n", "mag2", "route", "show", "table", "103")
+    assert "mn1-air" not in ip("-6", "-n", "mag1", "rule")
+
+
+@pytest.mark.parametrize(("scheme", "hops"), [("pmip", 3), ("s-pmip", 2), ("sd-pmip", 2)])
+def test_a_tunnel_is_one_hop_and_a_packet_at_its_last_is_reported(lab: Lab, scheme: str, hops: int) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    lab.address("cn1")
+    target = lab.address("mn1")
+    assert f"ttl={64 - hops} " in lab.ping("cn1", target, "-c", "2", "-W", "3")
+    assert "Time exceeded" in lab.ping("cn1", target, "-c", "1", "-t", "1", "-W", "3")
+
+
+def test_a_node_is_told_the_mtu_that_the_path_to_the_anchor_leaves(lab: Lab) -> None:
+    def shrink(path: int) -> None:
+        inner = own, "2001:db8:100:2::1"
+        ip("netns", "exec", "lma", sys.executable, "-c", TOO_BIG, str(path), AGENTS["mag1"], AGENTS["lma"], *inner)
+        time.sleep(0.3)
+
+    lab.start_all("pmip")
+    lab.attach("mn1", "mag1")
+    own = lab.address("mn1")
+    assert lab.mtu("mn1") == 1460
+    shrink(1400)
+    assert "path changed" in [line["event"] for line in lab.journal("mag1")]
+    assert lab.mtu("mn1") == 1360
+    ip("-n", "mag1", "link", "set", "mn1-air", "mtu", "1300")
+    shrink(1380)
+    assert lab.mtu("mn1") == 1300
+
+
+def test_without_a_path_to_discover_the_core_s_mtu_counts(lab: Lab) -> None:
+    ip("-n", "mag1", "link", "set", "mag1-eth0", "mtu", "1400")
+    lab.start_all("sd-pmip")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    assert lab.mtu("mn1") == 1360
+    assert "mtu 1360" in ip("-n", "mag1", "link", "show", "tnl")
+
+
+def test_the_path_to_the_anchor_is_probed_where_the_domain_says_so(lab: Lab) -> None:
+    lab.start_all("pmip", Settings(path_probe=0.5))
+    time.sleep(1.2)
+    probed = [line for line in lab.journal("mag1") if line["event"] == "path probed"]
+    counters = ip("netns", "exec", "mag1", "cat", "/proc/net/snmp6")
+    assert len(probed) >= 2
+    assert int(re.findall(r"Icmp6InEchoReplies\s+(\d+)", counters)[0]) == len(probed)
+
+
+def test_two_interfaces_of_a_node_are_two_sessions_and_hand_one_over(lab: Lab) -> None:
+    lab.start_all("pmip")
+    ip("link", "set", "cn1-air", "alias", f"mn1@dmm.example {HOSTS['cn1'][1]} att=3 hi=2")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    lab.attach("cn1", "mag1")
+    assert IPv6Address(lab.address("cn1")) in IPv6Network(HOSTS["mn1"][0])
+    updates = [line for line in lab.journal("mag1") if line["event"] == "sent" and line.get("message") == "PBU"]
+    assert [(line["handoff_indicator"], line["access_technology"]) for line in updates] == [(4, 4), (2, 3)]
+    prefix = HOSTS["mn1"][0]
+    assert f"{prefix} dev cn1-air" in ip("-6", "-n", "mag1", "route")
+    assert f"{prefix} dev mn1-air" not in ip("-6", "-n", "mag1", "route")

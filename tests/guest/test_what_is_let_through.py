@@ -1,0 +1,96 @@
+"""What agents' kernels take from access links and from the core, and what they refuse."""
+
+from __future__ import annotations
+
+import sys
+import time
+from ipaddress import IPv6Address
+
+import pytest
+
+from agents.messages import ipv6_packet
+from tests.guest.lab import AGENTS, HOSTS, INJECT_HEADER, INJECT_PACKET, Lab, batch, ip
+
+
+def test_a_tunnelled_packet_wakes_the_agent_only_where_its_node_is_not(lab: Lab) -> None:
+    lab.start_all("sd-pmip")
+    lab.attach("mn1", "mag1")
+    here = lab.address("mn1")
+    for destination in (here, "2001:db8:100:2::9", "2001:db8:0:77::1"):
+        lab.inject("mag2", 41, AGENTS["mag1"], "2001:db8:100:2::1", destination)
+    strays = [line for line in lab.journal("mag1") if line["event"] == "tunnelled packet"]
+    assert [(line["destination"], line["source"]) for line in strays] == [("2001:db8:100:2::9", AGENTS["mag2"])]
+    assert not [line for line in lab.journal("mag1") if line["event"] == "packet"]
+
+
+def test_nothing_tunnelled_comes_in_from_an_access_link(lab: Lab) -> None:
+    lab.start_all("sd-pmip")
+    lab.attach("mn1", "mag1")
+    source = lab.address("mn1")
+    for mag in ("mag1", "mag2"):
+        lab.inject("mn1", 41, AGENTS[mag], source, "2001:db8:100:2::9")
+        assert not [line for line in lab.journal(mag) if line["event"] == "tunnelled packet"]
+
+
+def test_signalling_from_an_access_link_is_told_apart_or_never_forwarded(lab: Lab) -> None:
+    lab.start_all("s-pmip")
+    lab.attach("mn1", "mag1")
+    source = lab.address("mn1")
+    for target in AGENTS.values():
+        lab.inject("mn1", 135, target, source, source)
+    assert [line["link"] for line in lab.journal("mag1") if line["event"] == "malformed"] == ["mn1-air"]
+    assert not [line for name in ("mag2", "lma") for line in lab.journal(name) if line["event"] == "malformed"]
+
+
+def test_a_header_that_cannot_be_read_is_answered(lab: Lab) -> None:
+    lab.start_all("pmip")
+    for unreadable in ("3b01ff00000000000000000000000000", "3a010500000000010000000000000000"):
+        ip("netns", "exec", "mag2", sys.executable, "-c", INJECT_HEADER, unreadable, AGENTS["lma"])
+    time.sleep(0.2)
+    (error,) = [line for line in lab.journal("mag2") if line.get("message") == "BE"]
+    assert (error["source"], error["status"], error["home_address"]) == (AGENTS["lma"], 2, "::")
+    reported = [line["source"] for line in lab.journal("lma") if line["event"] == "reported parameter problem"]
+    assert reported == [AGENTS["mag2"]]
+
+
+def test_a_header_with_a_wrong_checksum_reaches_no_agent(lab: Lab) -> None:
+    """What would be answered, a message of no known type, is not where its checksum is wrong."""
+    lab.start_all("pmip")
+    unknown = bytes.fromhex("3b01ff00000000000000000000000000")
+    right = ipv6_packet(unknown, IPv6Address(AGENTS["mag2"]), IPv6Address(AGENTS["lma"]))
+    wrong = right[:45] + bytes((right[45] ^ 1,)) + right[46:]
+    answers = []
+    for octets in (wrong, right):
+        ip("netns", "exec", "mag2", sys.executable, "-c", INJECT_PACKET, octets.hex(), AGENTS["lma"])
+        time.sleep(0.2)
+        answers.append(len([line for line in lab.journal("mag2") if line.get("message") == "BE"]))
+    assert answers == [0, 1]
+
+
+FOREIGN = ["2001:db8:77::1", "2001:db8:100:2::bad", "2001:db8:0:1::2", "fe80::ff:fe00:1"]
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
+def test_a_node_is_forwarded_for_with_its_own_prefixes_only(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    lab.attach("cn1", "mag2")
+    own, target = lab.address("mn1"), lab.address("cn1")
+    assert lab.pings("mn1", target, 2) == 2
+    also_own = HOSTS["mn1"][0].replace("/64", "77")
+    assert lab.heard("mn1", "cn1", target, [*FOREIGN, own, also_own]) == {own, also_own}
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_a_node_without_a_binding_is_not_forwarded_for_but_may_speak_to_the_gateway(lab: Lab, scheme: str) -> None:
+    lab.start_all(scheme)
+    lab.attach("cn1", "mag2")
+    target = lab.address("cn1")
+    ip("link", "set", "mn1-air", "alias", f"nobody@dmm.example {HOSTS['mn1'][1]}")
+    lab.attach("mn1", "mag1")
+    own = HOSTS["mn1"][0].replace("/64", "9")
+    router = "fe80::200:5eff:fe00:5213"
+    batch("mn1", [f"addr add {own}/64 dev mn1-eth0 nodad", f"route add default via {router} dev mn1-eth0"])
+    assert lab.pings("mn1", f"{router}%mn1-eth0", 2) == 2
+    assert lab.heard("mn1", "cn1", target, [own]) == set()
+    assert not [line for line in lab.journal("mag1") if line["event"] == "packet"]
