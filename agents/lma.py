@@ -212,28 +212,30 @@ class Lma:
         return self._register(session, prefixes, asked, now)
 
     def _allocate(self, request: ProxyBindingUpdate) -> tuple[IPv6Network, ...] | Status:
-        """The prefixes of a new session, which no other has (RFC 5213, 5.3.2): those asked for, or a choice of the node's."""
+        """The prefixes of a new session, which no other has (RFC 5213, 5.3.2): those asked for, or a choice of the node's.
+
+        They are the profile's objects, and those of the request can go.
+        """
         profile = self._profiles[request.mn_id or ""]
         owned = (prefix for prefix in profile.home_network_prefixes if within(prefix, self._config.home))
-        free = tuple(prefix for prefix in owned if self._cache.of_prefix(prefix) is None)
+        free = {prefix: prefix for prefix in owned if self._cache.of_prefix(prefix) is None}
         named = named_prefixes(request)
         if len(named) < len(set(request.home_network_prefixes)):
-            return free[: profile.session_prefixes] or Status.INSUFFICIENT_RESOURCES
-        return named if set(named) <= set(free) else Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+            return tuple(free)[: profile.session_prefixes] or Status.INSUFFICIENT_RESOURCES
+        return tuple(free[prefix] for prefix in named) if free.keys() >= set(named) else Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
 
     def _register(self, before: Binding | None, prefixes: tuple[IPv6Network, ...], asked: Waiting, now: float) -> list[Action]:
         request, care_of = asked.request, asked.care_of
-        mn_id = request.mn_id or ""
-        longest = self._profiles[mn_id].lifetime
-        limits = [self._settings.binding_lifetime] if longest is None else [self._settings.binding_lifetime, longest]
+        profile = self._profiles[request.mn_id or ""]
+        limits = [self._settings.binding_lifetime] if profile.lifetime is None else [self._settings.binding_lifetime, profile.lifetime]
         lifetime = min(request.lifetime, *map(lifetime_units, limits))
         binding = Binding(
-            mn_id=mn_id,
+            mn_id=profile.mn_id,
             prefixes=prefixes,
             care_of=care_of,
             access_technology=request.access_technology or 0,
             link_layer_identifier=request.link_layer_identifier or UNKNOWN_INTERFACE,
-            link_local_address=_link_local_address(mn_id, prefixes[0]) if before is None else before.link_local_address,
+            link_local_address=_link_local_address(profile.mn_id, prefixes[0]) if before is None else before.link_local_address,
             sequence=request.sequence,
             timestamp=request.timestamp or 0,
             expires=now + lifetime_seconds(lifetime),

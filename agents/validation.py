@@ -107,5 +107,5 @@ class Validator:
 
     def accepted(self, request: ProxyBindingUpdate) -> None:
         """A PBU was accepted."""
-        mn_id = request.mn_id or ""
+        mn_id = self._profiles[request.mn_id or ""].mn_id
         self._latest[mn_id] = max(self._latest.get(mn_id, 0), request.timestamp or 0)
