@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import selectors
 import signal
@@ -71,8 +72,9 @@ class Daemon:
         self._config = config
         self._journal = journal
         self._clock = clock
+        self._now = clock.now()
         self._gateway = is_gateway(config)
-        now = self._clock.now() * _NANOSECOND
+        now = self._now * _NANOSECOND
         sequence = int.from_bytes(os.urandom(2))
         self._agent: Any = (Mag if self._gateway else Lma)(config, now, sequence, restarts)
         self._header_errors = HeaderErrors()
@@ -118,7 +120,8 @@ class Daemon:
             asyncio.get_running_loop().add_reader(port.fileno(), partial(self._turn, handler, port))
 
     def _turn(self, handler: Callable[..., None], *arguments: Any) -> None:
-        """Run a handler, then let all that it asked for, however many messages it read, take effect at once."""
+        """Run a handler, then let all that it asked for, however many messages it read, take effect at once; all of it happens now."""
+        self._now = self._clock.now()
         self._guard(self._settled, handler, *arguments)
 
     def _settled(self, handler: Callable[..., None], *arguments: Any) -> None:
@@ -154,7 +157,7 @@ class Daemon:
 
     def _input(self, event: str | None, call: Callable[[float], Sequence[Action]], **details: Any) -> None:
         """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something."""
-        now = self._clock.now()
+        now = self._now
         if event is not None:
             self._journal.record(now, event, **details)
         self._effects.carry_out(call(now * _NANOSECOND), now)
@@ -261,7 +264,7 @@ class Daemon:
         try:
             decode_solicitation(received.data, received.source, received.hop_limit)
         except NeighbourDiscoveryError as error:
-            self._journal.record(self._clock.now(), "malformed solicitation", link=link, error=str(error))
+            self._journal.record(self._now, "malformed solicitation", link=link, error=str(error))
             return
         self._input("solicited", lambda now: self._agent.solicited(link, now, received.source), link=link)
 
@@ -295,6 +298,7 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, cl
         ValueError: the file beside the journal that counts restarts does not.
         Exception: whatever a handler raised; the journal has the traceback, and the kernel's state was withdrawn.
     """
+    gc.freeze()
     counter = journal_path.with_name(f"{config.name}.restarts")
     restarts = next_restart(counter) if config.settings.heartbeat_interval else 0
     journal = Journal(journal_path, config.name)
