@@ -18,7 +18,7 @@ from experiments.measure.dissect import TestPackets, address_number
 from experiments.measure.records import Loss, Packet, Reason, Sight, Trace
 from experiments.measure.stays import Stays
 from experiments.measure.waits import PROMPT, Waits
-from experiments.scenario import DRAIN, Run
+from experiments.scenario import DRAIN, Partition, Run
 from topologies.domain import Host, LinkSettings
 from topologies.routing import agents
 from topologies.timing import SECOND, crossing, links_between, nanoseconds
@@ -158,7 +158,7 @@ class _Reasons:
         """On its way through the core: where it is encapsulated to, or, plain, to the MAG of its destination's address."""
         to = self._agents.get(last.towards) if last.towards else self._home(packet).mag
         links, way = self._way(last.node, to, last.size)
-        if any(link.loss for link in links):
+        if any(link.loss for link in links) or self._parted(last.node, to, last.time, last.time + way):
             return Reason.LINK_LOSS
         return Reason.UNDER_WAY if any(link.rate for link in links) or last.time + way >= self._end else Reason.UNEXPLAINED
 
@@ -168,7 +168,7 @@ class _Reasons:
         if self._scheme.delivery is Delivery.ROUTED:
             return self._from_core(packet, last)
         source = self._stays.at(flow.source, last.time)
-        if source is None or source.served > last.time:
+        if source is None or not source.served(last.time):
             return Reason.NO_ROUTE
         if self._scheme.delivery is Delivery.DATA_DRIVEN and not self._scheme.localized_routing:
             return Reason.AGENT_DOWN
@@ -198,7 +198,7 @@ class _Reasons:
                 return self._to_agent(packet, last)
             left = any(stay.mag == last.node and stay.until <= last.time for stay in self._stays.of(host))
             return Reason.NODE_LEFT if left else Reason.NO_ROUTE
-        if stay.served > last.time:
+        if not stay.served(last.time):
             if stay.heard > last.time >= stay.since + PROMPT:
                 return Reason.AGENT_DOWN
             return self._to_agent(packet, last) if self._kept(last) else Reason.NO_ROUTE
@@ -217,6 +217,12 @@ class _Reasons:
         return self._waits.reason(last.node, self._home(packet).name, _key(packet))
 
     # Where things are
+
+    def _parted(self, a: str, b: str | None, begin: int, end: int) -> bool:
+        """Whether a partition keeps what goes from ``a`` to ``b`` meanwhile."""
+        epoch = self._run.epoch
+        partitions = [fault for fault in self._run.faults if isinstance(fault, Partition) and {fault.a, fault.b} == {a, b}]
+        return any(begin < epoch + nanoseconds(fault.end) and end >= epoch + nanoseconds(fault.at) for fault in partitions)
 
     def _home(self, packet: Packet) -> Host:
         return self._hosts[self._run.scenario.flows[packet.flow].destination]

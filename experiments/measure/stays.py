@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.measure.records import Trace
-from experiments.scenario import Run
+from experiments.scenario import Kill, Run
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
 from topologies.timing import nanoseconds
@@ -17,14 +17,18 @@ _NEVER = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """A host's time at a MAG: associated from ``since`` until it left; ``heard`` is when the MAG first did something for it, ``served``
-    when it advertised the host's prefix."""
+    """A host's time at a MAG: associated from ``since`` until it left; ``heard`` is when the MAG first did something for it, ``turns`` is
+    when it began or ceased to serve it, in order of time."""
 
     mag: str
     since: int
     until: int
     heard: int
-    served: int
+    turns: tuple[tuple[int, bool], ...]
+
+    def served(self, time: int) -> bool:
+        """Whether the MAG serves the host then: its last word on the host's prefix was an advertisement of it."""
+        return next((serves for when, serves in reversed(self.turns) if when <= time), False)
 
 
 class Stays:
@@ -48,17 +52,21 @@ class Stays:
         left = [self._run.epoch + nanoseconds(move.at) for move in self._run.scenario.moves if move.mn == host.name]
         ends = [*(time for time, _ in came[1:]), _NEVER]
         return tuple(
-            Stay(mag, since, min([end, *(time for time in left if time > since)]), *self._first_care(host, mag, since, end))
+            Stay(mag, since, min([end, *(time for time in left if time > since)]), *self._care(host, mag, since, end))
             for (since, mag), end in zip(came, ends, strict=True)
         )
 
-    def _first_care(self, host: Host, mag: str, since: int, end: int) -> tuple[int, int]:
-        """When a MAG first registered or advertised to a host that came at ``since``, and when it first advertised."""
-        if since == _EVER:
-            return _EVER, _EVER
+    def _care(self, host: Host, mag: str, since: int, end: int) -> tuple[int, tuple[tuple[int, bool], ...]]:
+        """When a MAG first registered or advertised to a host that came at ``since``, and when it began and ceased to serve it: by
+        advertisements, of which one without a lifetime withdraws the prefix, and by an agent that starts anew, which clears all away."""
         routed = next(routed_prefix(self._run.domain, agent, host) for agent in self._run.domain.mags if agent.name == mag)
         prefixes = {str(host.home_network_prefix), str(routed)}
         sent = [signal for signal in self._trace.signals if signal.sender == mag and since <= signal.sent < end]
-        served = [signal.sent for signal in sent if signal.kind == "RA" and signal.home in prefixes and signal.lifetime]
+        advertised = [(signal.sent, bool(signal.lifetime)) for signal in sent if signal.kind == "RA" and signal.home in prefixes]
+        kills = [fault for fault in self._run.faults if isinstance(fault, Kill) and fault.node == mag]
+        restarted = [(time, False) for fault in kills if since <= (time := self._run.epoch + nanoseconds(fault.end)) < end]
+        if since == _EVER:
+            return _EVER, ((_EVER, True), *sorted([*advertised, *restarted]))
         registered = [signal.sent for signal in sent if signal.kind == "PBU" and signal.mn_id == host.mn_id]
-        return min([*registered, *served], default=_NEVER), min(served, default=_NEVER)
+        served = [time for time, serves in advertised if serves]
+        return min([*registered, *served], default=_NEVER), tuple(sorted([*advertised, *restarted]))

@@ -119,7 +119,7 @@ class Waits:
 
     def _served(self, mag: str, host: str, time: int) -> bool:
         stay = self._stays.at(host, time)
-        return stay is not None and stay.mag == mag and stay.served <= time
+        return stay is not None and stay.mag == mag and stay.served(time)
 
     def _fate(self, time: int, waits: Iterable[_Wait]) -> tuple[int, Reason]:
         """When and why a packet that was held and never released went: whatever came first."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from experiments.catalogue import CATALOGUE
-from experiments.measure.records import Signal
+from experiments.measure.records import Reason, Signal
 from experiments.measure.recovery import judge
 from experiments.scenario import Impairment, Run, WrongClock
 from tests.emulation.conftest import Emulation, Played, declare
@@ -40,6 +40,13 @@ def test_all_is_well_after_a_fault(played: dict[str, Played], name: str) -> None
     assert verdict.stale == ()
     assert verdict.recovery is not None
     assert verdict.recovery <= verdict.bound
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_has_a_reason(played: dict[str, Played], name: str) -> None:
+    losses = played[name].trace.losses
+    assert len(losses) == played[name].metrics["packets_lost"]
+    assert [loss for loss in losses if loss.reason is Reason.UNEXPLAINED] == []
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])

@@ -20,7 +20,7 @@ from experiments.measure.metrics import measure
 from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Flow, Move, Run, Scenario
+from experiments.scenario import Flow, Kill, Move, Partition, Run, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
 
@@ -108,9 +108,9 @@ def registration(at: float) -> Records:
     return signal(at, "mag3", "lma", update)
 
 
-def advertisement(at: float, mag: str) -> Records:
+def advertisement(at: float, mag: str, lifetime: int = 1800) -> Records:
     option = bytes((3, 4, 64, 0xC0)) + bytes(12) + IPv6Address("2001:db8:100:1::").packed
-    data = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0, 0x07, 0x08)) + bytes(8) + option)
+    data = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0)) + lifetime.to_bytes(2) + bytes(8) + option)
     return {mag: [Record(time(at), data, OUT, mac=MAG_MAC)]}
 
 
@@ -136,6 +136,8 @@ MOVED = {"scenario": scene(moves=AWAY)}
 FORWARD = {"policy": "forward", **MOVED}
 PREDICT = {"policy": "predict", **MOVED}
 SLOW = {"query.timeout": "100s"}
+PARTED = {"scenario": replace(scene(), faults=(Partition("mag1", "mag2", at=0.0, end=0.003),))}
+RESTARTED = {"scenario": replace(scene(), faults=(Kill("mag2", at=0.0, end=0.011),))}
 
 REASONS = [
     ("pmip", "the LMA has no binding", {}, (*ONE, tunnelled(2, "mag1", "lma"), out_of_tunnel(27, "mag1", "lma")), "lma", Reason.NO_ROUTE),
@@ -147,6 +149,13 @@ REASONS = [
     ("sd-pmip", "the group has it, but not the node", {"settings": {"first_packet": "multicast"}, **MOVED},
      (sent(10), came(12), to_agent(12), tunnelled(12, "mag1", "group"), out_of_tunnel(22, "mag1", "group", "mag2"),
       out_of_tunnel(22, "mag1", "group", "mag3")), "mag2", Reason.NO_ROUTE),
+    ("s-pmip", "the node's MAG has withdrawn its prefix", {},
+     (*STRAY, advertisement(11, "mag2", lifetime=0), out_of_tunnel(12, "mag1", "mag2"), advertisement(13, "mag2")), "mag2",
+     Reason.NO_ROUTE),
+    ("s-pmip", "the node's MAG has an agent that starts anew", RESTARTED,
+     (*STRAY, out_of_tunnel(12, "mag1", "mag2"), advertisement(13, "mag2")), "mag2", Reason.NO_ROUTE),
+    ("pmip", "its source's MAG has an agent that starts anew",
+     {"scenario": replace(scene(), faults=(Kill("mag1", at=0.0, end=0.001),))}, ONE, "mag1", Reason.NO_ROUTE),
     ("s-pmip", "the node has left", MOVED, (*STRAY, out_of_tunnel(12, "mag1", "mag2")), "mag2", Reason.NODE_LEFT),
     ("none", "the node has left", MOVED,
      (*ONE, {"mag1": [Record(time(2), plain(), OUT)], "mag2": [Record(time(12), plain())]}), "mag2", Reason.NODE_LEFT),
@@ -169,6 +178,13 @@ REASONS = [
     ("sd-pmip", "the core loses what goes to the host's MAG, not what goes to another",
      {"settings": {"first_packet": "multicast"}, "domain": star(mag=LinkSettings(0.005, loss=0.1))},
      (*ONE, to_agent(), tunnelled(2, "mag1", "group"), out_of_tunnel(12, "mag1", "group", "mag3")), "mag3", Reason.LINK_LOSS),
+    ("s-pmip", "the MAGs are parted", PARTED, STRAY, "mag1", Reason.LINK_LOSS),
+    ("s-pmip", "other MAGs are parted", {"scenario": replace(scene(), faults=(Partition("mag1", "mag3", at=0.0, end=0.003),))}, STRAY,
+     "mag1", Reason.UNEXPLAINED),
+    ("s-pmip", "the MAGs were parted before", {"scenario": replace(scene(), faults=(Partition("mag1", "mag2", at=0.0, end=0.001),))},
+     STRAY, "mag1", Reason.UNEXPLAINED),
+    ("s-pmip", "the node's MAG has advertised its prefix anew", RESTARTED,
+     (*STRAY, advertisement(11.5, "mag2"), out_of_tunnel(12, "mag1", "mag2")), "mag2", Reason.UNEXPLAINED),
     ("none", "the core loses", {"domain": star(mag=LinkSettings(0.005, loss=0.1))},
      (*ONE, {"mag1": [Record(time(2), plain(), OUT)]}), "mag1", Reason.LINK_LOSS),
     ("s-pmip", "nothing may wait", {"settings": {"buffer.packets": "0"}}, (*ONE, to_agent(), query(2.1)), "mag1", Reason.BUFFER_FULL),

@@ -65,8 +65,8 @@ def test_recovery_is_a_metric_of_runs_with_faults_only() -> None:
     assert not [m for m in measure(trace({0: {9}}), broken) if m.name == "recovery_ms"]
 
 
-def test_of_a_run_with_faults_arithmetic_knows_only_what_is_sent() -> None:
-    assert expect(struck(Kill("mag1", 0.1, 0.3))) == {"packets_sent": 20.0}
+def test_of_a_run_with_faults_arithmetic_knows_only_that_each_loss_has_a_reason() -> None:
+    assert expect(struck(Kill("mag1", 0.1, 0.3))) == {"lost_unexplained": 0}
 
 
 def test_bounds_follow_the_timers() -> None:
