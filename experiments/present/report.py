@@ -172,13 +172,20 @@ def _findings(study: Study) -> Iterable[str]:
         yield f"{sum(cell.agrees for cell in cells)} of {len(cells)} cells of Table 1 are as the draft has them."
 
 
+_MOST_COMPARED = 16
+
+
 def _compared(study: Study, metric: str, lead: str, unit: str) -> Iterable[str]:
-    """A sentence that sets the cases' values of one metric side by side; equal values are said once."""
+    """A sentence that sets the cases' values of one metric side by side, equal values once; of more cases than can be read so, the ends."""
+    measured = [(row.mean, style.label(case)) for case in study.experiment.cases if (row := study.summary_of(case, metric)) is not None]
+    if len(measured) > _MOST_COMPARED:
+        ends = (min(measured), max(measured))
+        least, most = (f"{style.number(mean, metric)} {unit} ({label})" for mean, label in ends)
+        yield f"{lead} from {least} to {most}, over {len(measured)} cases."
+        return
     groups: dict[str, list[str]] = {}
-    for case in study.experiment.cases:
-        row = study.summary_of(case, metric)
-        if row is not None:
-            groups.setdefault(style.number(row.mean, metric), []).append(style.label(case))
+    for mean, label in measured:
+        groups.setdefault(style.number(mean, metric), []).append(label)
     if groups:
         yield f"{lead} " + "; ".join(f"{value} {unit} ({', '.join(labels)})" for value, labels in groups.items()) + "."
 

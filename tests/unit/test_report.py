@@ -125,6 +125,12 @@ def test_measured_and_expected_stand_side_by_side(tmp_path: Path) -> None:
     assert "24 of 24 measured values are what arithmetic expects." in page.text
 
 
+def test_of_very_many_cases_the_ends_are_named(tmp_path: Path) -> None:
+    many = (Case("s-pmip", "notify"), *(Case("pmip", "anchor", variant=f"fault-{number}") for number in range(16)))
+    page = make(tmp_path, cases=many, packets=50)
+    assert "a packet takes from 14.004 ms (S-PMIP · notify) to 54.004 ms (PMIP · anchor+fault-9), over 17 cases." in page.text
+
+
 def test_a_disagreement_is_named(tmp_path: Path) -> None:
     study = studies.study(packets=50, folder=tmp_path, figures=())
     summary = tuple(
