@@ -9,6 +9,8 @@ from topologies.timing import nanoseconds
 
 
 class Handovers:
+    """Hosts that are announced to the MAG to which they go."""
+
     def __init__(self, network: Network, packets: Packets) -> None:
         self._network = network
         self._packets = packets

@@ -21,7 +21,7 @@ class _Localized:
 
 
 class LocalizedRouting:
-    """Pairs are sets of two hosts' names."""
+    """The pairs of hosts, sets of two names, between which packets go past the LMA."""
 
     def __init__(self, network: Network) -> None:
         self._network = network

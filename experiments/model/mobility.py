@@ -15,7 +15,8 @@ _ROUTER_ADVERTISEMENT = 104
 
 
 class Mobility:
-    """
+    """The moves of the hosts.
+
     Attributes:
         associations: every coming of a host to a MAG, in order of time.
     """

@@ -11,6 +11,8 @@ _NOTIFYING = frozenset({"notify", "forward", "predict"})
 
 
 class Notifications:
+    """Who tells whom where a host is now, under the policies that tell."""
+
     def __init__(self, network: Network, queries: Queries) -> None:
         self._network = network
         self._queries = queries

@@ -20,7 +20,8 @@ _LONG_AGO = -3600 * SECOND
 
 
 class Packets:
-    """
+    """The test packets of a run, and what each node does with them.
+
     Attributes:
         queries: what MAGs know of hosts elsewhere, and the packets that wait at them.
         submitted: every packet that a host has sent.

@@ -37,9 +37,10 @@ class _Route:
 
 
 class Queries:
-    """``to_mag`` sends a packet from one MAG to another."""
+    """What every MAG knows of every host that is elsewhere."""
 
     def __init__(self, network: Network, to_mag: Callable[[str, str, Datagram], None]) -> None:
+        """``to_mag`` sends a packet from one MAG to another."""
         self._network = network
         self._to_mag = to_mag
         self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
