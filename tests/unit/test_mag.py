@@ -517,7 +517,7 @@ class TestNodeTimestamps:
 class TestInterfaces:
     """Two interfaces of a node are two sessions (RFC 5213, 5.4 and 6.9.1.1)."""
 
-    second = partial(Mag.attached, link="lan-air", mn_id=mn_id_of(1), link_layer=b"second", access_technology=3)
+    second = staticmethod(partial(Mag.attached, link="lan-air", mn_id=mn_id_of(1), link_layer=b"second", access_technology=3))
 
     @pytest.mark.parametrize("handoff", [1, 2, 3, 4])
     def test_what_the_link_layer_knows_is_told_to_the_anchor(self, handoff: int) -> None:
