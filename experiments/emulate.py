@@ -23,9 +23,9 @@ from experiments.capture import Captures
 from experiments.scenario import DRAIN, Flow, Run
 from topologies.addresses import routed_prefix
 from topologies.build import Testbed
+from topologies.timing import SECOND, nanoseconds
 
-_SECOND = 1_000_000_000
-_TENTH = _SECOND // 10
+_TENTH = SECOND // 10
 _SETTLE = 3.0
 _PR_SET_TIMERSLACK = 29
 
@@ -51,7 +51,7 @@ def emulate(folder: Path) -> None:
         _attach(testbed, run)
         testbed.warm()
         time.sleep(_SETTLE)
-        run = replace(run, epoch=(time.time_ns() // _SECOND + 2) * _SECOND)
+        run = replace(run, epoch=(time.time_ns() // SECOND + 2) * SECOND)
         (folder / "run.json").write_bytes(declarations.to_json(run))
         _play(testbed, run, agents)
         captures.stop()
@@ -93,9 +93,9 @@ def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
 
         senders.append(testbed.get(flow.source).spawn(send))
     for when, do in sorted([*_moves(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
-        _sleep_until(run.epoch + round(when * _SECOND))
+        _sleep_until(run.epoch + nanoseconds(when))
         do()
-    _sleep_until(run.epoch + round((run.scenario.duration + DRAIN) * _SECOND))
+    _sleep_until(run.epoch + nanoseconds(run.scenario.duration + DRAIN))
     for pid in senders:
         os.waitpid(pid, 0)
 

@@ -14,6 +14,7 @@ from experiments.measure.records import Packet, Signal
 from experiments.present import style
 from experiments.present.study import RunResult, Step
 from topologies.domain import Domain
+from topologies.timing import SECOND
 
 _COLUMN = 180.0
 _LABEL = 0.43
@@ -114,7 +115,7 @@ def _window(result: RunResult, steps: Sequence[Step]) -> tuple[int, int, Sequenc
         return _handover(result)
     first = list(packets[:_PACKETS])
     begin = first[0].sent if first else result.run.epoch
-    return begin, max([begin + 1_000_000_000, *(packet.received or 0 for packet in first)]), first
+    return begin, max([begin + SECOND, *(packet.received or 0 for packet in first)]), first
 
 
 def _handover(result: RunResult) -> tuple[int, int, Sequence[Packet]]:
@@ -128,7 +129,7 @@ def _handover(result: RunResult) -> tuple[int, int, Sequence[Packet]]:
     again = [packet for packet in packets if packet.received is not None and packet.received > left][:1]
     chosen = [*last, *lost, *again]
     begin = min([packet.sent for packet in last], default=left)
-    bound = left + 1_000_000_000
+    bound = left + SECOND
     end = max((packet.received or packet.sent for packet in chosen), default=bound)
     return begin, end if again else bound, chosen
 

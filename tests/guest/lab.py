@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import re
@@ -160,7 +159,6 @@ class Lab:
         address, core = IPv6Address(AGENTS[name]), f"{name}-eth0"
         config = AgentConfig(name, address, core, row, row.default_policy, lma, MAGS, PROFILES, settings=settings)
         ready, tell = os.pipe()
-        gc.freeze()
         pid = os.fork()
         if pid == 0:
             status = 1
