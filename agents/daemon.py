@@ -68,14 +68,13 @@ class Clock:
 class Daemon:
     """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
 
-    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock, restarts: int = 0) -> None:
+    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock, sequence: int, restarts: int = 0) -> None:
         self._config = config
         self._journal = journal
         self._clock = clock
         self._now = clock.now()
         self._gateway = is_gateway(config)
         now = self._now * _NANOSECOND
-        sequence = int.from_bytes(os.urandom(2))
         self._agent: Any = (Mag if self._gateway else Lma)(config, now, sequence, restarts)
         self._header_errors = HeaderErrors()
         self._effects = Effects(config, journal, self._read_trigger)
@@ -284,7 +283,9 @@ class Daemon:
         self._input("packet", lambda now: self._agent.packet_for(hoa, packet, now), **details)
 
 
-def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, clock_offset: float = 0.0) -> None:
+def run(
+    config: AgentConfig, journal_path: Path, ready_fd: int | None = None, clock_offset: float = 0.0, sequence: int | None = None
+) -> None:
     """Run the agent that ``config`` describes in this network namespace until SIGTERM or SIGINT.
 
     Args:
@@ -292,6 +293,7 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, cl
         journal_path: its events are appended there.
         ready_fd: one line is written to this file descriptor, which is then closed, once everything is installed.
         clock_offset: s by which the node's clock is ahead of the others'.
+        sequence: the first sequence number that it uses (16 bits), or None for a random one.
 
     Raises:
         OSError: the kernel refused something that the agent cannot do without.
@@ -302,9 +304,11 @@ def run(config: AgentConfig, journal_path: Path, ready_fd: int | None = None, cl
     counter = journal_path.with_name(f"{config.name}.restarts")
     restarts = next_restart(counter) if config.settings.heartbeat_interval else 0
     journal = Journal(journal_path, config.name)
+    if sequence is None:
+        sequence = int.from_bytes(os.urandom(2))
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
-            runner.run(_serve(config, journal, restarts, ready_fd, clock_offset))
+            runner.run(_serve(Daemon(config, journal, Clock(clock_offset), sequence, restarts), ready_fd))
     finally:
         journal.close()
 
@@ -319,13 +323,13 @@ class _PreciseSelector(selectors.SelectSelector):
         return super().select(timeout)
 
 
-async def _serve(config: AgentConfig, journal: Journal, restarts: int, ready_fd: int | None, clock_offset: float) -> None:
+async def _serve(daemon: Daemon, ready_fd: int | None) -> None:
     def ready() -> None:
         if ready_fd is not None:
             os.write(ready_fd, b"\n")
             os.close(ready_fd)
 
-    await Daemon(config, journal, Clock(clock_offset), restarts).serve(ready)
+    await daemon.serve(ready)
 
 
 _ADDRESSES = {IPv6Address: IPv6Address, IPv6Network: IPv6Network}

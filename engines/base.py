@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     **({"SETUPTOOLS_USE_DISTUTILS": "stdlib"} if "distutils" in sys.stdlib_module_names else {}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ class Agents:
         self._events = folder / "events.jsonl"
         self._all = {agent.name: agent for agent in deploy.agents(run)}
         self._running: dict[str, int] = {}
+        self._starts: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
         return name in self._all
@@ -53,9 +56,15 @@ class Agents:
     def _spawn(self, agent: Agent, ahead: float = 0.0) -> tuple[str, int]:
         config = deploy.configuration(self._run, agent)
         ready, tell = os.pipe()
-        self._running[agent.name] = self._testbed.get(agent.name).spawn(lambda: daemon.run(config, self._events, tell, ahead))
+        sequence = self._first_sequence(agent.name)
+        self._running[agent.name] = self._testbed.get(agent.name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence))
         os.close(tell)
         return agent.name, ready
+
+    def _first_sequence(self, name: str) -> int:
+        """The first sequence number of an agent's next start: it follows from the run's seed, whatever other agents do."""
+        self._starts[name] += 1
+        return random.Random(f"{self._run.seed} {name} {self._starts[name]}").getrandbits(16)
 
     def _wait(self, started: Iterable[tuple[str, int]]) -> None:
         for name, ready in started:

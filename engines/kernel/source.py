@@ -47,6 +47,7 @@ class Since:
 
 PATCHES = (
     Since("seeded-random.patch", OLDEST),
+    Since("free-clock.patch", OLDEST),
     Since("amx-fp-state.patch", OLDEST, (6, 13)),
 )
 BOOT_ARGUMENTS = (Since("seccomp=on", (6, 16)),)

@@ -198,7 +198,7 @@ def test_a_burst_of_registrations_is_one_batch_and_no_answer_precedes_its_route(
     port: Any = type("Port", (), {"receive": lambda self: burst.pop(0) if burst else None})()
 
     async def turn() -> None:
-        daemon = Daemon(CONFIG, journal, Clock())
+        daemon = Daemon(CONFIG, journal, Clock(), sequence=0)
         daemon._turn(daemon._on_signalling, port)
         assert daemon._timer is not None
 
