@@ -16,14 +16,15 @@ DRAIN = 2.0
 class Flow:
     """A stream of numbered UDP packets from one host to another.
 
-    ``start`` and ``duration`` in s of scenario time, ``rate`` in packets/s, ``size`` in bytes of UDP payload.
+    ``start`` and ``duration`` in s of scenario time, ``rate`` in packets/s, ``size`` in bytes of UDP payload. At the default rate no
+    whole number of intervals is a sum of links' delays in whole ms, so no two packets that took different ways come to a node together.
     """
 
     source: str
     destination: str
     start: float
     duration: float
-    rate: float = 100.0
+    rate: float = 97.0
     size: int = 100
 
     @property
@@ -170,12 +171,17 @@ Fault = Kill | Impairment | Partition | WrongClock | Attack
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens, in s from the scenario's zero; the run ends at ``duration``."""
+    """What happens, in s from the scenario's zero; the run ends at ``duration``.
+
+    ``phase`` is the width in s of the range from which the phase of moves and faults is drawn, where it is drawn (experiments.phase); 0 for
+    the longest interval between two packets of a flow.
+    """
 
     duration: float
     flows: tuple[Flow, ...] = ()
     moves: tuple[Move, ...] = ()
     faults: tuple[Fault, ...] = ()
+    phase: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,9 @@ EXPERIMENT = Experiment(
     scenario=Scenario(
         duration=10.0,
         flows=(
-            Flow("cn1", "mn1", start=0.0, duration=9.5, rate=25.0),
-            Flow("mn1", "cn1", start=0.003, duration=9.5, rate=25.0),
-            Flow("mn1", "mn2", start=5.203, duration=0.5, rate=25.0),
+            Flow("cn1", "mn1", start=0.0, duration=9.5, rate=23.0),
+            Flow("mn1", "cn1", start=0.003, duration=9.5, rate=23.0),
+            Flow("mn1", "mn2", start=5.203, duration=0.5, rate=23.0),
         ),
         moves=(Move(at=1.007, mn="mn2", to="mag1"),),
     ),

@@ -39,10 +39,11 @@ EXPERIMENT = Experiment(
     scenario=Scenario(
         duration=30.0,
         flows=(
-            Flow("cn1", "mn1", start=0.0, duration=28.0, rate=25.0),
-            Flow("mn1", "cn1", start=0.003, duration=28.0, rate=25.0),
+            Flow("cn1", "mn1", start=0.0, duration=28.0, rate=23.0),
+            Flow("mn1", "cn1", start=0.003, duration=28.0, rate=23.0),
         ),
         moves=(Move(at=4.007, mn="mn1", to="mag3"),),
+        phase=0.001,  # so that mag1 is always waiting for its answer when it is killed
     ),
     figures=(),
     usual=False,

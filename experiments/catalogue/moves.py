@@ -13,8 +13,6 @@ _LOCAL = Case("pmip-lr", "anchor", {"local_routing": "on"}, "local")
 
 _FIGURES = ("delays", "handovers", "bars", "ladder")
 _NOTICE = 0.1
-_RATE = 70.0
-"""packets/s: no whole number of intervals is a sum of the links' delays, so that no two packets are due anywhere at one moment."""
 
 
 def _uneven_star() -> Domain:
@@ -36,7 +34,7 @@ TO_CN = Experiment(
     cases=(*_CASES, _LOCAL),
     scenario=Scenario(
         duration=5.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=4.0, rate=_RATE),),
+        flows=(Flow("cn1", "mn1", start=0.0, duration=4.0),),
         moves=(Move(1.007, "mn1", "mag1", notice=_NOTICE), Move(2.507, "mn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
@@ -54,7 +52,7 @@ BOTH_ENDS = Experiment(
     cases=_CASES,
     scenario=Scenario(
         duration=4.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=3.0, rate=_RATE), Flow("mn1", "cn1", start=0.0031, duration=3.0, rate=_RATE)),
+        flows=(Flow("cn1", "mn1", start=0.0, duration=3.0), Flow("mn1", "cn1", start=0.0031, duration=3.0)),
         moves=(Move(1.0071, "mn1", "mag3", notice=_NOTICE), Move(1.0074, "cn1", "mag2", notice=_NOTICE)),
     ),
     figures=_FIGURES,
@@ -72,7 +70,7 @@ PING_PONG = Experiment(
     cases=_CASES,
     scenario=Scenario(
         duration=7.0,
-        flows=(Flow("cn1", "mn1", start=0.0, duration=6.0, rate=_RATE),),
+        flows=(Flow("cn1", "mn1", start=0.0, duration=6.0),),
         moves=tuple(Move(1.007 + 0.5 * n, "mn1", ("mag3", "mag2")[n % 2], notice=_NOTICE) for n in range(8)),
     ),
     figures=_FIGURES,
@@ -90,8 +88,9 @@ MID_QUERY = Experiment(
     cases=_CASES,
     scenario=Scenario(
         duration=5.0,
-        flows=(Flow("cn1", "mn1", start=1.0, duration=3.0, rate=_RATE),),
+        flows=(Flow("cn1", "mn1", start=1.0, duration=3.0),),
         moves=(Move(1.0135, "mn1", "mag3", notice=_NOTICE),),
+        phase=0.006,  # so that the query, 20 or 50 ms from the first packet on, is always under way
     ),
     figures=_FIGURES,
     usual=False,

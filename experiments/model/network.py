@@ -1,8 +1,7 @@
 """What every part of the model shares: the declaration, the clock, where each host stands, and how things get from node to node.
 
-Time is whole nanoseconds. At one moment packets come before everything else: whatever is signalled has been handled by an agent, if
-only for microseconds. Of packets that come to a node together the one that has gone through fewer MAGs' tunnels since it waited is
-first, else the one that set out for there first.
+Time is whole nanoseconds. At one moment packets come before everything else: a kernel hands on what has come before any agent runs.
+Of packets that come to a node together the one that set out for there first is first.
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ from topologies.timing import transit
 NEVER = 1 << 62
 IPV6 = 40
 _UNSPECIFIED = IPv6Address("::")
-_AFTER_PACKETS = 1 << 16
 
 
 @dataclass(slots=True)
 class Datagram:
-    """A test packet under way; ``straight`` counts the MAGs' tunnels that it has entered since it last waited, ``lost`` is why it came no
-    further than it did, if it is not received."""
+    """A test packet under way; ``lost`` is why it came no further than it did, if it is not received."""
 
     flow: int
     sequence: int
@@ -43,7 +40,6 @@ class Datagram:
     sent: int = 0
     received: int | None = None
     copies: int = 0
-    straight: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
     lost: Reason = Reason.UNDER_WAY
@@ -93,7 +89,7 @@ class Network:
         handovers: (MAG, host) to what a MAG knows of a host about to leave, under ``predict``.
         expected: (MAG, host) to what a MAG knows of a host about to come.
         signals: every message sent so far.
-        tied: whether packets of one flow came to a node at one moment by ways of as many tunnels.
+        tied: whether packets of one flow came to a node at one moment by different ways; which is first nothing here tells.
     """
 
     def __init__(self, run: Run) -> None:
@@ -115,15 +111,15 @@ class Network:
         self.signals: list[Signal] = []
         self.tied = False
         self._protection = protection(self.settings)
-        self._events: list[tuple[int, int, int, Callable[[], None]]] = []
+        self._events: list[tuple[int, bool, int, Callable[[], None]]] = []
         self._serial = 0
         self._sequences: dict[str, int] = defaultdict(int)
-        self._latest: dict[tuple[str, int], tuple[tuple[int, int], str]] = {}
+        self._latest: dict[tuple[str, int], tuple[int, str]] = {}
 
-    def later(self, time: int, happen: Callable[[], None], packet: bool = False, nodes: int = 0) -> None:
-        """Have something happen at ``time``; of what happens then, packets come first, those through the fewest ``nodes`` before others."""
+    def later(self, time: int, happen: Callable[[], None], packet: bool = False) -> None:
+        """Have something happen at ``time``; of what happens then, packets come first."""
         self._serial += 1
-        heapq.heappush(self._events, (time, nodes if packet else _AFTER_PACKETS, self._serial, happen))
+        heapq.heappush(self._events, (time, not packet, self._serial, happen))
 
     def play(self, end: int) -> None:
         """Let happen what happens before ``end``."""
@@ -157,17 +153,16 @@ class Network:
     def tunnel(self, sender: str, receiver: str, datagram: Datagram, handle: Callable[[str, str, Datagram], None]) -> None:
         """Send a packet IP-in-IP; ``handle`` is called with both ends and it when it comes out."""
         datagram.tunnelled.setdefault(sender, self.now)
-        datagram.straight += sender != self.lma
 
         def arrive() -> None:
             datagram.seen.setdefault(receiver, self.now)
-            place, way = (receiver, datagram.flow), (self.now, datagram.straight)
-            latest_way, latest_sender = self._latest.get(place, (None, sender))
-            self.tied |= latest_way == way and latest_sender != sender
-            self._latest[place] = way, sender
+            place = receiver, datagram.flow
+            latest, its_sender = self._latest.get(place, (None, sender))
+            self.tied |= latest == self.now and its_sender != sender
+            self._latest[place] = self.now, sender
             handle(sender, receiver, datagram)
 
-        self.later(self.now + self.transit(sender, receiver, datagram.size + IPV6), arrive, packet=True, nodes=datagram.straight)
+        self.later(self.now + self.transit(sender, receiver, datagram.size + IPV6), arrive, packet=True)
 
     def send(self, message: Message, sender: str, receivers: list[str], handle: Callable[[str], None]) -> None:
         """Send a message to one agent, or IP-in-IP to the group; ``handle`` is called when it reaches each receiver."""

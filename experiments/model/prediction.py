@@ -20,8 +20,8 @@ def predict(run: Run) -> Trace:
 
 
 class Prediction:
-    """One run; after ``trace``, ``tied`` says whether packets of one flow came to a node at one moment by ways of as many tunnels: which of
-    them is first is a matter of microseconds."""
+    """One run; after ``trace``, ``tied`` says whether packets of one flow came to a node at one moment by different ways: nothing that the
+    model knows tells which of them is first."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -72,7 +72,6 @@ class Queries:
         if len(route.waiting) >= settings.buffer_packets or size > settings.buffer_bytes:
             datagram.lost = Reason.BUFFER_FULL
             return
-        datagram.straight = 0
         datagram.lost = Reason.UNDER_WAY
         route.waiting.append(datagram)
 

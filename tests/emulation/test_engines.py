@@ -80,6 +80,28 @@ def test_virtual_time_does_not_wait(run: Run) -> None:
     assert outcome.wall < 30
 
 
+FREE = """
+import contextlib, os, time
+time.sleep(0.001)
+start = time.monotonic_ns()
+for _ in range(200):
+    time.monotonic_ns()
+    with contextlib.suppress(OSError):
+        os.stat("/nowhere")
+print(time.monotonic_ns() - start)
+while time.monotonic_ns() - start < 1_000_000_000:
+    pass
+print(time.monotonic_ns() - start)
+"""
+
+
+def test_in_virtual_time_looking_is_free_and_a_busy_wait_ends(run: Run) -> None:
+    _, said = run(f"{sys.executable} -c '{FREE}'")
+    free, waited = (int(line) for line in said.splitlines()[:2])
+    assert free == 0
+    assert 0 <= waited - 1_000_000_000 < 100_000
+
+
 def test_real_time_waits(run: Run) -> None:
     outcome, _ = run("sleep 2", engine=choose("uml"))
     assert outcome.ok

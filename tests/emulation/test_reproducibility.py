@@ -1,4 +1,4 @@
-"""One seed, the same bytes: on an idle machine and on a busy one."""
+"""One seed, the same bytes: on an idle machine and on a busy one, whatever else is installed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from engines.base import ENVIRONMENT
 from tests.emulation.conftest import Emulation, declare
 
 
@@ -40,6 +43,15 @@ def test_a_seed_gives_the_same_bytes_on_a_busy_machine(emulation: Emulation) -> 
     assert set(captured_bytes(idle.folder)) >= {"cn1.pcap", "mn1.pcap", "mag1.pcap", "lma.pcap", "events.jsonl", "run.json"}
     assert captured_bytes(idle.folder) == captured_bytes(busy.folder)
     assert idle.metrics == busy.metrics
+
+
+def test_what_programs_look_for_and_how_often_shifts_nothing(emulation: Emulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths that are tried in vain stand for other packages: each costs a program system calls that fail, here some thousands."""
+    (usual,) = emulation.play(declare("handover", 2))
+    for variable in ("PYTHONPATH", "LD_LIBRARY_PATH"):
+        monkeypatch.setitem(ENVIRONMENT, variable, "/nowhere:/nowhere/else")
+    elsewhere = emulation.again(declare("handover", 2))
+    assert captured_bytes(usual.folder) == captured_bytes(elsewhere.folder)
 
 
 def test_another_seed_gives_other_bytes(emulation: Emulation) -> None:

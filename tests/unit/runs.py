@@ -17,7 +17,7 @@ def still(seconds: float = 1.0, source: str = "cn1", destination: str = "mn1", r
 
 
 def moving(moves: tuple[Move, ...] = MOVES, seconds: float = 30.0) -> Scenario:
-    return Scenario(seconds + 1.0, (Flow("cn1", "mn1", 0.0, seconds),), moves)
+    return Scenario(seconds + 1.0, (Flow("cn1", "mn1", 0.0, seconds, rate=100.0),), moves)
 
 
 def run(

@@ -175,7 +175,7 @@ def study(
     table1: tuple[Table1Row, ...] = (),
     folder: Path = Path("results"),
 ) -> Study:
-    scenario = Scenario(packets / 100 + 1, (Flow("cn1", "mn1", 0.0, packets / 100),), moves)
+    scenario = Scenario(packets / 100 + 1, (Flow("cn1", "mn1", 0.0, packets / 100, rate=100.0),), moves)
     experiment = Experiment(name, f"{name.capitalize()} in short", f"What does {name} show?", domain(), cases, scenario, figures)
     results = tuple(
         RunResult(

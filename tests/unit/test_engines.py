@@ -75,10 +75,10 @@ def test_a_named_source_that_does_not_do(packages: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("version", "patches", "arguments"),
     [
-        ((6, 12), ("seeded-random.patch", "amx-fp-state.patch"), ()),
-        ((6, 13), ("seeded-random.patch",), ()),
-        ((6, 16), ("seeded-random.patch",), ("seccomp=on",)),
-        ((7, 3), ("seeded-random.patch",), ("seccomp=on",)),
+        ((6, 12), ("seeded-random.patch", "free-clock.patch", "amx-fp-state.patch"), ()),
+        ((6, 13), ("seeded-random.patch", "free-clock.patch"), ()),
+        ((6, 16), ("seeded-random.patch", "free-clock.patch"), ("seccomp=on",)),
+        ((7, 3), ("seeded-random.patch", "free-clock.patch"), ("seccomp=on",)),
     ],
 )
 def test_patches_and_boot_arguments_follow_the_version(

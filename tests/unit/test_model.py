@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
-from experiments.measure.records import Trace
+from experiments.catalogue import CATALOGUE
+from experiments.measure.records import Packet, Trace
 from experiments.model import expect, predict
-from experiments.scenario import Flow, Move, Scenario
+from experiments.model.prediction import Prediction
+from experiments.scenario import Flow, Move, Run, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
 
 DELAYS = st.integers(1, 40)
+DECLARED = [Run(e.name, e.domain, case, e.scenario, 1, 1, "virtual", epoch=EPOCH) for e in CATALOGUE.values() for case in e.cases]
 ONE_MOVE = (Move(1.007, "mn1", "mag3"),)
 
 
@@ -211,7 +215,7 @@ def test_a_rate_adds_what_serialisation_costs() -> None:
 
 
 def from_mn(scheme: str, gap: float = 0.05) -> Trace:
-    return predict(run(scheme, scenario=Scenario(13.0, (Flow("mn1", "cn1", 0.0, 12.0),), (replace(ONE_MOVE[0], l2_gap=gap),))))
+    return predict(run(scheme, scenario=Scenario(13.0, (Flow("mn1", "cn1", 0.0, 12.0, rate=100.0),), (replace(ONE_MOVE[0], l2_gap=gap),))))
 
 
 @pytest.mark.parametrize(("scheme", "resumes"), [("sd-pmip", 1057 + 2), ("s-pmip", 1057 + 50 + 2), ("pmip", 1057 + 50 + 2)])
@@ -238,3 +242,23 @@ def test_chance_leaves_out_what_it_touches() -> None:
 
 def test_refreshed_bindings_leave_signalling_open() -> None:
     assert "signalling_messages" not in expect(run("pmip", settings={"binding.lifetime": "40s"}))
+
+
+_NEAR = 1000
+"""ns; what comes to a node within so little of each other counts as coming together."""
+
+
+@pytest.mark.parametrize("this", DECLARED, ids=lambda this: f"{this.experiment}-{this.case.scheme}-{this.case.label}")
+def test_no_experiment_of_the_catalogue_has_a_tie(this: Run) -> None:
+    """Packets that took different ways, or a packet and a message that it did not cause, never come to a node together."""
+    prediction = Prediction(this)
+    trace = prediction.trace()
+    assert not prediction.tied
+    seen: dict[str, list[tuple[int, Packet]]] = defaultdict(list)
+    for packet in trace.packets:
+        for node, time in packet.seen.items():
+            seen[node].append((time, packet))
+    for signal in trace.signals:
+        for receiver, arrival in signal.arrivals:
+            together = [packet for time, packet in seen[receiver] if abs(time - arrival) < _NEAR]
+            assert all(packet.seen.get(signal.sender) == signal.sent for packet in together), (receiver, arrival, signal.kind)
