@@ -1,4 +1,4 @@
-"""Where the moves and faults of a run, and the packets of its flows, fall in relation to each other: as declared, or drawn from its seed."""
+"""Where the moves, faults and flows of a run fall in relation to each other: as declared, or drawn from its seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from experiments.scenario import Fault, Run, Scenario, WrongClock
+from experiments.scenario import Fault, Run, WrongClock
 
 _DIGITS = 9
 """Times are drawn in whole nanoseconds."""
