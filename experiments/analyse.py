@@ -36,7 +36,7 @@ def analyse(folder: Path) -> Study:
     """
     manifest = results.read_manifest(folder)
     attempts = Attempts()
-    read = (attempts.make(record.folder, partial(_read, folder, record, attempts), None) for record in manifest.runs)
+    read = (attempts.make(f"What {record.folder} shows", partial(_read, folder, record, attempts), None) for record in manifest.runs)
     runs = metrics.without_idle_reasons([result for result in read if result is not None])
     summary = metrics.summarise(runs)
     metrics.write_metrics(folder / "metrics.csv", runs)

@@ -30,7 +30,7 @@ class Attempts:
 
     def lines(self) -> tuple[str, ...]:
         """What could not be made, a line each, with its reason."""
-        return tuple(f"{what} could not be made: {why}" for what, why in self.failures.items())
+        return tuple(f"“{what}” could not be made: {why}" for what, why in self.failures.items())
 
 
 def reason(error: Exception) -> str:

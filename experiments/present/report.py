@@ -41,6 +41,7 @@ _SECTIONS = {
     "verdicts": "After each fault",
     "attacks": "What became of each attack",
     "steps": "The draft's steps",
+    "expected": "Where the expected delays come from",
     "losses": "The loss ledger",
     "handovers": "Each handover",
     "others": "All other metrics",
@@ -187,7 +188,7 @@ def _findings(study: Study) -> Iterable[str]:
     """The main results in sentences, from the numbers."""
     judged = [(row, agreed) for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
     if judged:
-        wrong = [row for row, agreed in judged if not agreed]
+        wrong = sorted((row for row, agreed in judged if not agreed), key=lambda row: "[" in row.metric)
         yield f"{len(judged) - len(wrong)} of {len(judged)} measured values are what arithmetic expects."
         for row in wrong[:_MOST_NAMED]:
             expected = style.number(row.expected or 0.0, row.metric)
@@ -411,8 +412,8 @@ def _figures(name: str, study: Study, folder: Path, attempts: Attempts) -> Itera
                 steps = study.steps if index == _case_of_steps(study) else ()
                 yield _attempted(f"Message ladder: {style.label(case)}", partial(_ladder, case, result, steps, folder), attempts)
         return
-    wanted = [name, *(["interruptions"] if name == "handovers" and _moves_often(study) else [])]
-    for plot in wanted:
+    often = name == "handovers" and "interruptions" not in study.experiment.figures and _moves_often(study)
+    for plot in (name, "interruptions") if often else (name,):
         yield _attempted(_CAPTIONS.get(plot, (plot, ""))[0], partial(_plot, plot, study, folder, attempts), attempts)
 
 
@@ -425,7 +426,7 @@ def _plot(name: str, study: Study, folder: Path, attempts: Attempts, heading: st
 
     png, svg = plots.save(name, study, folder)
     caption = _CAPTIONS[name][1]
-    reasons = attempts.make("Where the expected delays come from", lambda: tuple(_reasons(study)), ()) if name == "bars" else ()
+    reasons = attempts.make(_SECTIONS["expected"], lambda: tuple(_reasons(study)), ()) if name == "bars" else ()
     drawing = inline(svg.read_text(encoding="utf-8"), name, f"{heading}. {caption}")
     return FigurePart(name, heading, drawing, caption, reasons, (svg.name, png.name))
 
