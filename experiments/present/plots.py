@@ -264,7 +264,7 @@ def interruptions(study: Study) -> Figure:
     figure.subplots_adjust(left=0.72 / WIDTH, right=0.6, top=1 - 0.15 / height, bottom=0.5 / height)
     every = np.concatenate([values for _, values in found])
     low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
-    if every.size and high > _LOG_FROM * max(float(np.median(every)), 1e-3):
+    if every.size and high > _LOG_FROM * max(low, 1.0):
         axis.set_xscale("symlog", linthresh=10.0)
         axis.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     edge = high * 1.3 or 1.0
