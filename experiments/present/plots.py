@@ -267,7 +267,7 @@ def interruptions(study: Study) -> Figure:
     if every.size and high > _LOG_FROM * max(low, 1.0):
         axis.set_xscale("symlog", linthresh=10.0)
         axis.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    edge = high * 1.3 or 1.0
+    edge = max(high, 0.0) * 1.3 or 1.0
     complete = [result is not None for _, result in study.first_runs]
     for index, (case, values) in enumerate(found):
         width = 5.5 - 4.3 * index / max(1, len(found) - 1)
@@ -294,7 +294,7 @@ def interruptions(study: Study) -> Figure:
 def _distribution(values: Floats) -> str:
     if not values.size:
         return "no handover measured"
-    return f"median {np.median(values):.0f}, longest {values.max():.0f}, of {values.size}"
+    return f"median {np.median(values):.0f}, longest {values.max():.0f}, of {values.size}".replace("-", "\N{MINUS SIGN}")
 
 
 def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:

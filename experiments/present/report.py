@@ -119,7 +119,7 @@ def write_report(study: Study, folder: Path) -> tuple[str, ...]:
 
     columns = tuple(name for name in style.HEADLINE if any(row.metric == name for row in study.summary))
     values = {
-        "figures": [figure for name in study.experiment.figures for figure in _figures(name, study, folder, attempts)],
+        "figures": list(_figures(study, folder, attempts)),
         "findings": made("findings", lambda: _found(study), ()),
         "lines": made("values", lambda: [_line(study, case, columns) for case in study.experiment.cases], []),
         "steps": made("steps", lambda: _steps(study), []),
@@ -403,22 +403,27 @@ def _steps(study: Study) -> list[tuple[int, bool, str, str, str]]:
 # Figures
 
 
-def _figures(name: str, study: Study, folder: Path, attempts: Attempts) -> Iterable[FigurePart]:
+def _figures(study: Study, folder: Path, attempts: Attempts) -> Iterable[FigurePart]:
+    for name in study.experiment.figures:
+        for heading, draw in attempts.make(name, partial(_drawings, name, study, folder, attempts), [(name, None)]):
+            missing = FigurePart("", heading, None, "", (), ())
+            yield missing if draw is None else attempts.make(heading, partial(draw, heading), missing)
+
+
+def _drawings(name: str, study: Study, folder: Path, attempts: Attempts) -> list[tuple[str, Callable[[str], FigurePart]]]:
+    """What a figure's name stands for: headings, each with the function that draws what belongs below it."""
     if name == "table1":
-        return
+        return []
     if name == "ladder":
+        ladders: list[tuple[str, Callable[[str], FigurePart]]] = []
         for index, (case, result) in enumerate(study.first_runs):
             if result is not None:
                 steps = study.steps if index == _case_of_steps(study) else ()
-                yield _attempted(f"Message ladder: {style.label(case)}", partial(_ladder, case, result, steps, folder), attempts)
-        return
+                ladders.append((f"Message ladder: {style.label(case)}", partial(_ladder, case, result, steps, folder)))
+        return ladders
     often = name == "handovers" and "interruptions" not in study.experiment.figures and _moves_often(study)
-    for plot in (name, "interruptions") if often else (name,):
-        yield _attempted(_CAPTIONS.get(plot, (plot, ""))[0], partial(_plot, plot, study, folder, attempts), attempts)
-
-
-def _attempted(heading: str, draw: Callable[[str], FigurePart], attempts: Attempts) -> FigurePart:
-    return attempts.make(heading, partial(draw, heading), FigurePart("", heading, None, "", (), ()))
+    plots = (name, "interruptions") if often else (name,)
+    return [(_CAPTIONS[plot][0] if plot in _CAPTIONS else plot, partial(_plot, plot, study, folder, attempts)) for plot in plots]
 
 
 def _plot(name: str, study: Study, folder: Path, attempts: Attempts, heading: str) -> FigurePart:

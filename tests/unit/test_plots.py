@@ -131,6 +131,14 @@ def test_the_distribution_has_a_step_for_each_handover(tmp_path: Path) -> None:
     assert f"PMIP: median {np.median(study.interruptions(study.experiment.cases[0])):.0f}, " in anchor.get_label()
 
 
+def test_handovers_that_interrupt_nothing_are_drawn_left_of_zero() -> None:
+    study = studies.study(FEW[:1], packets=10)
+    early = tuple(replace(metric, value=-74.0) for metric in study.results[0].metrics if metric.name == "handover_interruption_ms")
+    axis = plots.interruptions(replace(study, results=(replace(study.results[0], metrics=early),))).axes[0]
+    assert axis.get_xlim() == (-74.0, 1.0)
+    assert axis.lines[0].get_label() == "PMIP: median \N{MINUS SIGN}74, longest \N{MINUS SIGN}74, of 1"
+
+
 def test_names_of_moves_stand_only_where_they_have_room(tmp_path: Path) -> None:
     assert " to mag3" in words(plots.save("delays", studies.study(FEW, packets=100), tmp_path)[1])
     assert "to mag3" not in words(plots.save("delays", many_moves(tmp_path, 20), tmp_path)[1])

@@ -247,11 +247,12 @@ EVERY_FIGURE = tuple(dict.fromkeys([*plots.PLOTS, *(figure for experiment in CAT
 def test_every_figure_of_every_preset_and_example_is_drawn(name: str, tmp_path: Path) -> None:
     domain = DOMAINS[name]
     scenario = Scenario(2.0, (Flow("cn1", "mn1", 0.0, 1.5, rate=50.0),), (Move(0.507, "mn1", "mag3", notice=0.1),))
-    study = studies.predicted(domain, scenario, studies.EVERY_CASE, figures=EVERY_FIGURE, folder=tmp_path)
-    page_of(study, tmp_path)
-    drawn = {path.name for path in tmp_path.glob("*.svg")}
+    page_of(studies.predicted(domain, scenario, studies.EVERY_CASE, figures=("ladder",), folder=tmp_path), tmp_path)
     ladders = {f"ladder-{case.scheme}-{case.label}.svg" for case in studies.EVERY_CASE}
-    assert drawn == {*ladders, *(f"{plot}.svg" for plot in plots.PLOTS)}
+    assert {path.name for path in tmp_path.glob("*.svg")} == ladders
+    usual = tuple({case.scheme: case for case in reversed(studies.EVERY_CASE)}.values())
+    page_of(studies.predicted(domain, scenario, usual, figures=EVERY_FIGURE, folder=tmp_path), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.svg")} == {*ladders, *(f"{plot}.svg" for plot in plots.PLOTS)}
 
 
 def test_many_moves_of_many_nodes_show_their_distribution(tmp_path: Path) -> None:
@@ -326,6 +327,16 @@ def test_a_part_that_cannot_be_written_costs_nothing_else(
     assert page.text.count("KeyError: 'r2'") == 2
     headings = {part for part in report._SECTIONS.values() if part in whole}
     assert {part for part in headings if part not in page.text} == set()
+
+
+def test_a_run_of_a_case_that_was_never_declared_costs_figures_only(tmp_path: Path) -> None:
+    study = studies.study(studies.CASES[1:3], folder=tmp_path, packets=50, figures=("delays", "ladder", "bars"))
+    fewer = replace(study, experiment=replace(study.experiment, cases=study.experiment.cases[:1]))
+    undrawn = report.write_report(replace(fewer, summary=study.summary[:5]), tmp_path)
+    assert [line.partition("”")[0] for line in undrawn] == ["“Delay of every packet", "“ladder", "“The loss ledger", "“Each handover"]
+    page = Page(tmp_path / "index.html")
+    assert page.text.count("This figure could not be drawn: ") == 2
+    assert {"bars.svg", "bars.png"} <= set(page.links)
 
 
 def test_the_overview_keeps_what_can_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
