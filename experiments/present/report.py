@@ -159,11 +159,15 @@ def write_index(studies: Sequence[Study], folder: Path) -> Path:
     for study in studies:
         attempts = Attempts()
         findings = attempts.make(_SECTIONS["findings"], partial(_found, study), ())
-        href = _relative(study.folder / "index.html", folder)
+        href = attempts.make("The link to its report", partial(_link, study, folder), "#")
         entries.append({"study": study, "href": href, "findings": findings + attempts.lines(), "failed": len(study.failed)})
     path = folder / "index.html"
     path.write_text(_render("overview.html", entries=entries), encoding="utf-8")
     return path
+
+
+def _link(study: Study, folder: Path) -> str:
+    return _relative(study.folder / "index.html", folder)
 
 
 def _render(template: str, **values: object) -> str:

@@ -343,6 +343,9 @@ def test_the_overview_keeps_what_can_be_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(report, "_found", fail)
     page = Page(report.write_index([studies.study(folder=tmp_path / "fig1", packets=10)], tmp_path))
     assert "“What was found” could not be made: KeyError: 'r2'" in page.text
+    nothing = replace(studies.study(packets=1), results=(), summary=())
+    page = Page(report.write_index([nothing, studies.study(folder=tmp_path / "fig1", packets=10)], tmp_path))
+    assert page.links == ["#", "fig1/index.html"]
 
 
 def test_nothing_was_run_and_nothing_is_sent(tmp_path: Path) -> None:
