@@ -33,9 +33,13 @@ class Attempts:
         return tuple(f"“{what}” could not be made: {why}" for what, why in self.failures.items())
 
 
+_ROOT = Path(__file__).resolve().parents[2]
+
+
 def reason(error: Exception) -> str:
-    """An error in one line: its kind, what it says, and the place in the source where it came about."""
+    """An error in one line: its kind, what it says, and the place in the project's source that it came from."""
     said = " ".join(str(error).split())
-    *_, last = traceback.extract_tb(error.__traceback__) or [None]
-    where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_ROOT) and "site-packages" not in frame.filename]
+    where = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
     return f"{type(error).__name__}{': ' * bool(said)}{said}{where}"
