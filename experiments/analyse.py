@@ -1,7 +1,13 @@
-"""From a results folder's captures to metrics, figures and report; no kernel, no privileges, as often as one likes."""
+"""From a results folder's captures to metrics, figures and report; no kernel, no privileges, as often as one likes.
+
+An error in one run, one judgement or one figure costs nothing else: a run that cannot be measured has failed, all else is named in the
+study's ``undrawn``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +17,10 @@ from experiments import declarations, model, results
 from experiments.measure import attacks, metrics, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
-from experiments.measure.recovery import judge
+from experiments.measure.recovery import Verdict, judge
 from experiments.measure.trace import read_trace
 from experiments.present import report
+from experiments.present.attempts import Attempts, reason
 from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Run
@@ -28,33 +35,58 @@ def analyse(folder: Path) -> Study:
         ResultsError: ``folder`` is not one that a run left.
     """
     manifest = results.read_manifest(folder)
-    runs = metrics.without_idle_reasons([_read(folder, record) for record in manifest.runs])
+    attempts = Attempts()
+    read = (attempts.make(f"What {record.folder} shows", partial(_read, folder, record, attempts), None) for record in manifest.runs)
+    runs = metrics.without_idle_reasons([result for result in read if result is not None])
+    summary = metrics.summarise(runs)
+    metrics.write_metrics(folder / "metrics.csv", runs)
+    metrics.write_summary(folder / "summary.csv", summary)
     study = Study(
         experiment=manifest.experiment,
         results=runs,
         manifest=_plain(manifest),
-        summary=metrics.summarise(runs),
-        steps=_steps(manifest, runs),
-        table1=_table1(manifest, runs),
-        verdicts=tuple(judge(r.run, r.trace, r.folder) for r in runs if len(r.run.attacks) < len(r.run.faults) and r.failure is None),
-        outcomes=tuple(outcome for result in runs if result.failure is None for outcome in _outcomes(result, runs)),
+        summary=summary,
+        steps=attempts.make("The table of the draft's steps", partial(_steps, manifest, runs), ()),
+        table1=attempts.make("The draft's Table 1", partial(_table1, manifest, runs), ()),
+        verdicts=_verdicts(runs, attempts),
+        outcomes=_all_outcomes(runs, attempts),
     )
-    metrics.write_metrics(folder / "metrics.csv", runs)
-    metrics.write_summary(folder / "summary.csv", study.summary)
-    report.write_report(study, folder)
-    return study
+    study = replace(study, undrawn=attempts.lines())
+    return replace(study, undrawn=study.undrawn + report.write_report(study, folder))
 
 
-def _read(folder: Path, record: RunRecord) -> RunResult:
-    run = declarations.load(folder / record.folder / "run.json", Run)
+def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
+    where = folder / record.folder
+    run = declarations.load(where / "run.json", Run)
     try:
-        trace = read_trace(folder / record.folder, run)
-        expected = model.expect(run)
+        trace = read_trace(where, run)
         measured = metrics.measure(trace, run) if trace.packets else ()
-        values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
-        return RunResult(run, trace, values, record.failure, folder / record.folder)
     except CaptureFileError as error:
-        return RunResult(run, _NOTHING, (), record.failure or str(error), folder / record.folder)
+        return RunResult(run, _NOTHING, (), record.failure or str(error), where)
+    except Exception as error:
+        return RunResult(run, _NOTHING, (), record.failure or f"its captures could not be measured: {reason(error)}", where)
+    expected = attempts.make(f"What arithmetic expects of {record.folder}", partial(model.expect, run), {})
+    values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
+    return RunResult(run, trace, values, record.failure, where)
+
+
+def _verdicts(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[Verdict, ...]:
+    """How each run with faults ended that did not fail."""
+    judged = [r for r in runs if len(r.run.attacks) < len(r.run.faults) and r.failure is None]
+    verdicts = (attempts.make(f"The verdict on {_name(r)}", partial(judge, r.run, r.trace, r.folder), None) for r in judged)
+    return tuple(verdict for verdict in verdicts if verdict is not None)
+
+
+def _all_outcomes(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[attacks.Outcome, ...]:
+    """What became of the attacks of each run that did not fail."""
+    complete = [result for result in runs if result.failure is None]
+    found = (attempts.make(f"What became of the attacks of {_name(r)}", partial(_outcomes, r, runs), ()) for r in complete)
+    return tuple(outcome for outcomes in found for outcome in outcomes)
+
+
+def _name(result: RunResult) -> str:
+    run = result.run
+    return f"{run.case.scheme}/{run.case.label}/{run.number}"
 
 
 def _steps(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Step, ...]:

@@ -11,11 +11,11 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
 
-from experiments.measure.records import Metric, Packet, Reason, Signal, SummaryRow, Trace
+from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
-from experiments.scenario import Run
+from experiments.scenario import Flow, Run
 from topologies.domain import Domain
 from topologies.routing import path_delay
 from topologies.timing import SECOND, nanoseconds
@@ -57,8 +57,8 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
     signals = _signalling(trace, run)
     return (
         *_delays(trace, run, places),
-        *_series("handover_interruption_ms", _interruptions(trace, run)),
-        *_series("l2_gap_ms", [a.time - a.last_frame for a in trace.associations if a.last_frame is not None and a.time >= run.epoch]),
+        *_series("handover_interruption_ms", [duration for _, duration in _interruptions(trace, run)]),
+        *_series("l2_gap_ms", [duration for _, duration in _gaps(trace, run)]),
         *_series("signalling_delay_ms", _exchanges(signals), each=False),
         *_counts(trace),
         *_buffering(trace, run, places),
@@ -69,6 +69,20 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
         *_stretch(trace, run, places),
         *_recovery(trace, run),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a metric with a number, such as ``handover_interruption_ms[2]``, is about: an association and, of one flow, that too."""
+
+    association: Association
+    flow: Flow | None = None
+
+
+def occasions(trace: Trace, run: Run) -> dict[str, Occasion]:
+    """Metric with a number to what it is about, for all that ``measure`` gives."""
+    found = {"handover_interruption_ms": _interruptions(trace, run), "l2_gap_ms": _gaps(trace, run)}
+    return {f"{name}[{number}]": occasion for name, of in found.items() for number, (occasion, _) in enumerate(of, 1)}
 
 
 class Places:
@@ -120,7 +134,13 @@ def _delays(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
         yield Metric("one_way_delay_ms", median(delays) / _MS, MILLISECONDS)
 
 
-def _interruptions(trace: Trace, run: Run) -> list[float]:
+def _gaps(trace: Trace, run: Run) -> list[tuple[Occasion, float]]:
+    """How long the radio was away at each handover, in ns."""
+    after = [association for association in trace.associations if association.time >= run.epoch]
+    return [(Occasion(moved), moved.time - moved.last_frame) for moved in after if moved.last_frame is not None]
+
+
+def _interruptions(trace: Trace, run: Run) -> list[tuple[Occasion, float]]:
     """How long each handover interrupted each flow of the node that moved, in ns; in order of the handovers."""
     flows = _flows(trace)
     found = []
@@ -136,7 +156,7 @@ def _interruptions(trace: Trace, run: Run) -> list[float]:
             after = [at for at, sent in received if (at if by_arrival else sent) >= association.time]
             if before:
                 end = after[0] if after else max(packet.sent for packet in flows[number])
-                found.append(end - before[-1] - SECOND / flow.rate)
+                found.append((Occasion(association, flow), end - before[-1] - SECOND / flow.rate))
     return found
 
 

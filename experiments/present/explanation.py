@@ -20,8 +20,11 @@ Hop = tuple[str, float]
 def formula(experiment: Experiment, case: Case, metric: str, expected: float) -> str | None:
     """How ``expected`` ms follow from the links that a packet of the first flow passes at the start.
 
-    None where the metric is no delay of a packet, or where links alone do not explain it (a rate limit adds serialisation).
+    None where the metric is no delay of a packet, where nothing is sent, or where links alone do not explain it (a rate limit adds
+    serialisation).
     """
+    if not experiment.scenario.flows:
+        return None
     flow, domain = experiment.scenario.flows[0], experiment.domain
     place = {host.name: host.mag for host in domain.hosts}
     source, destination = place[flow.source], place[flow.destination]

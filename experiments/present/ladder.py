@@ -6,18 +6,21 @@ Time runs downwards, not to scale: every sending and arrival has a row of its ow
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Network
 from xml.sax.saxutils import escape
 
 from experiments.measure.records import Packet, Signal
 from experiments.present import style
 from experiments.present.study import RunResult, Step
 from topologies.domain import Domain
+from topologies.routing import agents, paths
 from topologies.timing import SECOND
 
 _COLUMN = 180.0
 _LABEL = 0.43
+_RELAYED_LABEL = 0.55
 _LEFT = 100.0
 _MARGIN = 430.0
 _TOP = 92.0
@@ -27,6 +30,7 @@ _LONGEST_ROW = 58.0
 _PAUSE = 150_000_000
 _MESSAGES = 40
 _PACKETS = 3
+_BYSTANDERS = 4
 _NEAR = 1_000_000
 _WAIT = 100_000
 _DISCOVERY = ("RS", "RA")
@@ -44,7 +48,11 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Arrow:
-    """What one node sent to one or more others; one without arrivals was lost. ``waited`` is since when the sender had held it."""
+    """What one node sent to one or more others; one without arrivals was lost.
+
+    ``waited`` is since when the sender had held it; ``relayed`` says that the sender is a router of the core, which sends on at once:
+    ``start`` is then the end of the arrow that reached it.
+    """
 
     start: _Mark
     ends: tuple[_Mark, ...]
@@ -53,6 +61,7 @@ class _Arrow:
     colour: str
     tunnelled: bool
     waited: _Mark | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,14 @@ class _Event:
 class _Drawing:
     arrows: list[_Arrow] = field(default_factory=list)
     events: list[_Event] = field(default_factory=list)
-    left_out: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def marks(self) -> list[_Mark]:
         """All marks by time; at one time, what comes later in the drawing comes later."""
         found = [(event.mark.time, [event.mark]) for event in self.events]
         for arrow in self.arrows:
-            found.append((arrow.start.time, [arrow.start, *arrow.ends, *([arrow.waited] if arrow.waited else [])]))
+            begin = [] if arrow.relayed else [arrow.start]
+            found.append((arrow.start.time, [*begin, *arrow.ends, *([arrow.waited] if arrow.waited else [])]))
         found.sort(key=lambda entry: entry[0])
         return sorted((mark for _, marks in found for mark in marks), key=lambda mark: mark.time)
 
@@ -91,39 +101,53 @@ def ladder(
     """The ladder of a run as an SVG document, from ``since`` to ``until`` in ns since 1970.
 
     ``packets`` are the test packets drawn; where not given, the first three sent in that time. Without times, the ladder covers
-    ``steps``, else the first handover, else the first packets. Steps are numbered at the arrows that show them; missing ones are
-    listed below.
+    ``steps``, else the first handover, else the first packets. Only messages about the hosts at both ends of one flow are drawn, that
+    of the handover or the first one, and packets between these hosts. Steps are numbered at the arrows that show them; missing ones
+    are listed below. Routers of the core have columns too; nodes that only receive, where they are many, share one.
     """
+    hosts = _ends_of_a_flow(result, steps)
+    between = [packet for packet in result.trace.packets if set(_ends_of(packet, result)) <= hosts]
     if since is None and until is None and packets is None:
-        since, until, packets = _window(result, steps)
+        since, until, packets = _window(result, steps, between)
     begin = since if since is not None else min((signal.sent for signal in result.trace.signals), default=0)
     end = until if until is not None else max((signal.sent for signal in result.trace.signals), default=0)
     if packets is None:
-        packets = [packet for packet in result.trace.packets if begin <= packet.sent <= end][:_PACKETS]
-    drawing = _drawing(result, steps, begin, end, packets)
-    return _svg(result, drawing, _columns(result, drawing), steps)
+        packets = [packet for packet in between if begin <= packet.sent <= end][:_PACKETS]
+    drawing = _drawing(result, steps, begin, end, packets, hosts)
+    columns, listening = _columns(result, drawing, hosts)
+    shared = [_shared(listening) if node in listening else node for node in columns]
+    return _svg(result, _folded(drawing, listening), tuple(dict.fromkeys(shared)), steps)
 
 
-def _window(result: RunResult, steps: Sequence[Step]) -> tuple[int, int, Sequence[Packet]]:
-    packets = result.trace.packets
+def _ends_of(packet: Packet, result: RunResult) -> tuple[str, str]:
+    flow = result.run.scenario.flows[packet.flow]
+    return flow.source, flow.destination
+
+
+def _ends_of_a_flow(result: RunResult, steps: Sequence[Step]) -> frozenset[str]:
+    """Whom the ladder is about: the ends of the first flow, or of the first one of the node that moves where it shows a handover."""
+    scenario = result.run.scenario
+    moved = [] if steps else [move.mn for move in scenario.moves[:1]]
+    ends = [(flow.source, flow.destination) for flow in scenario.flows]
+    return frozenset([*moved, *next((pair for pair in ends if set(moved) <= set(pair)), ())])
+
+
+def _window(result: RunResult, steps: Sequence[Step], packets: Sequence[Packet]) -> tuple[int, int, Sequence[Packet]]:
     times = [step.time for step in steps if step.time is not None]
     if times:
         first = [packet for packet in packets if packet.sent >= result.run.epoch][:_PACKETS]
         arrivals = [packet.received for packet in first if packet.received is not None]
         return min(times), max([*times, *arrivals]), first
     if result.run.scenario.moves:
-        return _handover(result)
+        return _handover(result, packets)
     first = list(packets[:_PACKETS])
     begin = first[0].sent if first else result.run.epoch
     return begin, max([begin + SECOND, *(packet.received or 0 for packet in first)]), first
 
 
-def _handover(result: RunResult) -> tuple[int, int, Sequence[Packet]]:
+def _handover(result: RunResult, packets: Sequence[Packet]) -> tuple[int, int, Sequence[Packet]]:
     """Around the first move: the last packet that still arrived, the first that was lost, and the first that arrived again."""
-    move = result.run.scenario.moves[0]
-    left = result.run.epoch + round(move.at * 1e9)
-    flows = {number for number, flow in enumerate(result.run.scenario.flows) if move.mn in (flow.source, flow.destination)}
-    packets = [packet for packet in result.trace.packets if packet.flow in flows]
+    left = result.run.epoch + round(result.run.scenario.moves[0].at * 1e9)
     last = [packet for packet in packets if packet.received is not None and packet.received <= left][-1:]
     lost = [packet for packet in packets if packet.received is None and (not last or packet.sent > last[0].sent)][:1]
     again = [packet for packet in packets if packet.received is not None and packet.received > left][:1]
@@ -134,22 +158,40 @@ def _handover(result: RunResult) -> tuple[int, int, Sequence[Packet]]:
     return begin, end if again else bound, chosen
 
 
-def _drawing(result: RunResult, steps: Sequence[Step], begin: int, end: int, packets: Sequence[Packet]) -> _Drawing:
+def _drawing(result: RunResult, steps: Sequence[Step], begin: int, end: int, packets: Sequence[Packet], hosts: Collection[str]) -> _Drawing:
     drawing = _Drawing()
-    wanted = [signal for signal in result.trace.signals if begin <= signal.sent <= end]
-    signals = list(_without_repetition(wanted, {step.time for step in steps}))
-    drawing.left_out = max(0, len(signals) - _MESSAGES)
-    drawing.arrows += [_signal_arrow(signal) for signal in signals[:_MESSAGES]]
+    shown = {step.time for step in steps}
+    others = {host.name for host in result.run.domain.hosts} - set(hosts)
+    during = [signal for signal in result.trace.signals if begin <= signal.sent <= end]
+    wanted = [signal for signal in during if signal.sent in shown or _is_about(signal, hosts, result.run.domain)]
+    signals = list(_without_repetition(wanted, shown))
+    left_out = max(0, len(signals) - _MESSAGES)
+    counted = ((len(during) - len(wanted), "messages about other hosts"), (left_out, "further messages"))
+    drawing.notes += [f"{count} {what} are not drawn." for count, what in counted if count]
+    for signal in signals[:_MESSAGES]:
+        drawing.arrows += _signal_arrows(signal, result.run.domain)
     for packet in packets:
         _add_packet(drawing, packet, result)
     for association in result.trace.associations:
-        if begin <= association.time <= end or association.time in {step.time for step in steps}:
+        if association.time in shown or (begin <= association.time <= end and association.node not in others):
             mark = _Mark(association.time, association.mag, _SEND_ROW)
             drawing.events.append(_Event(mark, f"{association.node} is associated with {association.mag}", to=association.node))
     for step in steps:
         if step.time is not None and step.node is not None and _at(drawing, step) is None:
             drawing.events.append(_Event(_Mark(step.time, step.node, _SEND_ROW), step.evidence))
     return drawing
+
+
+def _is_about(signal: Signal, hosts: Collection[str], domain: Domain) -> bool:
+    """Whether a message is to, from or about one of ``hosts``, or none of the domain's hosts has to do with it."""
+    at = {signal.sender, *(node for node, _ in signal.arrivals)}
+    home = None if signal.home is None else IPv6Network(signal.home, strict=False)
+    concerned = {
+        host.name
+        for host in domain.hosts
+        if host.name in at or signal.mn_id == host.mn_id or (home is not None and home.subnet_of(host.home_network_prefix))
+    }
+    return not concerned or not concerned.isdisjoint(hosts)
 
 
 def _without_repetition(signals: Iterable[Signal], keep: set[int | None]) -> Iterable[Signal]:
@@ -172,7 +214,8 @@ def _at(drawing: _Drawing, step: Step) -> _Mark | None:
     return min(near, key=lambda mark: abs(mark.time - (step.time or 0)), default=None)
 
 
-def _signal_arrow(signal: Signal) -> _Arrow:
+def _signal_arrows(signal: Signal, domain: Domain) -> list[_Arrow]:
+    """The message from its sender to all nodes that it reached, in as many arrows as there are nodes that sent it on."""
     label = signal.kind if signal.sequence is None else f"{signal.kind} seq {signal.sequence}"
     fields = (
         f"malformed: {signal.malformed}" if signal.malformed else "",
@@ -183,14 +226,30 @@ def _signal_arrow(signal: Signal) -> _Arrow:
         f"lifetime {signal.lifetime:g} s" if signal.lifetime is not None else "",
         "" if signal.arrivals else "never arrived",
     )
-    return _Arrow(
+    arrow = _Arrow(
         start=_Mark(signal.sent, signal.sender, _SEND_ROW),
-        ends=_ends(signal.arrivals),
+        ends=(),
         label=label,
         detail=" · ".join(part for part in fields if part),
         colour=style.MUTED if signal.kind in _DISCOVERY else style.INK,
         tunnelled=signal.tunnelled,
     )
+    reached = {node for node, _ in signal.arrivals}
+    ways = paths(domain, signal.sender)
+    hops: dict[str, list[tuple[str, int]]] = {signal.sender: []}
+    for node, time in signal.arrivals:
+        before = [earlier for earlier in ways.get(node, ())[1:-1] if earlier in reached]
+        hops.setdefault(before[-1] if before else signal.sender, []).append((node, time))
+    arrows = []
+    at: dict[str, _Mark] = {}
+    for sender, receivers in hops.items():
+        ends = _ends(receivers)
+        at |= {end.node: end for end in ends}
+        if sender == signal.sender:
+            arrows.append(replace(arrow, ends=ends))
+        else:
+            arrows.append(replace(arrow, start=at[sender], ends=ends, detail="", relayed=True))
+    return arrows
 
 
 def _home(signal: Signal) -> str:
@@ -211,28 +270,35 @@ def _ends(arrivals: Sequence[tuple[str, int]]) -> tuple[_Mark, ...]:
 
 def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
     """The hops of a test packet from node to node; one that is lost ends where it was last seen."""
-    drawn = _all_nodes(result.run.domain)
-    name = f"packet {packet.sequence}" if len(result.run.scenario.flows) < 2 else f"packet {packet.flow}.{packet.sequence}"
-    hosts = {host.name for host in result.run.domain.hosts}
-    path = [node for node in packet.seen if node in drawn]
-    hops: dict[str, list[str]] = {}
+    run = result.run
+    name = f"packet {packet.sequence}" if len(run.scenario.flows) < 2 else f"packet {packet.flow}.{packet.sequence}"
+    hosts = {host.name for host in run.domain.hosts}
+    routers = _routers(run.domain)
+    path = [node for node in packet.seen if node in {*hosts, *routers, *(agent.name for agent in agents(run.domain))}]
+    hops: dict[tuple[str, bool], list[str]] = {}
     for index, node in enumerate(path[1:], 1):
-        hops.setdefault(_sender(packet, path[:index], node, hosts, result), []).append(node)
-    for sender, receivers in hops.items():
+        origin = _origin(packet, path[:index], node, result)
+        tunnelled = origin in packet.tunnelled and node not in hosts
+        hops.setdefault((_relay(packet, origin, path[:index], node, run.domain), tunnelled), []).append(node)
+    at: dict[str, _Mark] = {}
+    for (sender, tunnelled), receivers in hops.items():
         reached = packet.seen[sender]
-        tunnelled = sender in packet.tunnelled and not set(receivers) & hosts
-        left = max(packet.tunnelled[sender], reached) if tunnelled else reached
+        relayed = sender in routers
+        left = max(packet.tunnelled[sender], reached) if tunnelled and not relayed else reached
         waited = _Mark(reached, sender, 0.0) if left - reached > _WAIT else None
+        ends = _ends([(node, packet.seen[node]) for node in receivers])
+        at |= {end.node: end for end in ends}
         parts = ("IP-in-IP" if tunnelled else "", f"waited {(left - reached) / 1e6:.3f} ms in {sender}" if waited else "")
         drawing.arrows.append(
             _Arrow(
-                start=_Mark(left, sender, _SEND_ROW),
-                ends=_ends([(node, packet.seen[node]) for node in receivers]),
+                start=at[sender] if relayed else _Mark(left, sender, _SEND_ROW),
+                ends=ends,
                 label=name,
-                detail=" · ".join(part for part in parts if part),
-                colour=style.colour(result.run.case.scheme),
+                detail="" if relayed else " · ".join(part for part in parts if part),
+                colour=style.colour(run.case.scheme),
                 tunnelled=tunnelled,
                 waited=waited,
+                relayed=relayed,
             )
         )
     if packet.received is None and path:
@@ -241,34 +307,80 @@ def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
         drawing.events.append(_Event(mark, f"{name} is lost: last seen at {last}", lost=True))
 
 
-def _sender(packet: Packet, before: Sequence[str], node: str, hosts: set[str], result: RunResult) -> str:
+def _origin(packet: Packet, before: Sequence[str], node: str, result: RunResult) -> str:
     """Who sent the packet to ``node``: for a host the MAG it is associated with, else the latest that sent it through a tunnel."""
-    if node in hosts:
+    if any(node == host.name for host in result.run.domain.hosts):
         at = [entry.mag for entry in result.trace.associations if entry.node == node and entry.time <= packet.seen[node]][-1:]
         return at[0] if at and at[0] in before else before[-1]
     sent = [earlier for earlier in before if packet.tunnelled.get(earlier, packet.seen[node] + 1) <= packet.seen[node]]
     return max(sent, key=lambda earlier: packet.tunnelled[earlier]) if sent else before[-1]
 
 
-def _all_nodes(domain: Domain) -> tuple[str, ...]:
-    lma = (domain.lma.name,) if domain.lma else ()
-    return (*(host.name for host in domain.hosts), *(mag.name for mag in domain.mags), *lma)
+def _relay(packet: Packet, origin: str, before: Sequence[str], node: str, domain: Domain) -> str:
+    """The last router on the way from ``origin`` to ``node`` that the packet passed since it left ``origin``, or ``origin``."""
+    since = packet.tunnelled.get(origin, packet.seen[origin])
+    way = paths(domain, origin).get(node, ())[1:-1]
+    return next((router for router in reversed(way) if router in before and packet.seen[router] >= since), origin)
 
 
-def _columns(result: RunResult, drawing: _Drawing) -> tuple[str, ...]:
-    """The nodes that take part, from the source and its MAG by way of the LMA to the destination's MAGs and the destination."""
-    domain, flows = result.run.domain, result.run.scenario.flows
-    taking_part = {mark.node for mark in drawing.marks()}
-    sources = [host.name for host in domain.hosts if any(flow.source == host.name for flow in flows)]
-    sources = sources if len(sources) < len(domain.hosts) else sources[:1]
+def _routers(domain: Domain) -> tuple[str, ...]:
+    return tuple(core.name for core in domain.core if core.routed)
+
+
+def _columns(result: RunResult, drawing: _Drawing, hosts: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The nodes that take part, from the source and its MAG by way of the LMA to the destination's MAGs and the destination; routers stand
+    on the way. Second, those of them that only listen, where they are so many that they share a column."""
+    domain = result.run.domain
+    marks = drawing.marks()
+    taking_part, end = {mark.node for mark in marks}, max((mark.time for mark in marks), default=0)
+    sources = [flow.source for flow in result.run.scenario.flows if {flow.source, flow.destination} <= set(hosts)][:1]
     their_mags = [host.mag for host in domain.hosts if host.name in sources]
     others = [host.name for host in domain.hosts if host.name not in sources]
-    visited = [host.mag for host in domain.hosts if host.name in others]
-    visited += [entry.mag for entry in result.trace.associations if entry.node in others]
-    bystanders = [mag.name for mag in domain.mags if mag.name not in their_mags and mag.name not in visited]
+    visited = [host.mag for host in domain.hosts if host.name in hosts and host.name not in sources]
+    visited += [a.mag for a in result.trace.associations if a.node in hosts and a.node not in sources and a.time <= end]
+    bystanders = [mag.name for mag in domain.mags if mag.name not in (*their_mags, *visited)]
     lma = [domain.lma.name] if domain.lma else []
-    order = dict.fromkeys([*sources, *their_mags, *lma, *bystanders, *visited, *others])
-    return tuple(node for node in order if node in taking_part)
+    routers = _routers(domain)
+
+    def between(starts: Iterable[str], ends: Iterable[str]) -> list[str]:
+        ways = (paths(domain, start).get(end, ()) for start in starts for end in ends)
+        return [node for way in ways for node in way if node in routers]
+
+    ways = [*between(lma, visited), *between(their_mags, visited)]
+    order = dict.fromkeys(
+        [*sources, *their_mags, *between(their_mags, lma), *lma, *between(lma, bystanders), *bystanders, *ways, *visited, *routers, *others]
+    )
+    columns = tuple(node for node in order if node in taking_part)
+    listening = _listening(drawing, columns, {*hosts, *their_mags, *lma, *visited})
+    return columns, listening if len(listening) > _BYSTANDERS else ()
+
+
+def _listening(drawing: _Drawing, columns: Iterable[str], parties: Collection[str]) -> tuple[str, ...]:
+    """Which nodes neither are among the parties, nor do anything, nor are routers on the way to those that do."""
+    active = {*parties, *(event.mark.node for event in drawing.events)}
+    active |= {arrow.start.node for arrow in drawing.arrows if not arrow.relayed}
+    relays = {(arrow.start.node, end.node) for arrow in drawing.arrows if arrow.relayed for end in arrow.ends}
+    while more := {router for router, node in relays if node in active and router not in active}:
+        active |= more
+    return tuple(node for node in columns if node not in active)
+
+
+def _folded(drawing: _Drawing, nodes: Collection[str]) -> _Drawing:
+    """The drawing with one column for all of ``nodes``, where what reaches them is shown once, when the first has it."""
+    if not nodes:
+        return drawing
+    name = _shared(nodes)
+    arrows = []
+    for arrow in drawing.arrows:
+        first = next((end for end in arrow.ends if end.node in nodes), None)
+        ends = tuple(replace(end, node=name) if end is first else end for end in arrow.ends if end is first or end.node not in nodes)
+        if arrow.start.node not in nodes:
+            arrows.append(replace(arrow, ends=ends))
+    return replace(drawing, arrows=arrows)
+
+
+def _shared(nodes: Collection[str]) -> str:
+    return f"{len(nodes)} other nodes"
 
 
 def _layout(drawing: _Drawing) -> tuple[float, list[float]]:
@@ -336,9 +448,7 @@ def _svg(result: RunResult, drawing: _Drawing, columns: Sequence[str], steps: Se
 
 def _notes(drawing: _Drawing, steps: Sequence[Step]) -> list[tuple[str, str]]:
     missing = [(f"Missing: step {step.number}. {step.text}: {step.evidence}", "#b00020") for step in steps if step.time is None]
-    if drawing.left_out:
-        missing.append((f"{drawing.left_out} further messages are not drawn.", style.MUTED))
-    return missing
+    return [*missing, *((note, style.MUTED) for note in drawing.notes)]
 
 
 def _description(drawing: _Drawing, zero: int) -> str:
@@ -353,15 +463,17 @@ def _description(drawing: _Drawing, zero: int) -> str:
 
 
 def _head(domain: Domain, node: str, x: float) -> list[str]:
-    agents = {mag.name: ("MAG", str(mag.address)) for mag in domain.mags}
+    kinds = {core.name: ("router", "") for core in domain.core} | {mag.name: ("MAG", str(mag.address)) for mag in domain.mags}
     if domain.lma:
-        agents[domain.lma.name] = ("LMA", str(domain.lma.address))
-    hosts = {host.name: ("host", str(host.home_network_prefix)) for host in domain.hosts}
-    kind, address = (agents | hosts)[node]
+        kinds[domain.lma.name] = ("LMA", str(domain.lma.address))
+    kinds |= {host.name: ("", str(host.home_network_prefix)) for host in domain.hosts}
+    kind, address = kinds.get(node, ("", "the first to receive"))
+    name = node if kind in ("", node.upper()) else f"{node} ({kind})"
+    hosts = {host.name for host in domain.hosts}
     return [
-        f'<rect x="{x - 66:.1f}" y="36" width="132" height="46" rx="6" fill="{"#f3f3f3" if node in agents else "#ffffff"}" '
+        f'<rect x="{x - 66:.1f}" y="36" width="132" height="46" rx="6" fill="{"#ffffff" if node in hosts else "#f3f3f3"}" '
         f'stroke="{style.MUTED}"/>',
-        _text(x, 55, node if kind in ("host", node.upper()) else f"{node} ({kind})", anchor="middle", size=13, weight="bold"),
+        _text(x, 55 if address else 63, name, anchor="middle", size=13, weight="bold"),
         _text(x, 72, address, anchor="middle", size=10, colour=style.MUTED),
     ]
 
@@ -385,7 +497,7 @@ def _arrow(arrow: _Arrow, at: dict[str, float]) -> list[str]:
     far = at[longest.node]
     rightwards = far > x
     angle = math.degrees(math.atan2(longest.y - start.y, far - x)) if rightwards else math.degrees(math.atan2(start.y - longest.y, x - far))
-    nearest = x + math.copysign(_LABEL * _COLUMN, far - x)
+    nearest = x + math.copysign((_RELAYED_LABEL if arrow.relayed else _LABEL) * _COLUMN, far - x)
     share = (nearest - x) / (far - x)
     label_y = start.y + share * (longest.y - start.y)
     pieces.append(
@@ -418,12 +530,19 @@ def _event(event: _Event, at: dict[str, float]) -> str:
 
 
 def _times(drawing: _Drawing, at: dict[str, float], zero: int) -> list[str]:
-    """The time of every mark, on the side of its node's line where its arrow is not."""
+    """The time of every mark, where its arrows are not: on the other side of the node's line or, where a router sends on, below the arrow
+    that came."""
     found = [_time(event.mark, at[event.mark.node], zero, left=True) for event in drawing.events]
+    relayed = [arrow for arrow in drawing.arrows if arrow.relayed]
     for arrow in drawing.arrows:
         x = at[arrow.start.node]
-        found += [_time(end, at[end.node], zero, left=at[end.node] < x) for end in arrow.ends]
-        found.append(_time(arrow.start, x, zero, left=all(at[end.node] > x for end in arrow.ends)))
+        for end in arrow.ends:
+            here = at[end.node]
+            leaves_left = [at[to.node] < here for onward in relayed if onward.start is end for to in onward.ends]
+            below = bool(leaves_left) and (x < here) not in leaves_left
+            found.append(_time(end, here, zero, left=(here < x) is not below, below=below))
+        if not arrow.relayed:
+            found.append(_time(arrow.start, x, zero, left=all(at[end.node] > x for end in arrow.ends)))
     return found
 
 
@@ -434,9 +553,10 @@ def _circle(x: float, y: float, number: str) -> list[str]:
     ]
 
 
-def _time(mark: _Mark, x: float, zero: int, *, left: bool) -> str:
+def _time(mark: _Mark, x: float, zero: int, *, left: bool, below: bool = False) -> str:
     text = f"{(mark.time - zero) / 1e6:.3f}".replace("-", "\N{MINUS SIGN}")
-    return _text(x - 12 if left else x + 12, mark.y + 4, text, anchor="end" if left else "start", size=9.5, colour="#444444")
+    x, y = (x - 12 if left else x + 12), mark.y + (14 if below else 4)
+    return _text(x, y, text, anchor="end" if left else "start", size=9.5, colour="#444444")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float, *, dashed: bool = False) -> str:

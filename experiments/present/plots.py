@@ -5,13 +5,16 @@ Each function returns a matplotlib figure; ``save`` writes it as PNG and SVG, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib
+from experiments.present import canvas
+
+# isort: split
 import matplotlib.lines
 import matplotlib.patches
 import matplotlib.ticker
@@ -27,33 +30,12 @@ from experiments.present.study import RunResult, Study
 from experiments.scenario import Case, Move
 
 WIDTH = 10.0
-RESOLUTION = 160
 DENSE = 5000
 _LOG_FROM = 8.0
 _MS = 1e6
 _DASHES = (0, (6, 3))
-_RC = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "dmmlab",
-    "font.family": style.FONT,
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.edgecolor": style.MUTED,
-    "axes.linewidth": 0.7,
-    "axes.labelcolor": style.INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": style.MUTED,
-    "ytick.color": style.MUTED,
-    "xtick.labelcolor": style.INK,
-    "ytick.labelcolor": style.INK,
-    "text.color": style.INK,
-    "figure.facecolor": "white",
-    "path.simplify": False,
-}
-
+_NAME = 0.09
+"""The part of a panel's width that the name of a move takes."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -69,8 +51,10 @@ class _Series:
         return self.sent[np.isnan(self.delay)]
 
 
-def _series(result: RunResult) -> _Series:
-    packets = result.trace.packets
+def _series(result: RunResult, host: str | None = None) -> _Series:
+    """The packets of a run or, where a host is named, those of its flows."""
+    flows = {number for number, flow in enumerate(result.run.scenario.flows) if host in (None, flow.source, flow.destination)}
+    packets = [packet for packet in result.trace.packets if packet.flow in flows]
     sent = np.array([packet.sent - result.run.epoch for packet in packets], dtype=np.float64) / 1e9
     delay = np.array([np.nan if packet.received is None else (packet.received - packet.sent) / _MS for packet in packets], dtype=np.float64)
     return _Series(sent, delay)
@@ -84,13 +68,13 @@ def _away(move: Move, result: RunResult) -> tuple[float, float]:
     return move.at, next((time for time in associated if time >= move.at), move.at + move.l2_gap)
 
 
-def _grid(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+def _grid(panels: int, columns: int, height: float, top: float = 0.3) -> tuple[Figure, list[Axes]]:
     """A figure with axes in reading order, all of one size; margins in inches, so that they do not grow with the figure."""
     rows = -(-panels // columns)
-    total = rows * height + 0.85
+    total = rows * height + 0.55 + top
     figure = Figure(figsize=(WIDTH, total))
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.62 / WIDTH, right=1 - 0.15 / WIDTH, top=1 - 0.3 / total, bottom=0.5 / total, wspace=0.05, hspace=0.42)
+    figure.subplots_adjust(left=0.62 / WIDTH, right=1 - 0.15 / WIDTH, top=1 - top / total, bottom=0.5 / total, wspace=0.05, hspace=0.42)
     cells = [cell for row in axes for cell in row]
     for spare in cells[panels:]:
         spare.set_visible(False)
@@ -112,7 +96,8 @@ def _scale(axis: Axes, delays: Floats) -> None:
         axis.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     else:
-        axis.set_ylim(-0.14 * known.max(), known.max() * 1.15)
+        top = known.max() or 1.0
+        axis.set_ylim(-0.14 * top, top * 1.15)
 
 
 def _lost_ticks(axis: Axes, times: Floats) -> None:
@@ -156,25 +141,40 @@ def delays(study: Study) -> Figure:
     cases = study.first_runs
     series = {index: _series(result) for index, (_, result) in enumerate(cases) if result is not None}
     dense = sum(entry.sent.size for entry in series.values()) > DENSE
+    moves = study.experiment.scenario.moves
+    named = _have_room(moves, study.experiment.scenario.duration)
     figure, axes = _grid(len(cases), 2 if len(cases) > 1 else 1, 1.62 if len(cases) > 2 else 2.4)
     for index, (axis, (case, result)) in enumerate(zip(axes, cases, strict=True)):
         axis.set_title(style.label(case), color=style.colour(case.scheme))
         if result is None:
             _nothing(axis)
             continue
-        for move in study.experiment.scenario.moves:
+        for move in moves:
             left, back = _away(move, result)
             axis.axvspan(left, back, color=style.GAP, linewidth=0, zorder=0)
-            axis.axvline(left, color=style.MUTED, linewidth=0.8, zorder=1)
-            axis.text(left, 1.0, f" to {move.to}", transform=axis.get_xaxis_transform(), va="top", fontsize=7.5, color=style.MUTED)
+            axis.axvline(left, color=style.MUTED, linewidth=0.8 if named else 0.3, zorder=1)
+            if named:
+                where = f" {_whither(move, moves)}"
+                axis.text(left, 1.0, where, transform=axis.get_xaxis_transform(), va="top", fontsize=7.5, color=style.MUTED)
         _expected(axis, study, case)
         _dots(axis, series[index], case, factor=1.0, zero=0.0, size=2.4 if dense else 3.2, rasterized=dense)
         _lost_ticks(axis, series[index].lost)
         axis.set_title(_counted(series[index]), loc="right", fontsize=8, fontweight="normal", color=style.INK)
     _scale(axes[0], _joined(series))
     axes[0].margins(x=0.01)
-    _annotate(figure, "time sent (s)", moves=bool(study.experiment.scenario.moves))
+    _annotate(figure, "time sent (s)", moves=bool(moves))
     return figure
+
+
+def _have_room(moves: Sequence[Move], duration: float) -> bool:
+    """Whether the moves are so far apart that each has room for its name in a panel that shows the whole scenario."""
+    times = sorted(move.at for move in moves)
+    return all(later - earlier >= _NAME * duration for earlier, later in pairwise(times))
+
+
+def _whither(move: Move, moves: Sequence[Move]) -> str:
+    """Where a move leads and, where several nodes move, which it is."""
+    return f"to {move.to}" if len({other.mn for other in moves}) == 1 else f"{move.mn} to {move.to}"
 
 
 def _annotate(figure: Figure, below: str, *, moves: bool) -> None:
@@ -204,29 +204,42 @@ def _outage(series: _Series, left: float) -> float:
 
 
 def handovers(study: Study) -> Figure:
-    """The moments around each handover: a row per case, a column per move, in ms since the node lost its link.
+    """The moments around each handover, or the first few of many: a row per case, a column per move, in ms since the node lost its link.
 
-    The window is wide enough for all cases that recover within a second; slower ones run out of it.
+    Only packets of the node that moves are drawn. The window is wide enough for all cases that recover within a second; slower ones run
+    out of it.
     """
-    moves = study.experiment.scenario.moves
-    if not moves:
+    every = study.experiment.scenario.moves
+    if not every:
         raise ValueError(f"{study.experiment.name} has no handover to draw")
+    moves = every[: style.MOST_MOVES]
     cases = study.first_runs
-    series = {index: _series(result) for index, (_, result) in enumerate(cases) if result is not None}
-    outages = [_outage(entry, move.at) for entry in series.values() for move in moves]
+    series = {(index, move.mn): _series(result, move.mn) for index, (_, result) in enumerate(cases) if result is not None for move in moves}
+    outages = [_outage(entry, move.at) for (_, mn), entry in series.items() for move in moves if move.mn == mn]
     window = 1.6 * max([outage for outage in outages if outage < 1.0], default=0.5) * 1e3
     before = -0.35 * window
-    figure, axes = _grid(len(cases) * len(moves), len(moves), 1.1)
+    narrow = len(moves) > 2
+    figure, axes = _grid(len(cases) * len(moves), len(moves), *((1.4, 0.45) if narrow else (1.1, 0.3)))
     shown = []
     for index, (case, result) in enumerate(cases):
         for column, move in enumerate(moves):
             axis = axes[index * len(moves) + column]
-            axis.set_title(style.label(case) if column == 0 else "", color=style.colour(case.scheme))
+            if column == 0:
+                axis.annotate(
+                    style.label(case),
+                    (0, 1),
+                    xycoords="axes fraction",
+                    xytext=(0, 17 if narrow else 6),
+                    textcoords="offset points",
+                    fontsize=9.5,
+                    fontweight="bold",
+                    color=style.colour(case.scheme),
+                )
             if result is None:
                 _nothing(axis)
                 continue
             left, back = _away(move, result)
-            entry = series[index]
+            entry = series[index, move.mn]
             near = ((entry.sent - left) * 1e3 >= before) & ((entry.sent - left) * 1e3 <= window)
             entry = _Series(entry.sent[near], entry.delay[near])
             shown.append(entry.delay)
@@ -235,11 +248,53 @@ def handovers(study: Study) -> Figure:
             _expected(axis, study, case)
             _dots(axis, entry, case, factor=1e3, zero=left, size=3.6, rasterized=False)
             _lost_ticks(axis, (entry.lost - left) * 1e3)
-            axis.set_title(f"to {move.to}: {_counted(entry)}", loc="right", fontsize=8, fontweight="normal", color=style.INK)
+            axis.set_title(f"{_whither(move, every)}: {_counted(entry)}", loc="right", fontsize=8, fontweight="normal", color=style.INK)
     axes[0].set_xlim(before, window)
     _scale(axes[0], np.concatenate(shown) if shown else np.array([], dtype=np.float64))
     _annotate(figure, "time sent, since the node lost its link (ms)", moves=True)
     return figure
+
+
+def interruptions(study: Study) -> Figure:
+    """For each case the share of its handovers, over all runs, that interrupted the node's packets for at most so long."""
+    found = [(case, np.sort(np.array(study.interruptions(case), dtype=np.float64))) for case in study.experiment.cases]
+    height = max(3.2, 0.75 + 0.19 * len(found))
+    figure = Figure(figsize=(WIDTH, height))
+    axis = figure.subplots()
+    figure.subplots_adjust(left=0.72 / WIDTH, right=0.6, top=1 - 0.15 / height, bottom=0.5 / height)
+    every = np.concatenate([values for _, values in found])
+    low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
+    if every.size and high > _LOG_FROM * max(low, 1.0):
+        axis.set_xscale("symlog", linthresh=10.0)
+        axis.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    edge = max(high, 0.0) * 1.3 or 1.0
+    complete = [result is not None for _, result in study.first_runs]
+    for index, (case, values) in enumerate(found):
+        width = 5.5 - 4.3 * index / max(1, len(found) - 1)
+        axis.step(
+            [min(0.0, low), *values, edge],
+            [0.0, *np.arange(1, values.size + 1) / max(1, values.size), 1.0 if values.size else 0.0],
+            where="post",
+            color=style.colour(case.scheme),
+            linestyle=style.dashes(case.policy),
+            linewidth=width,
+            label=f"{style.label(case)}: {_distribution(values) if complete[index] else 'no complete run'}",
+        )
+    axis.set_xlim(min(0.0, low), edge)
+    axis.set_ylim(0, 1.02)
+    axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    axis.set_xlabel("out of reach for at most (ms)")
+    axis.set_ylabel("share of the handovers")
+    axis.grid(color=style.RULE, linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), frameon=False, fontsize=8, handlelength=3.2)
+    return figure
+
+
+def _distribution(values: Floats) -> str:
+    if not values.size:
+        return "no handover measured"
+    return f"median {np.median(values):.0f}, longest {values.max():.0f}, of {values.size}".replace("-", "\N{MINUS SIGN}")
 
 
 def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
@@ -279,7 +334,7 @@ _MARK: dict[str, Any] = {
 def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> None:
     rows = [study.summary_of(case, name) for case in cases]
     finite = [value for row in rows if row is not None for value in (row.mean + row.ci95, row.expected or 0.0) if np.isfinite(value)]
-    top = max(finite, default=0.0) or 1.0
+    top = max([0.0, *finite]) or 1.0
     for index, (case, row) in enumerate(zip(cases, rows, strict=True)):
         if row is None or not np.isfinite(row.mean):
             axis.text(0.01 * top, index, "none" if row is None else "never", va="center", fontsize=8, color=style.MUTED)
@@ -293,7 +348,7 @@ def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> 
             axis.plot([row.expected], [index], **_MARK)
         end = max(row.mean + (row.ci95 if row.n > 1 else 0), row.expected or 0.0)
         axis.text(end + 0.045 * top, index, style.number(row.mean, name), va="center", fontsize=8)
-    axis.set_xlim(0, top * 1.12)
+    axis.set_xlim(min([0.0, *finite]) * 1.12, top * 1.12)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=style.RULE, linewidth=0.7)
     axis.set_axisbelow(True)
@@ -349,15 +404,12 @@ def _loss_bar(axis: Axes, index: int, reasons: Mapping[Reason, float]) -> None:
 
 
 PLOTS: Mapping[str, Callable[[Study], Figure]] = MappingProxyType(
-    {"delays": delays, "handovers": handovers, "losses": losses, "bars": bars}
+    {"delays": delays, "handovers": handovers, "interruptions": interruptions, "losses": losses, "bars": bars}
 )
 
 
 def save(name: str, study: Study, folder: Path) -> tuple[Path, Path]:
     """Draw the plot ``name`` of PLOTS into ``folder`` as ``name``.png and ``name``.svg; returns both paths."""
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with matplotlib.rc_context(_RC):
-        figure = PLOTS[name](study)
-        figure.savefig(png, dpi=RESOLUTION, metadata={"Software": None})
-        figure.savefig(svg, dpi=RESOLUTION, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    canvas.save(lambda: PLOTS[name](study), png, svg)
     return png, svg

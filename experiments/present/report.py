@@ -5,24 +5,51 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from experiments.measure import metrics
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import explanation, style
 from experiments.present.attacks import table_of_attacks
+from experiments.present.attempts import Attempts
 from experiments.present.ladder import ladder
-from experiments.present.study import RunResult, Study, agrees, by_case
-from experiments.scenario import Case
+from experiments.present.study import RunResult, Step, Study, agrees, by_case
+from experiments.scenario import Case, Run
 from experiments.settings import agent_settings
+
+T = TypeVar("T")
+Otherwise = TypeVar("Otherwise")
 
 _TABLES = ("metrics.csv", "summary.csv", "manifest.json")
 _CONSOLE_LINES = 20
+_MOST_NAMED = 20
+_MANY_ROWS = 12
+_SECTIONS = {
+    "undrawn": "What could not be made",
+    "failed": "Failed runs",
+    "findings": "What was found",
+    "values": "The table of what was found",
+    "table1": "The draft's Table 1, as measured",
+    "verdicts": "After each fault",
+    "attacks": "What became of each attack",
+    "steps": "The draft's steps",
+    "expected": "Where the expected delays come from",
+    "losses": "The loss ledger",
+    "handovers": "Each handover",
+    "others": "All other metrics",
+    "run": "What was run, and how to run it again",
+    "origin": "Where each number comes from",
+}
+"""What the parts of the page are called; figures have names of their own."""
+
 _ORIGIN = (
     ("manifest.json", "what was run, with which versions, where and when"),
     ("*.pcap", "one capture per node: every number in this report comes from these"),
@@ -69,62 +96,78 @@ class LossLine:
 
 @dataclass(frozen=True, slots=True)
 class FigurePart:
-    """A figure: its inline SVG, its caption, the paragraphs that explain it, and its files."""
+    """A figure: its inline SVG (None where it could not be drawn), its caption, the paragraphs that explain it, and its files."""
 
     name: str
     heading: str
-    svg: Markup
+    svg: Markup | None
     caption: str
     reasons: tuple[str, ...]
     files: tuple[str, ...]
 
 
-def write_report(study: Study, folder: Path) -> Path:
-    """Draw the study's figures into ``folder`` and write index.html there, which needs no network; returns its path."""
+def write_report(study: Study, folder: Path) -> tuple[str, ...]:
+    """Draw the study's figures into ``folder`` and write index.html there, which needs no network.
+
+    Returns what could not be drawn or written, a line each, with its reason: the page says so where it would stand, and has all the rest.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    attempts = Attempts()
+
+    def made(section: str, part: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:
+        return attempts.make(_SECTIONS[section], part, otherwise)
+
     columns = tuple(name for name in style.HEADLINE if any(row.metric == name for row in study.summary))
-    figures = tuple(figure for name in study.experiment.figures for figure in _figures(name, study, folder))
+    values = {
+        "figures": list(_figures(study, folder, attempts)),
+        "findings": made("findings", lambda: _found(study), ()),
+        "lines": made("values", lambda: [_line(study, case, columns) for case in study.experiment.cases], []),
+        "steps": made("steps", lambda: _steps(study), []),
+        "attacks": made("attacks", lambda: table_of_attacks(study.outcomes), None),
+        "losses": made("losses", lambda: _losses(study), []),
+        "handovers": made("handovers", lambda: _handovers(study), []),
+        "others": made("others", lambda: _others(study, columns), []),
+        "facts": made("run", lambda: _facts(study), []),
+        "runs": made("origin", lambda: [_files(result, folder) for result in study.results], []),
+    }
     page = _render(
         "report.html",
         study=study,
+        sections=_SECTIONS,
+        unmade=attempts.failures,
+        undrawn=study.undrawn + attempts.lines(),
         command=_command(study),
-        facts=_facts(study),
-        findings=tuple(_findings(study)),
         columns=[_heading(study, name) for name in columns],
-        lines=[_line(study, case, columns) for case in study.experiment.cases],
+        cases=[(style.title(case.scheme), case.label) for case in study.experiment.cases],
+        many=_MANY_ROWS,
         meanings=[(style.metric_style(name).title, style.metric_style(name).meaning) for name in _known(study)],
-        others=_others(study, columns),
-        figures=figures,
-        steps=_steps(study),
-        attacks=table_of_attacks(study.outcomes),
-        losses=_losses(study),
         links=explanation.LEGEND,
         failures=[(_name(result), *_failure(result)) for result in study.failed],
         truncated=[(_name(result), capture) for result in study.results for capture in result.trace.truncated],
-        runs=[_files(result, folder) for result in study.results],
         tables=[name for name in _TABLES if (folder / name).exists()],
         origin=_ORIGIN,
+        **values,
     )
-    path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return attempts.lines()
 
 
 def write_index(studies: Sequence[Study], folder: Path) -> Path:
     """Write index.html into ``folder``: a page that links the reports of several studies; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = [
-        {
-            "study": study,
-            "href": _relative(study.folder / "index.html", folder),
-            "findings": tuple(_findings(study)),
-            "failed": len(study.failed),
-        }
-        for study in studies
-    ]
+    entries = []
+    for study in studies:
+        attempts = Attempts()
+        findings = attempts.make(_SECTIONS["findings"], partial(_found, study), ())
+        href = attempts.make("The link to its report", partial(_link, study, folder), "#")
+        entries.append({"study": study, "href": href, "findings": findings + attempts.lines(), "failed": len(study.failed)})
     path = folder / "index.html"
     path.write_text(_render("overview.html", entries=entries), encoding="utf-8")
     return path
+
+
+def _link(study: Study, folder: Path) -> str:
+    return _relative(study.folder / "index.html", folder)
 
 
 def _render(template: str, **values: object) -> str:
@@ -141,16 +184,24 @@ def _engine(study: Study) -> str:
     return str(study.manifest.get("engine", ""))
 
 
+def _found(study: Study) -> tuple[str, ...]:
+    return tuple(_findings(study))
+
+
 def _findings(study: Study) -> Iterable[str]:
     """The main results in sentences, from the numbers."""
     judged = [(row, agreed) for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
     if judged:
-        wrong = [row for row, agreed in judged if not agreed]
+        wrong = sorted((row for row, agreed in judged if not agreed), key=lambda row: "[" in row.metric)
         yield f"{len(judged) - len(wrong)} of {len(judged)} measured values are what arithmetic expects."
-        for row in wrong:
+        for row in wrong[:_MOST_NAMED]:
             expected = style.number(row.expected or 0.0, row.metric)
             heading = _heading(study, row.metric)
-            yield f"{_who(study, row)}: {heading[0].lower()}{heading[1:]} is {style.number(row.mean, row.metric)}, expected {expected}."
+            case = _case_of(study, row)
+            who = ", ".join(part for part in (style.label(case), _occasions(study, case).get(row.metric)) if part)
+            yield f"{who}: {heading[0].lower()}{heading[1:]} is {style.number(row.mean, row.metric)}, expected {expected}."
+        if len(wrong) > _MOST_NAMED:
+            yield f"{len(wrong) - _MOST_NAMED} further values are not what arithmetic expects: the tables below mark them with ✗."
     yield from _compared(study, "one_way_delay_ms", "Once routes stand, a packet takes", "ms")
     yield from _compared(study, "handover_interruption_ms", "A handover keeps the node out of reach for", "ms")
     yield from _compared(study, "packets_lost", "Lost in all:", "packets")
@@ -221,8 +272,25 @@ def _losses(study: Study) -> list[LossLine]:
     return lines
 
 
-def _who(study: Study, row: SummaryRow) -> str:
-    return next(style.label(case) for case in study.experiment.cases if (case.scheme, case.label) == (row.scheme, row.policy))
+def _case_of(study: Study, row: SummaryRow) -> Case:
+    return next(case for case in study.experiment.cases if (case.scheme, case.label) == (row.scheme, row.policy))
+
+
+def _occasions(study: Study, case: Case) -> dict[str, str]:
+    """The case's metrics with a number, each with what it is about in words: the move and, where the node has several flows, which."""
+    result = next((result for of, result in study.first_runs if of == case), None)
+    return {} if result is None else {name: _in_words(of, result) for name, of in metrics.occasions(result.trace, result.run).items()}
+
+
+def _in_words(occasion: metrics.Occasion, result: RunResult) -> str:
+    association, scenario, epoch = occasion.association, result.run.scenario, result.run.epoch
+    seconds = (association.time - epoch) / 1e9
+    moves = sorted((move for move in scenario.moves if move.at <= seconds), key=lambda move: move.at)
+    number = max((i for i, move in enumerate(moves, 1) if (move.mn, move.to) == (association.node, association.mag)), default=None)
+    what = f"{association.node} to {association.mag} at {seconds if number is None else moves[number - 1].at:g} s"
+    flows = [flow for flow in scenario.flows if association.node in (flow.source, flow.destination)]
+    packets = f", packets from {occasion.flow.source} to {occasion.flow.destination}" if occasion.flow and len(flows) > 1 else ""
+    return f"{what if number is None else f'move {number}, {what}'}{packets}"
 
 
 def _known(study: Study) -> list[str]:
@@ -254,9 +322,21 @@ def _value(row: SummaryRow | None, engine: str) -> Value | None:
 
 
 def _others(study: Study, columns: Sequence[str]) -> list[tuple[str, list[Value | None]]]:
-    """The metrics that are not among the headlines, each with its value for every case."""
-    names = dict.fromkeys(row.metric for row in study.summary if row.metric not in columns)
+    """The metrics that are neither headlines nor of one handover, each with its value for every case."""
+    names = dict.fromkeys(row.metric for row in study.summary if row.metric not in columns and "[" not in row.metric)
     return [(name, [_value(study.summary_of(case, name), _engine(study)) for case in study.experiment.cases]) for name in names]
+
+
+def _handovers(study: Study) -> list[tuple[str, list[Value | None]]]:
+    """The metrics with a number: what each is and what it is about, with its value for every case that has it."""
+    values: dict[str, list[Value | None]] = {}
+    for index, case in enumerate(study.experiment.cases):
+        about = _occasions(study, case)
+        for row in study.summary:
+            if "[" in row.metric and _case_of(study, row) == case:
+                name = f"{_heading(study, row.metric)}, {about.get(row.metric, row.metric)}"
+                values.setdefault(name, [None] * len(study.experiment.cases))[index] = _value(row, _engine(study))
+    return list(values.items())
 
 
 # What was run
@@ -278,13 +358,12 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("revision", "Project revision"),
     )
     facts = [(title, str(manifest[key])) for key, title in names if key in manifest]
-    facts.append(("Security", _security(study)))
+    facts += [("Security", _security(result.run)) for result in study.results[:1]]
     versions = manifest.get("versions", {})
     return [*facts, ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))] if versions else facts
 
 
-def _security(study: Study) -> str:
-    run = study.results[0].run
+def _security(run: Run) -> str:
     settings = agent_settings({**run.settings, **run.case.settings})
     if not settings.authentication_key:
         return "Signalling is not authenticated: whoever reaches an agent can pose as another."
@@ -312,7 +391,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _steps(study: Study) -> list[tuple[int, bool, str, str, str]]:
-    epoch = study.results[0].run.epoch
+    epoch = next((result.run.epoch for result in study.results), 0)
     return [
         (
             step.number,
@@ -328,19 +407,42 @@ def _steps(study: Study) -> list[tuple[int, bool, str, str, str]]:
 # Figures
 
 
-def _figures(name: str, study: Study, folder: Path) -> Iterable[FigurePart]:
+def _figures(study: Study, folder: Path, attempts: Attempts) -> Iterable[FigurePart]:
+    for name in study.experiment.figures:
+        for heading, draw in attempts.make(name, partial(_drawings, name, study, folder, attempts), [(name, None)]):
+            missing = FigurePart("", heading, None, "", (), ())
+            yield missing if draw is None else attempts.make(heading, partial(draw, heading), missing)
+
+
+def _drawings(name: str, study: Study, folder: Path, attempts: Attempts) -> list[tuple[str, Callable[[str], FigurePart]]]:
+    """What a figure's name stands for: headings, each with the function that draws what belongs below it."""
     if name == "table1":
-        return
+        return []
     if name == "ladder":
-        yield from _ladders(study, folder)
-        return
+        ladders: list[tuple[str, Callable[[str], FigurePart]]] = []
+        for index, (case, result) in enumerate(study.first_runs):
+            if result is not None:
+                steps = study.steps if index == _case_of_steps(study) else ()
+                ladders.append((f"Message ladder: {style.label(case)}", partial(_ladder, case, result, steps, folder)))
+        return ladders
+    often = name == "handovers" and "interruptions" not in study.experiment.figures and _moves_often(study)
+    plots = (name, "interruptions") if often else (name,)
+    return [(_CAPTIONS[plot][0] if plot in _CAPTIONS else plot, partial(_plot, plot, study, folder, attempts)) for plot in plots]
+
+
+def _plot(name: str, study: Study, folder: Path, attempts: Attempts, heading: str) -> FigurePart:
     from experiments.present import plots
 
     png, svg = plots.save(name, study, folder)
-    heading, caption = _CAPTIONS[name]
-    label = f"{heading}. {caption}"
-    reasons = tuple(_reasons(study)) if name == "bars" else ()
-    yield FigurePart(name, heading, inline(svg.read_text(encoding="utf-8"), name, label), caption, reasons, (svg.name, png.name))
+    caption = _CAPTIONS[name][1]
+    reasons = attempts.make(_SECTIONS["expected"], lambda: tuple(_reasons(study)), ()) if name == "bars" else ()
+    drawing = inline(svg.read_text(encoding="utf-8"), name, f"{heading}. {caption}")
+    return FigurePart(name, heading, drawing, caption, reasons, (svg.name, png.name))
+
+
+def _moves_often(study: Study) -> bool:
+    """Whether a case has so many handovers, over its runs, that their distribution says more than each by itself."""
+    return any(len(study.interruptions(case)) > style.MOST_MOVES for case in study.experiment.cases)
 
 
 _CAPTIONS = {
@@ -352,8 +454,13 @@ _CAPTIONS = {
     ),
     "handovers": (
         "The moments around each handover",
-        "The same packets from shortly before the node loses its link until service is back. A case that has not recovered by the right "
-        "edge waits for something slower: the table has its whole interruption.",
+        "The packets of the node that moves, from shortly before it loses its link until service is back; of many moves, the first few. A "
+        "case that has not recovered by the right edge waits for something slower: the table has its whole interruption.",
+    ),
+    "interruptions": (
+        "How long handovers interrupt",
+        "For each case the share of its handovers, over all runs, that kept the node out of reach for at most so long; further left is "
+        "better. Of curves that coincide the later lies in the earlier, wider one. At the right in ms, and of how many handovers.",
     ),
     "losses": (
         "Why packets were lost",
@@ -367,22 +474,17 @@ _CAPTIONS = {
 }
 
 
-def _ladders(study: Study, folder: Path) -> Iterable[FigurePart]:
-    for index, (case, result) in enumerate(study.first_runs):
-        if result is None:
-            continue
-        steps = study.steps if index == _case_of_steps(study) else ()
-        name = f"ladder-{case.scheme}-{case.label}"
-        drawing = ladder(result, steps)
-        path = folder / f"{name}.svg"
-        path.write_text(drawing, encoding="utf-8")
-        caption = (
-            "Each arrow runs from when a message left its sender to when it arrived, as the captures of both show; times are ms of "
-            "scenario time. Rows are in order of time but not to scale. Data packets are coloured; double arrows travel IP-in-IP; a bar on "
-            "a node's line is a packet that waits there." + (" Numbers are the draft's steps." if steps else "")
-        )
-        heading = f"Message ladder: {style.label(case)}"
-        yield FigurePart(name, heading, inline(drawing, name, f"{heading}. {caption}"), caption, (), (path.name,))
+def _ladder(case: Case, result: RunResult, steps: Sequence[Step], folder: Path, heading: str) -> FigurePart:
+    name = f"ladder-{case.scheme}-{case.label}"
+    drawing = ladder(result, steps)
+    path = folder / f"{name}.svg"
+    path.write_text(drawing, encoding="utf-8")
+    caption = (
+        "Each arrow runs from when a message left its sender, or a router on its way, to when it came to the next, as the captures show; "
+        "times are ms of scenario time. Rows are in order of time but not to scale. Data packets are coloured; double arrows travel "
+        "IP-in-IP; a bar on a node's line is a packet that waits there." + (" Numbers are the draft's steps." if steps else "")
+    )
+    return FigurePart(name, heading, inline(drawing, name, f"{heading}. {caption}"), caption, (), (path.name,))
 
 
 def _case_of_steps(study: Study) -> int | None:

@@ -82,6 +82,7 @@ class Study:
         table1: the draft's Table 1 beside what was measured; empty where the experiment has none.
         verdicts: how each run with faults ended, those that failed left out.
         outcomes: what became of each attack.
+        undrawn: what of the analysis, the figures or the report could not be made, a line each, with its reason; empty where all is well.
     """
 
     experiment: Experiment
@@ -92,6 +93,7 @@ class Study:
     table1: tuple[Table1Row, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    undrawn: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -112,6 +114,15 @@ class Study:
         """The summary row of a case and a metric, or None where there is none."""
         wanted = (case.scheme, case.label, metric)
         return next((row for row in self.summary if (row.scheme, row.policy, row.metric) == wanted), None)
+
+    def interruptions(self, case: Case) -> tuple[float, ...]:
+        """How long each handover of the case kept a node out of reach, in ms, over all runs that did not fail."""
+        name, found = "handover_interruption_ms", []
+        for result in self.results:
+            if result.run.case == case and result.failure is None:
+                each = [metric.value for metric in result.metrics if metric.name.startswith(f"{name}[")]
+                found += each or [metric.value for metric in result.metrics if metric.name == name]
+        return tuple(found)
 
     def lost(self, case: Case) -> dict[Reason, float]:
         """How many packets a case lost for each reason, on average over its runs; reasons for which it lost none are left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from agents.schemes import SCHEMES
 from experiments.measure.records import Reason
@@ -16,6 +17,8 @@ RULE = "#e2e2e2"
 GAP = "#dcdcdc"
 EXPECTED = "#1a1a1a"
 FONT = "DejaVu Sans"
+MOST_MOVES = 4
+"""So many handovers are drawn one beside the other; of more, a figure shows how they are distributed."""
 
 _COLOURS: Mapping[str, str] = MappingProxyType(
     {"none": "#767676", "pmip": "#d55e00", "pmip-lr": "#cc79a7", "s-pmip": "#0072b2", "sd-pmip": "#009e73"}
@@ -39,6 +42,16 @@ _HATCHES: Mapping[str, str] = MappingProxyType(
 def hatch(policy: str) -> str:
     """The hatch of a handover policy's bars, as matplotlib has it; policies unknown here share one."""
     return _HATCHES.get(policy, "++")
+
+
+_LINES: Mapping[str, Any] = MappingProxyType(
+    {"error": (0, (5, 1.5)), "expire": (0, (1, 1)), "forward": (0, (6, 1.5, 1, 1.5)), "predict": (0, (3, 1, 1, 1, 1, 1))}
+)
+
+
+def dashes(policy: str) -> Any:
+    """The line style of a handover policy, as matplotlib has it; solid for the policies that schemes have by default."""
+    return _LINES.get(policy, "solid")
 
 
 def title(scheme: str) -> str:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
 from pathlib import Path
 
+from agents.schemes import SCHEMES
+from experiments import model
+from experiments.measure import metrics as measured
+from experiments.measure import procedures
 from experiments.measure.records import Association, Loss, Metric, Packet, Reason, Sight, Signal, SummaryRow, Trace
 from experiments.present.study import Cell, RunResult, Step, Study, Table1Row
 from experiments.scenario import Case, Experiment, Flow, Move, Run, Scenario
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
+from topologies.routing import distances, paths
+from topologies.timing import nanoseconds
 
 EPOCH = 1_704_067_205_000_000_000
 MS = 1_000_000
@@ -197,3 +204,44 @@ def study(
         for metric in metrics(case, moves)
     )  # fmt: skip
     return Study(experiment, results, MANIFEST, summary, steps, table1)
+
+
+EVERY_CASE = tuple(Case(scheme.name, policy) for scheme in SCHEMES.values() for policy in scheme.policies)
+
+
+def predicted(
+    domain: Domain, scenario: Scenario, cases: tuple[Case, ...], *, figures: tuple[str, ...], folder: Path, name: str = "fig1"
+) -> Study:
+    """A study of any domain: the model says what happens to every packet and message, and captures show it, those of routers too."""
+    experiment = Experiment(name, "Predicted", "What does the model say?", domain, cases, scenario, figures)
+    results = []
+    for case in cases:
+        run = Run(name, domain, case, scenario, 1, 1, "virtual", epoch=EPOCH)
+        passed = _past_routers(model.Prediction(run).trace(), domain)
+        values = tuple(replace(metric, expected=metric.value) for metric in measured.measure(passed, run))
+        results.append(RunResult(run, passed, values, None, folder / case.scheme / case.label / "1"))
+    first = results[0]
+    steps = procedures.find(procedures.PROCEDURES[name], first.trace, first.run)
+    table1 = tuple(procedures.table1_row(result.trace, result.run) for result in results)
+    return Study(experiment, tuple(results), MANIFEST, measured.summarise(results), steps, table1)
+
+
+def _past_routers(trace: Trace, domain: Domain) -> Trace:
+    """The trace with the sights of the core's routers, which the model leaves out."""
+    routers = {core.name for core in domain.core if core.routed}
+
+    def between(start: str, end: str, left: int) -> dict[str, int]:
+        far = distances(domain, start)
+        return {node: left + nanoseconds(far[node]) for node in paths(domain, start).get(end, ()) if node in routers}
+
+    def signal(sent: Signal) -> Signal:
+        seen = {node: time for end, _ in sent.arrivals for node, time in between(sent.sender, end, sent.sent).items()}
+        return replace(sent, arrivals=tuple(sorted((*seen.items(), *sent.arrivals), key=lambda arrival: arrival[1])))
+
+    def packet(of: Packet) -> Packet:
+        seen: dict[str, int] = {}
+        for start, end in pairwise(of.seen):
+            seen = between(start, end, of.tunnelled.get(start, of.seen[start])) | seen
+        return replace(of, seen=dict(sorted((seen | of.seen).items(), key=lambda sight: sight[1])))
+
+    return replace(trace, signals=tuple(map(signal, trace.signals)), packets=tuple(map(packet, trace.packets)))

@@ -98,7 +98,8 @@ def test_attacks_that_are_alike_share_a_row() -> None:
 def test_report_and_terminal_say_what_became_of_attacks(tmp_path: Path) -> None:
     refused, missing, open_to = _outcome({KERNEL: 5}), _outcome({}), _outcome({}, disturbed=7, succeeds=True)
     study = replace(studies.study(packets=10), outcomes=(refused, missing, open_to))
-    page = write_report(study, tmp_path).read_text()
+    assert write_report(study, tmp_path) == ()
+    page = (tmp_path / "index.html").read_text()
     assert "1 of 2 attacks were refused and counted to the last packet." in page
     assert "1 of 1 attacks did the harm that the domain is open to." in page
     assert f"5 refused: {KERNEL}, 7 packets of others disturbed" in page

@@ -6,12 +6,15 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 from experiments.measure.records import Association, Packet, Signal
 from experiments.present.ladder import ladder
 from experiments.present.study import RunResult, Step
-from experiments.scenario import Case
+from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
+from topologies.domain import Domain
+from topologies.presets import star, tree
 
 SVG = "{http://www.w3.org/2000/svg}"
 MS = studies.MS
@@ -32,7 +35,7 @@ def words(svg: str) -> list[str]:
 
 
 def columns(svg: str) -> dict[str, float]:
-    return {text.split()[0]: x for text, x, y in texts(svg) if y == 55.0}
+    return {text.split()[0]: x for text, x, y in texts(svg) if y in (55.0, 63.0)}
 
 
 def description(svg: str) -> str:
@@ -118,6 +121,58 @@ def test_a_packet_multicast_to_the_mags_goes_on_from_the_mag_of_the_node() -> No
     told = description(ladder(replace(result, trace=replace(result.trace, packets=(packet,)))))
     assert "mag1 to mag2 and mag3: packet 0" in told
     assert "mag2 to mn1: packet 0" in told
+
+
+def routed(scheme: str, policy: str, domain: Domain) -> RunResult:
+    scenario = Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5),), (Move(0.207, "mn1", "mag3"),))
+    return studies.predicted(domain, scenario, (Case(scheme, policy),), figures=(), folder=Path("results")).results[0]
+
+
+def test_what_crosses_a_routed_core_passes_its_routers() -> None:
+    svg = ladder(routed("pmip", "anchor", tree()))
+    found = columns(svg)
+    assert sorted(found, key=lambda node: found[node]) == ["cn1", "mag1", "r2", "r1", "lma", "r3", "mag2", "mag3", "mn1"]
+    told = description(svg)
+    for hop in ("mag3 to r3", "r3 to r1", "r1 to lma", "lma to r1", "r1 to r3", "r3 to mag3"):
+        assert re.search(rf"{hop}: PB[UA] seq", told)
+    hops = re.findall(r"([a-z0-9]+ to [a-z0-9]+): packet 26\b", told)
+    assert hops == ["cn1 to mag1", "mag1 to r2", "r2 to r1", "r1 to lma", "lma to r3", "r3 to mag3", "mag3 to mn1"]
+
+
+def test_each_time_at_a_router_stands_once() -> None:
+    svg = ladder(routed("s-pmip", "notify", tree()), since=studies.EPOCH, until=studies.EPOCH + 30 * MS, packets=())
+    assert "mag1 to r2: PBQ seq 1. 7.000 ms: r2 to r1: PBQ seq 1. 12.000 ms: r1 to lma: PBQ seq 1" in description(svg)
+    assert [word for word in words(svg) if word in ("2.000", "7.000", "12.000", "32.000")] == ["7.000", "2.000", "12.000", "32.000"]
+
+
+def test_a_query_to_the_group_branches_where_its_way_does() -> None:
+    told = description(ladder(routed("sd-pmip", "error", tree()), since=studies.EPOCH, until=studies.EPOCH + 10 * MS, packets=()))
+    assert "mag1 to r2: PBQ" in told
+    assert re.search("r2 to (mag2 and r1|r1 and mag2): PBQ", told)
+    assert "r3 to mag3 and mag4: PBQ" in told
+
+
+def test_of_many_nodes_those_that_only_listen_share_a_column() -> None:
+    span = {"since": studies.EPOCH, "until": studies.EPOCH + 10 * MS, "packets": ()}
+    svg = ladder(routed("sd-pmip", "error", star(mags=40)), **span)  # type: ignore[arg-type]
+    assert "38 other nodes" in words(svg)
+    assert "38 other nodes and mag2: PBQ seq 1" in description(svg) or "mag2 and 38 other nodes: PBQ seq 1" in description(svg)
+    assert len(columns(svg)) <= 5
+    deep = columns(ladder(routed("sd-pmip", "error", tree(depth=3, fanout=3)), **span))  # type: ignore[arg-type]
+    assert {"mag1", "mag2"} < set(deep)
+    assert len(deep) < 10
+
+
+def test_messages_about_other_hosts_are_counted_not_drawn() -> None:
+    flows = tuple(Flow(f"cn{number}", f"mn{number}", 0.0, 0.5) for number in (1, 2, 3))
+    case = (Case("s-pmip", "notify"),)
+    (result,) = studies.predicted(star(mns=3, cns=3), Scenario(1.0, flows), case, figures=(), folder=Path("results")).results
+    svg = ladder(result)
+    queries = [word for word in words(svg) if word.startswith("PBQ")]
+    assert len(queries) == 1
+    assert {text for text in words(svg) if text.startswith("packet")} == {"packet 0.0", "packet 0.1", "packet 0.2"}
+    others = sum(signal.kind in ("PBQ", "PQA") for signal in result.trace.signals if signal.sent < result.run.epoch + 1_064 * MS) - 2
+    assert f"{others} messages about other hosts are not drawn." in words(svg)
 
 
 def test_repeated_advertisements_are_drawn_once_and_messages_are_bounded() -> None:

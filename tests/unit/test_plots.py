@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from experiments import results
 from experiments.present import plots, style
 from experiments.present.study import Study
-from experiments.scenario import Case
+from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
+from topologies.presets import star
 
 FEW = studies.CASES[1:3]
 
@@ -91,6 +97,117 @@ def test_no_packet_at_all_and_failed_runs(name: str, tmp_path: Path) -> None:
 def test_without_a_handover_there_is_nothing_to_zoom_into(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no handover"):
         plots.save("handovers", studies.study(moves=()), tmp_path)
+
+
+def many_moves(tmp_path: Path, moves: int) -> Study:
+    domain = star(mags=6, mns=4, cns=4)
+    flows = tuple(Flow(f"cn{number}", f"mn{number}", 0.0, 0.5 + 0.3 * moves, rate=50.0) for number in range(1, 5))
+    done = tuple(
+        Move(0.507 + 0.3 * number, f"mn{number % 4 + 1}", f"mag{(number % 4 + number // 4 + 2) % 6 + 1}") for number in range(moves)
+    )
+    cases = (Case("pmip", "anchor"), Case("none", "none"))
+    return studies.predicted(domain, Scenario(1.0 + 0.3 * moves, flows, done), cases, figures=(), folder=tmp_path)
+
+
+def test_of_many_moves_the_first_few_are_drawn_each_with_the_packets_of_its_node(tmp_path: Path) -> None:
+    study = many_moves(tmp_path, 10)
+    axes = plots.handovers(study).axes
+    assert len(axes) == 2 * style.MOST_MOVES
+    (dots,) = (line for line in axes[0].lines if line.get_marker() == "o")
+    apart = np.diff(dots.get_xdata())
+    assert apart.min() == pytest.approx(20.0)
+    said = words(plots.save("handovers", study, tmp_path)[1])
+    assert "mn1 to mag3: " in said
+    assert "mn4 to mag6: " in said
+
+
+def test_the_distribution_has_a_step_for_each_handover(tmp_path: Path) -> None:
+    study = many_moves(tmp_path, 10)
+    anchor, nothing = plots.interruptions(study).axes[0].lines
+    for line, case in ((anchor, study.experiment.cases[0]), (nothing, study.experiment.cases[1])):
+        assert list(line.get_xdata())[1:-1] == sorted(study.interruptions(case))
+        assert line.get_ydata()[-1] == 1.0
+    assert plots.interruptions(study).axes[0].get_xscale() == "symlog"
+    assert f"PMIP: median {np.median(study.interruptions(study.experiment.cases[0])):.0f}, " in anchor.get_label()
+
+
+def test_handovers_that_interrupt_nothing_are_drawn_left_of_zero() -> None:
+    study = studies.study(FEW[:1], packets=10)
+    early = tuple(replace(metric, value=-74.0) for metric in study.results[0].metrics if metric.name == "handover_interruption_ms")
+    axis = plots.interruptions(replace(study, results=(replace(study.results[0], metrics=early),))).axes[0]
+    assert axis.get_xlim() == (-74.0, 1.0)
+    assert axis.lines[0].get_label() == "PMIP: median \N{MINUS SIGN}74, longest \N{MINUS SIGN}74, of 1"
+
+
+def test_names_of_moves_stand_only_where_they_have_room(tmp_path: Path) -> None:
+    assert " to mag3" in words(plots.save("delays", studies.study(FEW, packets=100), tmp_path)[1])
+    assert "to mag3" not in words(plots.save("delays", many_moves(tmp_path, 20), tmp_path)[1])
+
+
+def test_bars_show_less_than_nothing() -> None:
+    study = studies.study(FEW, packets=10)
+    summary = tuple(replace(row, mean=-5.0, expected=-5.0) for row in study.summary)
+    figure = plots.bars(replace(study, summary=summary), metrics=("handover_interruption_ms",))
+    low, high = figure.axes[0].get_xlim()
+    assert low < -5.0 < 0.0 < high
+
+
+_USERS_SETTINGS = """\
+text.usetex: True
+font.family: monospace
+font.size: 20
+axes.facecolor: black
+lines.linewidth: 9
+path.sketch: 1, 100, 2
+savefig.bbox: tight
+savefig.transparent: True
+svg.image_inline: False
+axes.unicode_minus: False
+"""
+_DRAW = """
+import sys
+from pathlib import Path
+from experiments.present import plots
+from tests.unit.test_plots import draw_all
+draw_all(Path(sys.argv[1]))
+import matplotlib
+print(matplotlib.rcParams["axes.facecolor"])
+"""
+
+
+def draw_all(folder: Path) -> None:
+    study = studies.study(FEW, packets=2500)
+    for name in plots.PLOTS:
+        plots.save(name, study, folder)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("ours")
+    draw_all(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "backend", "kept"),
+    [
+        (_USERS_SETTINGS.encode(), "module://a_notebook.that_is_not_installed", "black"),
+        (_USERS_SETTINGS.encode(), "no backend", "white"),
+        (b"\xff\xfe is no UTF-8", "", "white"),
+    ],
+    ids=["settings", "backend", "octets"],
+)
+def test_the_users_settings_change_no_octet_of_a_figure_and_stay_as_they_are(
+    settings: bytes, backend: str, kept: str, ours: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(settings)
+    (tmp_path / "theirs").mkdir()
+    environment = {**os.environ, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": backend}
+    command = [sys.executable, "-c", _DRAW, str(tmp_path / "theirs")]
+    done = subprocess.run(command, env=environment, cwd=results.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [kept]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()} == ours
+    assert len(ours) == 2 * len(plots.PLOTS)
 
 
 def test_a_dense_plot_stays_small(tmp_path: Path) -> None:

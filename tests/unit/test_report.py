@@ -6,16 +6,20 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote
 
 import pytest
 
+from experiments import results
+from experiments.catalogue import CATALOGUE
 from experiments.measure import metrics
 from experiments.measure.records import Metric, Reason, SummaryRow
-from experiments.present import explanation, report, style
-from experiments.present.study import agrees, by_case
-from experiments.scenario import Case
+from experiments.present import explanation, plots, report, style
+from experiments.present.study import Study, agrees, by_case
+from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
+from topologies import presets
 
 _VOID = {"meta", "br", "link", "img"}
 
@@ -57,7 +61,13 @@ class Page(HTMLParser):
 def make(tmp_path: Path, **options: object) -> Page:
     """The page of a synthetic study; without figures, which take their time, unless asked for."""
     options = {"figures": (), "packets": 300, **options}
-    return Page(report.write_report(studies.study(folder=tmp_path, **options), tmp_path))  # type: ignore[arg-type]
+    return page_of(studies.study(folder=tmp_path, **options), tmp_path)  # type: ignore[arg-type]
+
+
+def page_of(study: Study, folder: Path) -> Page:
+    """The page of a study of which everything can be drawn."""
+    assert report.write_report(study, folder) == ()
+    return Page(folder / "index.html")
 
 
 FIG1 = {
@@ -106,7 +116,7 @@ def test_it_says_whether_signalling_is_authenticated(tmp_path: Path) -> None:
     study = studies.study(packets=50, folder=tmp_path, figures=())
     key = {"authentication.key": "00" * 16, "authentication.spi": "4711"}
     results = tuple(replace(result, run=replace(result.run, settings=key)) for result in study.results)
-    page = Page(report.write_report(replace(study, results=results), tmp_path))
+    page = page_of(replace(study, results=results), tmp_path)
     assert "Mobility SPI 4711" in page.text
     assert "not authenticated" not in page.text
 
@@ -136,7 +146,7 @@ def test_a_disagreement_is_named(tmp_path: Path) -> None:
     summary = tuple(
         replace(row, mean=60.0) if (row.scheme, row.metric) == ("pmip", "first_packet_delay_ms") else row for row in study.summary
     )
-    page = Page(report.write_report(replace(study, summary=summary), tmp_path))
+    page = page_of(replace(study, summary=summary), tmp_path)
     assert "23 of 24 measured values" in page.text
     assert "PMIP: first packet (ms) is 60.000, expected 54.000." in page.text
     assert "60.000 ✗" in page.text
@@ -157,7 +167,7 @@ def test_a_packet_without_a_reason_is_not_as_expected(tmp_path: Path) -> None:
     losses = tuple(replace(loss, reason=Reason.UNEXPLAINED) for loss in result.trace.losses)
     lost = Metric(Reason.UNEXPLAINED.metric, float(len(losses)), "packets", 0.0)
     result = replace(result, trace=replace(result.trace, losses=losses), metrics=(lost,))
-    page = Page(report.write_report(replace(study, results=(result,), summary=metrics.summarise([result])), tmp_path))
+    page = page_of(replace(study, results=(result,), summary=metrics.summarise([result])), tmp_path)
     assert "0 of 1 measured values are what arithmetic expects" in page.text
     assert f"S-PMIP · notify: lost: unexplained is {len(losses)}, expected 0." in page.text
     assert "✗ unexplained" in page.text
@@ -200,7 +210,7 @@ def test_failures_and_truncated_captures(tmp_path: Path) -> None:
     study = studies.study(packets=50, folder=tmp_path, figures=("ladder",))
     failed = replace(study.results[0], failure="the guest hung\nconsole <line>\nlast line", trace=studies.EMPTY, metrics=())
     cut = replace(study.results[1], trace=replace(study.results[1].trace, truncated=("lma.pcap: breaks off at byte 99",)))
-    page = Page(report.write_report(replace(study, results=(failed, cut, *study.results[2:])), tmp_path))
+    page = page_of(replace(study, results=(failed, cut, *study.results[2:])), tmp_path)
     for part in ("no mobility, run 1", "the guest hung", "console <line>\nlast line", "PMIP, run 1: lma.pcap: breaks off at byte 99"):
         assert part in page.text
 
@@ -208,7 +218,7 @@ def test_failures_and_truncated_captures(tmp_path: Path) -> None:
 def test_all_runs_failed(tmp_path: Path) -> None:
     study = studies.study(packets=1, folder=tmp_path, figures=("bars", "ladder"))
     failed = tuple(replace(result, failure="no kernel", trace=studies.EMPTY, metrics=()) for result in study.results)
-    page = Page(report.write_report(replace(study, results=failed, summary=()), tmp_path))
+    page = page_of(replace(study, results=failed, summary=()), tmp_path)
     assert page.text.count("no kernel") == len(failed)
 
 
@@ -226,10 +236,130 @@ def test_repeated_runs_show_their_interval(tmp_path: Path) -> None:
     assert "54.004 ± 2.500" in page.text
 
 
+DOMAINS = {
+    **{name: preset() for name, preset in presets.PRESETS.items()},
+    **{path.name: presets.named(str(path)) for path in sorted((results.ROOT / "topologies" / "examples").glob("*.toml"))},
+}
+EVERY_FIGURE = tuple(dict.fromkeys([*plots.PLOTS, *(figure for experiment in CATALOGUE.values() for figure in experiment.figures)]))
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_every_figure_of_every_preset_and_example_is_drawn(name: str, tmp_path: Path) -> None:
+    domain = DOMAINS[name]
+    scenario = Scenario(2.0, (Flow("cn1", "mn1", 0.0, 1.5, rate=50.0),), (Move(0.507, "mn1", "mag3", notice=0.1),))
+    page_of(studies.predicted(domain, scenario, studies.EVERY_CASE, figures=("ladder",), folder=tmp_path), tmp_path)
+    ladders = {f"ladder-{case.scheme}-{case.label}.svg" for case in studies.EVERY_CASE}
+    assert {path.name for path in tmp_path.glob("*.svg")} == ladders
+    usual = tuple({case.scheme: case for case in reversed(studies.EVERY_CASE)}.values())
+    page_of(studies.predicted(domain, scenario, usual, figures=EVERY_FIGURE, folder=tmp_path), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.svg")} == {*ladders, *(f"{plot}.svg" for plot in plots.PLOTS)}
+
+
+def test_many_moves_of_many_nodes_show_their_distribution(tmp_path: Path) -> None:
+    domain = presets.star(mags=6, mns=4, cns=4)
+    flows = tuple(Flow(f"cn{number}", f"mn{number}", 0.0, 3.5, rate=50.0) for number in range(1, 5))
+    moves = tuple(Move(0.507 + 0.3 * number, f"mn{number % 4 + 1}", f"mag{(number % 4 + number // 4 + 2) % 6 + 1}") for number in range(8))
+    cases = (Case("pmip", "anchor"), Case("sd-pmip", "error"))
+    study = studies.predicted(domain, Scenario(4.0, flows, moves), cases, figures=("handovers",), folder=tmp_path)
+    assert [len(study.interruptions(case)) for case in cases] == [8, 8]
+    off = tuple(
+        replace(row, mean=row.mean + 2) if (row.scheme, row.metric) == ("sd-pmip", "handover_interruption_ms[6]") else row
+        for row in study.summary
+    )
+    page = page_of(replace(study, summary=off), tmp_path)
+    assert {"interruptions.svg", "interruptions.png", "handovers.svg"} <= set(page.links)
+    assert "SD-PMIP · error, move 6, mn2 to mag5 at 2.007 s: handover interruption (ms) is" in page.text
+    assert page.text.count("Handover interruption (ms), move 6, mn2 to mag5 at 2.007 s") == 1
+
+
+def test_of_very_many_disagreements_the_first_are_named(tmp_path: Path) -> None:
+    study = studies.study(packets=50, folder=tmp_path, figures=())
+    page = page_of(replace(study, summary=tuple(replace(row, expected=row.mean + 1) for row in study.summary)), tmp_path)
+    assert len(re.findall(" is [^,]+, expected ", page.text)) == 20
+    assert f"{len(study.summary) - 20} further values are not what arithmetic expects" in page.text
+
+
+def fail(*_: object, **__: object) -> NoReturn:
+    raise KeyError("r2")
+
+
+def test_a_figure_that_cannot_be_drawn_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "PLOTS", {**plots.PLOTS, "delays": fail})
+    monkeypatch.setattr(report, "ladder", fail)
+    study = studies.study(studies.CASES[1:3], folder=tmp_path, packets=50, figures=("delays", "bars", "ladder", "unheard-of"), moves=())
+    undrawn = report.write_report(study, tmp_path)
+    headings = ("Delay of every packet", "Message ladder: PMIP", "Message ladder: S-PMIP · notify", "unheard-of")
+    assert [line.partition(" could not be made: KeyError: ")[0] for line in undrawn] == [f"“{heading}”" for heading in headings]
+    assert all(re.search(r"KeyError: '(r2|unheard-of)' \((test_report|plots)\.py, line \d+\)$", line) for line in undrawn)
+    page = Page(tmp_path / "index.html")
+    for line in undrawn:
+        assert page.text.count(line.partition("made: ")[2]) >= 2
+    assert page.text.count("This figure could not be drawn: ") == 4
+    assert {"bars.svg", "bars.png"} <= set(page.links)
+    assert "10 of 10 measured values are what arithmetic expects." in page.text
+
+
+@pytest.mark.parametrize(
+    ("function", "heading"),
+    [
+        ("_found", "What was found"),
+        ("_line", "The table of what was found"),
+        ("table_of_attacks", "What became of each attack"),
+        ("_steps", "The draft's steps"),
+        ("_losses", "The loss ledger"),
+        ("_handovers", "Each handover"),
+        ("_others", "All other metrics"),
+        ("_facts", "What was run, and how to run it again"),
+        ("_files", "Where each number comes from"),
+        ("_reasons", "Where the expected delays come from"),
+    ],
+)
+def test_a_part_that_cannot_be_written_costs_nothing_else(
+    function: str, heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"folder": tmp_path, "packets": 100, **FIG1, "figures": ("bars",) if function == "_reasons" else ()}
+    study = studies.study(**options)  # type: ignore[arg-type]
+    whole = page_of(study, tmp_path).text
+    monkeypatch.setattr(report, function, fail)
+    (line,) = report.write_report(study, tmp_path)
+    assert line.startswith(f"“{heading}” could not be made: KeyError: 'r2' (test_report.py, line ")
+    page = Page(tmp_path / "index.html")
+    assert page.text.count("KeyError: 'r2'") == 2
+    headings = {part for part in report._SECTIONS.values() if part in whole}
+    assert {part for part in headings if part not in page.text} == set()
+
+
+def test_a_run_of_a_case_that_was_never_declared_costs_figures_only(tmp_path: Path) -> None:
+    study = studies.study(studies.CASES[1:3], folder=tmp_path, packets=50, figures=("delays", "ladder", "bars"))
+    fewer = replace(study, experiment=replace(study.experiment, cases=study.experiment.cases[:1]))
+    undrawn = report.write_report(replace(fewer, summary=study.summary[:5]), tmp_path)
+    assert [line.partition("”")[0] for line in undrawn] == ["“Delay of every packet", "“ladder", "“The loss ledger", "“Each handover"]
+    page = Page(tmp_path / "index.html")
+    assert page.text.count("This figure could not be drawn: ") == 2
+    assert {"bars.svg", "bars.png"} <= set(page.links)
+
+
+def test_the_overview_keeps_what_can_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_found", fail)
+    page = Page(report.write_index([studies.study(folder=tmp_path / "fig1", packets=10)], tmp_path))
+    assert "“What was found” could not be made: KeyError: 'r2'" in page.text
+    nothing = replace(studies.study(packets=1), results=(), summary=())
+    page = Page(report.write_index([nothing, studies.study(folder=tmp_path / "fig1", packets=10)], tmp_path))
+    assert page.links == ["#", "fig1/index.html"]
+
+
+def test_nothing_was_run_and_nothing_is_sent(tmp_path: Path) -> None:
+    study = studies.study(studies.CASES[:1], packets=10, folder=tmp_path, figures=("delays", "bars", "losses", "ladder"), moves=())
+    page_of(replace(study, results=(), summary=()), tmp_path)
+    idle = replace(study.experiment, scenario=Scenario(1.0))
+    results = tuple(replace(r, run=replace(r.run, scenario=Scenario(1.0)), trace=studies.EMPTY, metrics=()) for r in study.results)
+    page_of(replace(study, experiment=idle, results=results), tmp_path)
+
+
 def test_the_overview_links_every_report(tmp_path: Path) -> None:
     made = [studies.study(name=name, packets=10, figures=(), folder=tmp_path / name) for name in ("fig1", "handover")]
     for study in made:
-        report.write_report(study, study.folder)
+        assert report.write_report(study, study.folder) == ()
     page = Page(report.write_index(made, tmp_path / "overview"))
     assert page.links == ["../fig1/index.html", "../handover/index.html"]
     assert "Fig1 in short" in page.text

@@ -1,0 +1,109 @@
+"""Analysis: what one run, judgement or expectation fails at costs nothing else, and is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from experiments import analyse, declarations, model, results
+from experiments.measure import metrics, procedures
+from experiments.results import Manifest, RunRecord
+from experiments.scenario import Case, Experiment, Flow, Kill, Run, Scenario
+from tests.unit.captures import render
+from topologies.presets import star
+
+CASES = (Case("pmip", "anchor"), Case("s-pmip", "notify"))
+NAMES = ("pmip/anchor/1", "s-pmip/notify/1")
+
+
+def leave(folder: Path, scenario: Scenario | None = None) -> Path:
+    """A results folder such as a run leaves: the captures are what the model says that they show."""
+    scenario = scenario or Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5),))
+    experiment = Experiment("fig1", "Two schemes", "Which?", star(), CASES, scenario, ("bars", "table1"))
+    for case in CASES:
+        run = Run("fig1", experiment.domain, case, scenario, 1, 1, "virtual", epoch=1_704_067_205_000_000_000)
+        target = results.run_folder(folder, run)
+        target.mkdir(parents=True)
+        (target / "run.json").write_bytes(declarations.to_json(run))
+        (target / "events.jsonl").touch()
+        render(model.Prediction(run).trace(), run, target)
+    records = tuple(RunRecord(name, None, 1.0) for name in NAMES)
+    results.write_manifest(
+        folder, Manifest("dmmlab run", experiment, 1, 1, "virtual", "6.12", "2024", "abc", {"python": "3"}, 4.5, records)
+    )
+    return folder
+
+
+def measured(folder: Path) -> set[str]:
+    """The schemes that metrics.csv has numbers of."""
+    return {row.scheme for row in metrics.read_metrics(folder / "metrics.csv")}
+
+
+def fail(*_: object) -> NoReturn:
+    raise IndexError("list index\nout of range")
+
+
+def fail_for(name: str, function: object):  # type: ignore[no-untyped-def]
+    return lambda first, *rest: fail() if name in str(first) else function(first, *rest)  # type: ignore[operator]
+
+
+def test_all_is_well(tmp_path: Path) -> None:
+    study = analyse.analyse(leave(tmp_path))
+    assert (study.undrawn, study.failed) == ((), ())
+    assert measured(tmp_path) == {"pmip", "s-pmip"}
+    assert "What could not be made" not in (tmp_path / "index.html").read_text()
+
+
+def test_a_run_that_cannot_be_measured_has_failed_and_the_others_have_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyse, "read_trace", fail_for("s-pmip", analyse.read_trace))
+    study = analyse.analyse(leave(tmp_path))
+    (failed,) = study.failed
+    assert failed.failure is not None
+    assert failed.failure.startswith("its captures could not be measured: IndexError: list index out of range (test_analyse.py, line ")
+    assert measured(tmp_path) == {"pmip"}
+    assert study.undrawn == ()
+
+
+def test_a_run_without_its_declaration_is_named(tmp_path: Path) -> None:
+    (leave(tmp_path) / NAMES[0] / "run.json").unlink()
+    study = analyse.analyse(tmp_path)
+    (line,) = study.undrawn
+    assert line.startswith(f"“What {NAMES[0]} shows” could not be made: DeclarationError: ")
+    assert "No such file or directory" in line
+    assert measured(tmp_path) == {"s-pmip"}
+    assert line in (tmp_path / "index.html").read_text().replace("&#39;", "'")
+
+
+def test_numbers_stay_where_nothing_is_expected_and_nothing_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = leave(tmp_path, Scenario(3.0, (Flow("cn1", "mn1", 0.0, 2.5),), faults=(Kill("mag3", 1.0, 1.5),)))
+    for module, name in (
+        (model, "expect"),
+        (procedures, "find"),
+        (procedures, "table1_row"),
+        (analyse, "judge"),
+        (analyse, "_outcomes"),
+    ):
+        monkeypatch.setattr(module, name, fail)
+    study = analyse.analyse(folder)
+    assert measured(tmp_path) == {"pmip", "s-pmip"}
+    assert [line.partition(" could not be made: IndexError")[0] for line in study.undrawn] == [
+        *(f"“What arithmetic expects of {name}”" for name in NAMES),
+        "“The table of the draft's steps”",
+        "“The draft's Table 1”",
+        *(f"“The verdict on {name}”" for name in NAMES),
+        *(f"“What became of the attacks of {name}”" for name in NAMES),
+    ]
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("IndexError: list index out of range (test_analyse.py, line ") == len(study.undrawn)
+    assert (tmp_path / "bars.svg").exists()
+
+
+def test_figures_that_cannot_be_drawn_come_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.present import plots
+
+    monkeypatch.setattr(plots, "PLOTS", {**plots.PLOTS, "bars": fail})
+    monkeypatch.setattr(procedures, "find", fail)
+    study = analyse.analyse(leave(tmp_path))
+    assert [line.partition("” ")[0] for line in study.undrawn] == ["“The table of the draft's steps", "“What it costs"]
