@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
+INNER = "~"
+"""What the name of a wire's hidden end has before the name of the interface that it belongs to."""
+
+
+_QUOTED = 60
+
 
 class DomainError(ValueError):
     """A domain is not what it should be; the message is one line that says what was expected."""
+
+
+def shorten(text: str) -> str:
+    """A string as a message quotes it: in one line, and not at length."""
+    return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…")
 
 
 class LinkKind(StrEnum):

@@ -15,7 +15,7 @@ from engines.base import EngineError
 from engines.kernel import build
 
 TEXT = "14 ± 2 ≠ 15 → ✓ µ \udc80"
-PRINTING = f"from experiments import streams; streams.prepare(); print({ascii(TEXT)})"
+PRINTING = f"from experiments import streams; streams.prepare(); print({TEXT!a})"
 COMMAND = (sys.executable, "-m", "experiments.cli")
 
 
