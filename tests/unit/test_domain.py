@@ -527,7 +527,7 @@ def test_quantities_are_finite() -> None:
 def test_schemes_with_an_lma_need_one(tmp_path: Path) -> None:
     path = tmp_path / "small.toml"
     path.write_text(MINIMAL + '[[hosts]]\nname = "cn1"\nmag = "mag2"\n')
-    with pytest.raises(SelectionError, match="s-pmip needs an LMA, which the domain small does not have: name other schemes with --scheme"):
+    with pytest.raises(SelectionError, match="scheme s-pmip needs an LMA, which the domain small does not have: name others with --scheme"):
         select(CATALOGUE["fig1"], domain=str(path))
     assert select(CATALOGUE["fig2"], domain=str(path)) is not None
 
