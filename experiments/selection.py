@@ -10,6 +10,7 @@ from agents.schemes import SCHEMES
 from experiments import settings
 from experiments.scenario import Attack, Case, Experiment
 from topologies import presets, routing
+from topologies.check import check
 
 
 class SelectionError(ValueError):
@@ -38,7 +39,7 @@ def select(
 
     Raises:
         SelectionError: a policy that no scheme of the experiment supports, or a domain that lacks what the scenario or a scheme needs.
-        SettingError, DomainError: a setting or a domain that does not exist.
+        SettingError, DomainError: a setting or a domain that does not exist, or a domain that cannot work.
     """
     cases = [case for case in experiment.cases if not schemes or case.scheme in schemes]
     if policies:
@@ -47,7 +48,7 @@ def select(
         return None
     network = presets.named(domain) if domain else experiment.domain
     network, scenario, agents = settings.apply((settings.parse(text) for text in assignments), network, experiment.scenario)
-    changed = replace(experiment, domain=network, scenario=scenario, cases=tuple(cases))
+    changed = replace(experiment, domain=check(network), scenario=scenario, cases=tuple(cases))
     _check_nodes(changed)
     _check_lma(changed, agents)
     return Selection(changed, agents)
