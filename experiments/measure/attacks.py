@@ -171,7 +171,7 @@ def _is_marked(capture: Capture, at: Integers, ends: Integers) -> Mask:
 
 def _lines(played: Played) -> Iterator[dict[str, Any]]:
     """The events, with their times in s of the scenario."""
-    for text in (played.folder / "events.jsonl").read_text().splitlines():
+    for text in (played.folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         yield {**line, "at": (line["time"] - played.run.epoch) / 1e9}
 
