@@ -26,6 +26,7 @@ from engines.native import MODULES, namespace_problem, probe
 from engines.uml import MEMORY, UserModeLinux, memory_problem
 
 _SETUP = "make setup-system"
+_OTHER_FOLDER = "export XDG_CACHE_HOME=/a/folder/with/room"
 
 
 class State(StrEnum):
@@ -118,12 +119,17 @@ def _building() -> Iterator[Row]:
         "disk",
         State.OK if enough else State.LIMITED,
         f"{free / 1e9:.1f} GB free for {cache()}" + ("" if enough else f"; building a kernel takes {SPACE / 1e9:.1f} GB"),
-        "" if enough else "export XDG_CACHE_HOME=/a/folder/with/room",
+        "" if enough else _OTHER_FOLDER,
     )
 
 
 def _guests() -> Iterator[Row]:
     if platform.machine() != MACHINE:
+        return
+    try:
+        cache()
+    except EngineError as error:
+        yield Row("cache folder", State.MISSING, str(error), _OTHER_FOLDER)
         return
     yield from _building()
     problem = memory_problem()

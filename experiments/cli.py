@@ -11,7 +11,7 @@ from pathlib import Path
 from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
-from experiments import results, settings
+from experiments import results, settings, streams
 from experiments.catalogue import CATALOGUE
 from experiments.selection import SelectionError, select
 from topologies import presets
@@ -38,9 +38,11 @@ class UsageError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where a run failed, 2 where the command line is wrong."""
+    streams.prepare()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.do(options)
+        sys.stdout.flush()
         return status
     except (UsageError, SelectionError, settings.SettingError, presets.DomainError) as error:
         print(f"dmmlab: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ from experiments.capture import Captures
 from experiments.scenario import DRAIN, Flow, Run
 from topologies.addresses import routed_prefix
 from topologies.build import Testbed
+from topologies.domain import Host
 from topologies.timing import SECOND, nanoseconds
 
 _TENTH = SECOND // 10
@@ -70,15 +71,26 @@ def _stage(stage: str) -> None:
 
 
 def _attach(testbed: Testbed, run: Run) -> None:
-    """Associate every host with its MAG and wait until it has configured the address that the network advertises to it."""
+    """Associate every host with its MAG and wait until it has configured the address that the network advertises to it.
+
+    Of one node's interfaces each comes once the one before has its address, since an LMA gives them prefixes in the order in which it
+    hears of them.
+    """
     _stage("attaching the hosts")
+    waited_for: dict[str, Host] = {}
     for host in run.domain.hosts:
+        if host.mn_id in waited_for:
+            _await_address(testbed, run, waited_for[host.mn_id])
         testbed.attach(host.name, host.mag)
+        waited_for[host.mn_id] = host
+    for host in waited_for.values():
+        _await_address(testbed, run, host)
+
+
+def _await_address(testbed: Testbed, run: Run, host: Host) -> None:
+    mag = next(mag for mag in run.domain.mags if mag.name == host.mag)
     routed = not SCHEMES[run.case.scheme].home_prefixes
-    for host in run.domain.hosts:
-        mag = next(mag for mag in run.domain.mags if mag.name == host.mag)
-        prefix = routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix
-        testbed.wait_for_address(host.name, prefix)
+    testbed.wait_for_address(host.name, routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix)
 
 
 def _play(testbed: Testbed, run: Run, agents: Agents) -> None:

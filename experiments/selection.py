@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from agents.config import MessageOrder
 from agents.schemes import SCHEMES
 from experiments import settings
 from experiments.scenario import Attack, Case, Experiment
 from topologies import presets, routing
+from topologies.check import check
 
 
 class SelectionError(ValueError):
@@ -36,8 +38,8 @@ def select(
     Returns None where the experiment has no such case.
 
     Raises:
-        SelectionError: a policy that no scheme of the experiment supports, or a scenario that names nodes that the domain lacks.
-        SettingError, DomainError: a setting or a domain that does not exist.
+        SelectionError: a policy that no scheme of the experiment supports, or a domain that lacks what the scenario or a scheme needs.
+        SettingError, DomainError: a setting or a domain that does not exist, or a domain that cannot work.
     """
     cases = [case for case in experiment.cases if not schemes or case.scheme in schemes]
     if policies:
@@ -46,8 +48,9 @@ def select(
         return None
     network = presets.named(domain) if domain else experiment.domain
     network, scenario, agents = settings.apply((settings.parse(text) for text in assignments), network, experiment.scenario)
-    changed = replace(experiment, domain=network, scenario=scenario, cases=tuple(cases))
+    changed = replace(experiment, domain=check(network), scenario=scenario, cases=tuple(cases))
     _check_nodes(changed)
+    _check_lma(changed, agents)
     return Selection(changed, agents)
 
 
@@ -82,3 +85,24 @@ def _check_nodes(experiment: Experiment) -> None:
     missing += [attack.attacker for attack in attacks if attack.attacker not in hosts | bridges]
     if missing:
         raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")
+
+
+def _check_lma(experiment: Experiment, values: Mapping[str, str]) -> None:
+    """Whether there is an LMA for the schemes that need one, and it is near enough to take the MAGs' timestamps for fresh."""
+    domain = experiment.domain
+    for case in experiment.cases:
+        scheme = SCHEMES[case.scheme]
+        if "LMA" not in scheme.agents:
+            continue
+        if domain.lma is None:
+            raise SelectionError(
+                f"scheme {scheme.name} needs an LMA, which the domain {domain.name} does not have: name others with --scheme"
+            )
+        told = settings.agent_settings({**values, **case.settings})
+        away = routing.distances(domain, domain.lma.name)
+        farthest = max((mag.name for mag in domain.mags), key=lambda name: away[name])
+        if told.message_order is MessageOrder.TIMESTAMP and away[farthest] > told.timestamp_window:
+            raise SelectionError(
+                f"{farthest} is {away[farthest]:g} s away from the LMA, which takes no message that is older than "
+                f"{told.timestamp_window:g} s: set a longer timestamp_window, or message_order=sequence"
+            )

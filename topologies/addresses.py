@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, summarize_address_range
 
 from topologies.domain import Agent, Domain, Host
 
@@ -12,6 +12,15 @@ ROUTED = IPv6Network("2001:db8:200::/40")
 GROUP = IPv6Address("ff15::5213")
 ALL_MAGS_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
 ALL_MAGS_MAC = "00:00:5e:00:52:13"
+
+MOST_MAGS = 0xFDFF
+"""So many have a /48 of their own from 2001:db8:201::/48 on."""
+
+MOST_HOSTS = 0xFFFF
+"""So many have a /64 of their own in each of those."""
+
+_MACS = 0x02_00_00_00_00_00
+_BLOCK = 1 << 24
 
 
 def core_subnet(number: int) -> IPv6Network:
@@ -47,12 +56,23 @@ def host(name: str, mag: str, number: int) -> Host:
 
 def mac(block: int, number: int) -> str:
     """A locally administered link-layer address; block 0 is the hosts', 1 the core's, 2 the hidden ends of wires."""
-    return (0x02_00_00_00_00_00 + (block << 24) + number).to_bytes(6, "big").hex(":")
+    return (_MACS + block * _BLOCK + number).to_bytes(6, "big").hex(":")
+
+
+def is_own(mac: str) -> bool:
+    """Whether a link-layer address is in a block, up to the 255th, of which the testbed numbers what is not a host's."""
+    return 1 <= (int(mac.replace(":", ""), 16) - _MACS) // _BLOCK <= 0xFF
 
 
 def routed_aggregate(domain: Domain, mag: Agent) -> IPv6Network:
     """The /48 of all prefixes that ``mag`` advertises under scheme ``none``: 2001:db8:2ii::/48 for the ii-th MAG, in hexadecimal."""
     return _sub(ROUTED, (domain.mags.index(mag) + 1) << 80, 48)
+
+
+def routed_aggregates(domain: Domain) -> tuple[IPv6Network, ...]:
+    """The networks that hold what all MAGs advertise under scheme ``none``, and nothing else."""
+    first, last = (routed_aggregate(domain, mag) for mag in (domain.mags[0], domain.mags[-1]))
+    return tuple(summarize_address_range(first.network_address, last.broadcast_address))
 
 
 def routed_prefix(domain: Domain, mag: Agent, host: Host) -> IPv6Network:

@@ -6,9 +6,29 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
+INNER = "~"
+"""What the name of a wire's hidden end has before the name of the interface that it belongs to."""
+
+
+LONGEST_DELAY = 10.0
+"""In s; hosts wait 30 s for their addresses."""
+
+LONGEST_JITTER = 2.0
+"""In s; netem knows no more than 2^31 ns."""
+
+LOWEST_RATE, HIGHEST_RATE = 1e3, 34e9
+"""In bit/s; netem counts bytes, in 32 bits."""
+
+_QUOTED = 60
+
 
 class DomainError(ValueError):
     """A domain is not what it should be; the message is one line that says what was expected."""
+
+
+def shorten(text: str) -> str:
+    """A string as a message quotes it: in one line, and not at length."""
+    return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…")
 
 
 class LinkKind(StrEnum):
@@ -28,12 +48,26 @@ class LinkSettings:
         rate: bit/s, or None for no limit.
         loss: probability that a packet is lost, 0 to 1.
         jitter: the delay varies by up to this much, in s.
+
+    Making one that netem cannot do, or that lets nothing through, is a DomainError.
     """
 
     delay: float = 0.0
     rate: float | None = None
     loss: float = 0.0
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delay <= LONGEST_DELAY:
+            raise DomainError(f"expected a link's delay to be 0 to {LONGEST_DELAY:g} s, not {self.delay:g} s")
+        if not 0 <= self.jitter <= LONGEST_JITTER:
+            raise DomainError(f"expected a link's jitter to be 0 to {LONGEST_JITTER:g} s, not {self.jitter:g} s")
+        if not 0 <= self.loss < 1:
+            raise DomainError(f"expected a link to lose less than all of its packets, not {self.loss:.0%}")
+        if self.rate is not None and not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            raise DomainError(
+                f"expected a link's rate to be {LOWEST_RATE / 1e3:g} kbit/s to {HIGHEST_RATE / 1e9:g} Gbit/s, not {self.rate:g} bit/s"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from topologies import toml
 from topologies.addresses import core_subnet, host, lma_address, mag_address
 from topologies.addresses import routed_prefix as routed_prefix
+from topologies.check import check
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
 from topologies.domain import DomainError as DomainError
 
@@ -46,7 +47,7 @@ def star(
     links = [Link(gateway.name, "s1", mag, kind=LinkKind.MAG) for gateway in gateways]
     if anchor:
         links.append(Link(anchor.name, "s1", lma_link, kind=LinkKind.LMA))
-    return Domain("star", gateways, anchor, _hosts(gateways, mns, cns), (Core("s1"),), tuple(links), access)
+    return check(Domain("star", gateways, anchor, _hosts(gateways, mns, cns), (Core("s1"),), tuple(links), access))
 
 
 def tree(
@@ -87,7 +88,7 @@ def tree(
     if anchor:
         links.append(Link(anchor.name, "r1", lma_link, core_subnet(0), LinkKind.LMA))
     mags = tuple(gateways)
-    return Domain("tree", mags, anchor, _hosts(mags, mns, cns), tuple(routers), tuple(links), access)
+    return check(Domain("tree", mags, anchor, _hosts(mags, mns, cns), tuple(routers), tuple(links), access))
 
 
 PRESETS: Mapping[str, Callable[..., Domain]] = MappingProxyType({"star": star, "tree": tree})

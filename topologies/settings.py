@@ -19,7 +19,10 @@ LINK_SETTINGS: tuple[str, ...] = tuple(f"{links}.{what}" for links in (_ACCESS, 
 
 
 def link_settings(values: Mapping[str, str], base: LinkSettings | None = None) -> LinkSettings:
-    """``base`` with the settings in ``values`` (``{"delay": "3ms"}``) changed; DomainError: unknown name, UnitError: bad value."""
+    """``base`` with the settings in ``values`` (``{"delay": "3ms"}``) changed.
+
+    DomainError: an unknown name, or a value that a link cannot have; UnitError: a value that cannot be read.
+    """
     for name in values:
         if name not in LINK_PARSERS:
             raise DomainError(f"a link has no {name!r}; expected {', '.join(LINK_PARSERS)}")
@@ -27,7 +30,7 @@ def link_settings(values: Mapping[str, str], base: LinkSettings | None = None) -
 
 
 def apply_link_setting(domain: Domain, name: str, text: str) -> Domain:
-    """The domain with one setting changed on all links of a kind; DomainError for an unknown name, UnitError for a bad value."""
+    """The domain with one setting changed on all links of a kind; errors as link_settings."""
     if name not in LINK_SETTINGS:
         raise DomainError(f"no link setting is called {name!r}; expected one of {', '.join(LINK_SETTINGS)}")
     kind, _, what = name.partition(".")

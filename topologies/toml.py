@@ -9,46 +9,59 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agents.links import known
 from topologies import addresses
-from topologies.domain import Agent, Core, Domain, DomainError, Host, Link, LinkKind, LinkSettings
-from topologies.routing import agents, core_interfaces, paths
+from topologies.check import check
+from topologies.domain import Agent, Core, Domain, DomainError, Host, Link, LinkKind, LinkSettings, shorten
 from topologies.settings import LINK_PARSERS, link_settings
 from topologies.units import UnitError
 
 T = TypeVar("T")
-_NAME_LENGTH = 9  # a name, "-eth" and a number of one digit, and the mark of a wire's hidden end make the 15 characters of an interface
+_LARGEST = 1 << 24
 
 
 def load(path: str | Path) -> Domain:
     """The domain of a TOML file; DomainError, in one line that begins with the file's name, where it is not one."""
     try:
-        return parse(Path(path).read_text(encoding="utf-8"))
+        return parse(_read(Path(path)))
     except OSError as error:
         raise DomainError(f"{path}: {error.strerror}") from None
-    except (DomainError, UnitError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DomainError(f"{path}: expected TOML in UTF-8: {error}") from None
+    except (DomainError, UnitError) as error:
         raise DomainError(f"{path}: {error}") from None
 
 
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise DomainError(f"expected a file of at most {_LARGEST >> 20} MB")
+    return data.decode().replace("\r\n", "\n")
+
+
 def parse(text: str) -> Domain:
-    """The domain that TOML ``text`` describes; DomainError or UnitError, in one line, where it does not."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DomainError(f"expected TOML: {error}") from None
-    table = _Table(document, "the file")
+    """The domain that TOML ``text`` describes; DomainError or UnitError, in one line, where it does not, or where it cannot work."""
+    table = _Table(_document(text), "the file")
     name = table.take("name", str)
     lma = table.take("lma", dict, None)
     mags = tuple(_agent(entry, number) for number, entry in enumerate(table.entries("mags"), 1))
     hosts = tuple(_host(entry, number) for number, entry in enumerate(table.entries("hosts"), 1))
     core = tuple(_core(entry) for entry in table.entries("core"))
-    links = tuple(_link(entry) for entry in table.entries("links"))
+    links = [_link(entry) for entry in table.entries("links")]
     access = _link_settings(_Table(table.take("access", dict, {}), "access"))
     table.finish()
     anchor = _agent(_Table({"name": "lma", **lma}, "lma"), None) if lma is not None else None
-    domain = Domain(name, mags, anchor, hosts, core, links, access)
-    _check(domain)
-    return replace(domain, links=tuple(replace(link, kind=_kind(domain, link)) for link in links))
+    kinds = {mag.name: LinkKind.MAG for mag in mags} | ({anchor.name: LinkKind.LMA} if anchor else {})
+    return check(Domain(name, mags, anchor, hosts, core, tuple(replace(link, kind=_kind(link, kinds)) for link in links), access))
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise DomainError("expected TOML that is not nested so deeply") from None
+    except ValueError as error:  # also of a number with too many digits
+        raise DomainError(f"expected TOML: {error}") from None
 
 
 class _Table:
@@ -67,7 +80,7 @@ class _Table:
             raise DomainError(f"{self.where}: expected a key {key!r}")
         value = self._left.pop(key)
         if not isinstance(value, kind):
-            raise DomainError(f"{self.where}: expected {key} to be {_KINDS[kind]}, not {value!r}")
+            raise DomainError(f"{self.where}: expected {key} to be {_KINDS[kind]}, not {_shown(value)}")
         return value
 
     def convert(self, key: str, make: Callable[[str], T], what: str, *default: Any) -> T:
@@ -77,7 +90,7 @@ class _Table:
         try:
             return make(text)
         except ValueError:
-            raise DomainError(f"{self.where}: expected {key} to be {what}, not {text!r}") from None
+            raise DomainError(f"{self.where}: expected {key} to be {what}, not {_shown(text)}") from None
 
     def entries(self, key: str) -> list[_Table]:
         found = self.take(key, list, [])
@@ -87,10 +100,15 @@ class _Table:
 
     def finish(self) -> None:
         if self._left:
-            raise DomainError(f"{self.where}: unknown key {next(iter(self._left))!r}; expected {', '.join(self._known)}")
+            raise DomainError(f"{self.where}: unknown key {_shown(next(iter(self._left)))}; expected {', '.join(self._known)}")
 
 
-_KINDS: Mapping[type, str] = {str: "a string", dict: "a table", list: "a list", bool: "true or false"}
+_KINDS: Mapping[type, str] = {str: "a string", dict: "a table", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+
+
+def _shown(value: Any) -> str:
+    """A value of a file for a message: a string as it is unless it is long, of all else the kind."""
+    return shorten(value) if isinstance(value, str) else _KINDS.get(type(value), "a date or time")
 
 
 def _agent(table: _Table, number: int | None) -> Agent:
@@ -105,32 +123,12 @@ def _host(table: _Table, number: int) -> Host:
     host = replace(
         usual,
         mn_id=table.take("mn_id", str, usual.mn_id),
-        mac=table.convert("mac", _mac, "a unicast link-layer address", usual.mac),
-        home_network_prefix=table.convert("home_network_prefix", _home, f"a /64 of {addresses.HOME}", usual.home_network_prefix),
+        mac=table.take("mac", str, usual.mac).lower(),
+        home_network_prefix=table.convert("home_network_prefix", IPv6Network, "an IPv6 prefix", usual.home_network_prefix),
+        association=" ".join(table.take("association", str, usual.association).split()),
     )
-    words = table.convert("association", _association, "words such as att=3 hi=1", usual.association)
     table.finish()
-    return replace(host, association=words)
-
-
-def _association(text: str) -> str:
-    if text.split():
-        known(text.split())
-    return text
-
-
-def _mac(text: str) -> str:
-    octets = bytes.fromhex(text.replace(":", ""))
-    if len(octets) != 6 or octets[0] & 1 or text.count(":") != 5:
-        raise ValueError(text)
-    return octets.hex(":")
-
-
-def _home(text: str) -> IPv6Network:
-    prefix = IPv6Network(text)
-    if prefix.prefixlen != 64 or not prefix.subnet_of(addresses.HOME):
-        raise ValueError(text)
-    return prefix
+    return host
 
 
 def _core(table: _Table) -> Core:
@@ -152,42 +150,10 @@ def _link_settings(table: _Table) -> LinkSettings:
         return link_settings({name: text for name, text in values.items() if text is not None})
     except UnitError as error:
         raise UnitError(f"{table.where}: {error}") from None
+    except DomainError as error:
+        raise DomainError(f"{table.where}: {error}") from None
 
 
-def _kind(domain: Domain, link: Link) -> LinkKind:
-    ends = (link.a, link.b)
-    if domain.lma and domain.lma.name in ends:
-        return LinkKind.LMA
-    return LinkKind.MAG if any(mag.name in ends for mag in domain.mags) else LinkKind.TRUNK
-
-
-def _check(domain: Domain) -> None:
-    """What the types do not say: names that exist and fit, one core link for an agent, addresses on their links, a core in one piece."""
-    inside = [*(agent.name for agent in agents(domain)), *(core.name for core in domain.core)]
-    everyone = [*inside, *(host.name for host in domain.hosts)]
-    if not domain.mags:
-        raise DomainError("expected at least one MAG under [[mags]]")
-    for name in everyone:
-        if not 0 < len(name) <= _NAME_LENGTH or not name.isascii() or not name.isalnum():
-            raise DomainError(f"expected names of 1 to {_NAME_LENGTH} letters and digits, not {name!r}")
-        if everyone.count(name) > 1:
-            raise DomainError(f"expected one node to be called {name!r}, not {everyone.count(name)}")
-    mags = [mag.name for mag in domain.mags]
-    for host in domain.hosts:
-        if host.mag not in mags:
-            raise DomainError(f"expected the MAG of {host.name} to be one of {', '.join(mags)}, not {host.mag!r}")
-    for link in domain.links:
-        for end in (link.a, link.b):
-            if end not in inside:
-                raise DomainError(f"expected links between {', '.join(inside)}, not {end!r}")
-    ends = core_interfaces(domain)
-    for agent in agents(domain):
-        own = [end for end in ends if end.node == agent.name]
-        if len(own) != 1:
-            raise DomainError(f"expected one core link at {agent.name}, not {len(own)}")
-        if own[0].prefix is not None and agent.address not in own[0].prefix:
-            raise DomainError(f"expected the address of {agent.name} to be in {own[0].prefix}, not {agent.address}")
-    reached = paths(domain, mags[0])
-    for name in inside:
-        if name not in reached:
-            raise DomainError(f"expected links that join {name} to {mags[0]}")
+def _kind(link: Link, kinds: Mapping[str, LinkKind]) -> LinkKind:
+    joined = {kinds.get(link.a), kinds.get(link.b)}
+    return next((kind for kind in (LinkKind.LMA, LinkKind.MAG) if kind in joined), LinkKind.TRUNK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _RATE = {"bit": 1.0, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
@@ -21,7 +22,7 @@ def _split(text: str) -> tuple[float, str] | None:
 
 def _scaled(text: str, units: Mapping[str, float], expected: str) -> float:
     quantity = _split(text)
-    if quantity is None or (quantity[1] not in units and quantity[0] != 0):
+    if quantity is None or quantity[0] == inf or (quantity[1] not in units and quantity[0] != 0):
         raise UnitError(f"expected {expected}, not {text!r}")
     number, unit = quantity
     # Dividing by a whole number keeps "3ms" the float 0.003 and not its neighbour.

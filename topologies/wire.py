@@ -8,10 +8,8 @@ from mininet.link import Intf, Link
 
 from topologies import netlink
 from topologies.addresses import mac
-from topologies.domain import LinkSettings
+from topologies.domain import INNER, LinkSettings
 from topologies.nodes import NetworkNode, Wires
-
-INNER = "~"
 
 
 class WireEnd(Intf):  # type: ignore[misc]

@@ -37,8 +37,13 @@ class Kernel:
 
 
 def cache() -> Path:
-    """The user's cache folder of this project."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "dmmlab"
+    """The user's cache folder of this project; EngineError for a user who has none."""
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named).absolute() / "dmmlab"
+    home = os.path.expanduser("~")
+    if home in ("", "~"):
+        raise EngineError("this user has no home folder to keep a kernel in: let XDG_CACHE_HOME name a folder that can be written")
+    return Path(home, ".cache", "dmmlab").absolute()
 
 
 def folder(source: Source) -> Path:

@@ -22,7 +22,7 @@ from agents.actions import IgnoreReason
 from agents.messages import PROTOCOL, Status
 from experiments import deploy, state
 from experiments.attacks import FLOOD, MARK, MARKS, REPLAY, STRANGER, mark
-from experiments.measure.pcap import Capture, Integers, Mask, read_capture
+from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
 from experiments.scenario import Attack, Run
 
@@ -83,9 +83,9 @@ class Played:
 
 
 def outcomes(attacked: Played, undisturbed: Played) -> tuple[Outcome, ...]:
-    """What became of each attack of a run; CaptureFileError or DeclarationError where the runs' files cannot be read."""
+    """What became of each attack of a run; DeclarationError where what the kernels held in the end cannot be read."""
     run = attacked.run
-    sights = _sights(run, attacked.folder)
+    seen = sights(run, attacked.folder)
     changed = tuple(_differences(state.read(attacked.folder), state.read(undisturbed.folder)))
     disturbed = sorted(_disturbed(attacked, undisturbed))
     lines = list(_lines(attacked))
@@ -93,10 +93,10 @@ def outcomes(attacked: Played, undisturbed: Played) -> tuple[Outcome, ...]:
     for number, (attack, until) in enumerate(_until_the_next(run.attacks)):
         label = mark(number)
         refused = (_drops if attack.kind == FLOOD else _refusals)(attack, run, lines)
-        if sights.barred[label]:
-            refused[KERNEL] += sights.barred[label]
+        if seen.barred[label]:
+            refused[KERNEL] += seen.barred[label]
         struck = sum(attack.at <= at < until for at in disturbed)
-        found.append(Outcome(attack, run, sights.arrived[label], dict(refused), sights.passed[label], struck, changed))
+        found.append(Outcome(attack, run, seen.arrived[label], dict(refused), seen.passed[label], struck, changed))
     return tuple(found)
 
 
@@ -110,7 +110,7 @@ def _until_the_next(attacks: Iterable[Attack]) -> Iterator[tuple[Attack, float]]
 
 
 @dataclass(slots=True)
-class _Sights:
+class Sights:
     """Packets by their mark: those that came in at agents' nodes, those of them that the rules there do not let in, and what went out."""
 
     arrived: Counter[int] = field(default_factory=Counter)
@@ -118,43 +118,51 @@ class _Sights:
     passed: Counter[int] = field(default_factory=Counter)
 
 
-def _sights(run: Run, folder: Path) -> _Sights:
+def sights(run: Run, folder: Path) -> Sights:
+    """The packets of a run's attacks in the agents' captures, of which one that cannot be read counts as empty, as in a trace."""
     attacks = {mark(number): attack for number, attack in enumerate(run.attacks)}
     hosts = {host.name for host in run.domain.hosts}
     agents = deploy.agents(run)
-    sights = _Sights()
+    found = Sights()
     for agent in agents:
         peers = {other.address for other in agents} - {agent.address}
-        for packet, sent in _marked_packets(read_capture(folder / f"{agent.name}.pcap")):
+        try:
+            capture = read_capture(find_capture(folder, agent.name))
+        except CaptureFileError:
+            continue
+        for packet, sent in _marked_packets(capture):
             label = int.from_bytes(packet[:4], "big") & MARK
-            if sent:
-                sights.passed[label] += 1
+            if label not in attacks:
                 continue
-            sights.arrived[label] += 1
+            if sent:
+                found.passed[label] += 1
+                continue
+            found.arrived[label] += 1
             source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
             if attacks[label].attacker in hosts:
                 barred = packet[6] == _IPV6_IN_IPV6 or (packet[6] == PROTOCOL and destination != agent.address)
             else:
                 barred = packet[6] == _IPV6_IN_IPV6 and source not in peers
-            sights.barred[label] += barred
-    return sights
+            found.barred[label] += barred
+    return found
 
 
 def _marked_packets(capture: Capture) -> Iterator[tuple[bytes, bool]]:
-    """The packets on links that bear a mark, on their own or in a tunnel, and whether they are sent."""
-    starts = capture.starts
-    link = (capture.integers(starts, 2) == _ETH_P_IPV6) & (capture.integers(starts + 8, 2) == _ETHERNET)
-    way = capture.integers(starts + 10, 1)
+    """The packets on links that bear a mark, on their own or in a tunnel, and whether they are sent; none that was cut in its header."""
+    starts, ends = capture.starts, capture.ends
+    link = (capture.integers(starts, 2, ends) == _ETH_P_IPV6) & (capture.integers(starts + 8, 2, ends) == _ETHERNET)
+    way = capture.integers(starts + 10, 1, ends)
     at = starts + _SLL2
-    inside = capture.integers(at + 6, 1) == _IPV6_IN_IPV6
-    outer, inner = _is_marked(capture, at), inside & _is_marked(capture, at + _IPV6_HEADER)
+    inside = capture.integers(at + 6, 1, ends) == _IPV6_IN_IPV6
+    outer, inner = _is_marked(capture, at, ends), inside & _is_marked(capture, at + _IPV6_HEADER, ends)
     for record in np.flatnonzero(link & (way != _OTHER_HOST) & (outer | inner)).tolist():
         packet = capture.frame(record)[_SLL2:]
         yield packet if outer[record] else packet[_IPV6_HEADER:], bool(way[record] == _OUTGOING)
 
 
-def _is_marked(capture: Capture, at: Integers) -> Mask:
-    marked: Mask = capture.integers(at, 4) & MARKS == mark(0)
+def _is_marked(capture: Capture, at: Integers, ends: Integers) -> Mask:
+    """Whether a whole IPv6 header that bears a mark lies at each position."""
+    marked: Mask = (capture.integers(at, 4, ends) & MARKS == mark(0)) & (ends - at >= _IPV6_HEADER)
     return marked
 
 
@@ -163,7 +171,7 @@ def _is_marked(capture: Capture, at: Integers) -> Mask:
 
 def _lines(played: Played) -> Iterator[dict[str, Any]]:
     """The events, with their times in s of the scenario."""
-    for text in (played.folder / "events.jsonl").read_text().splitlines():
+    for text in (played.folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         yield {**line, "at": (line["time"] - played.run.epoch) / 1e9}
 

@@ -135,17 +135,17 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
     if capture.link_type != LINK_TYPE:
         raise CaptureFileError(f"link type {capture.link_type}, expected {LINK_TYPE} (LINUX_SLL2)")
     whole = capture.lengths >= _SLL2
-    starts, times, ends = capture.starts[whole], capture.times[whole], (capture.starts + capture.lengths)[whole]
-    protocol = capture.integers(starts, 2)
-    device = capture.integers(starts + 8, 2)
+    starts, times, ends = capture.starts[whole], capture.times[whole], capture.ends[whole]
+    protocol = capture.integers(starts, 2, ends)
+    device = capture.integers(starts + 8, 2, ends)
     wire, tun = device == _ETHERNET, device == _TUN
-    packet_type = capture.integers(starts + 10, 1)
-    source = capture.integers(starts + 12, 6)
+    packet_type = capture.integers(starts + 10, 1, ends)
+    source = capture.integers(starts + 12, 6, ends)
     ours = packet_type != _OTHER_HOST
     updates = np.flatnonzero((protocol == _ETH_P_802_2) & wire & ours & (packet_type != _OUTGOING))
 
     at = starts + _SLL2
-    ipv6 = np.flatnonzero((protocol == _ETH_P_IPV6) & ours & (ends - at >= _IPV6) & (capture.integers(at, 1) >> 4 == 6))
+    ipv6 = np.flatnonzero((protocol == _ETH_P_IPV6) & ours & (ends - at >= _IPV6) & (capture.integers(at, 1, ends) >> 4 == 6))
     at, times, ends, wire, tun = at[ipv6], times[ipv6], ends[ipv6], wire[ipv6], tun[ipv6]
     outgoing, source = packet_type[ipv6] == _OUTGOING, source[ipv6]
     following, payload = _upper_layer(capture, at, ends)
@@ -158,21 +158,21 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
     rows = rows[np.argsort(times[rows], kind="stable")]
     packets = TestPackets(
         times=times[rows],
-        flows=capture.integers(payload[rows] + 12, 2),
-        sequences=capture.integers(payload[rows] + 14, 4),
-        sizes=capture.integers(at[rows] + 4, 2) + _IPV6,
+        flows=capture.integers(payload[rows] + 12, 2, ends[rows]),
+        sequences=capture.integers(payload[rows] + 14, 4, ends[rows]),
+        sizes=capture.integers(at[rows] + 4, 2, ends[rows]) + _IPV6,
         wire=wire[rows],
         outgoing=outgoing[rows],
         encapsulated=encapsulated[rows],
         access=access[rows],
         tun=tun[rows],
-        towards=np.where(encapsulated[rows], capture.integers(at[rows] + _IPV6 - ADDRESS_TAIL, ADDRESS_TAIL), 0),
+        towards=np.where(encapsulated[rows], capture.integers(at[rows] + _IPV6 - ADDRESS_TAIL, ADDRESS_TAIL, ends[rows]), 0),
     )
 
     mobility = following == _MOBILITY
     icmp = (following == _ICMPV6) & ~encapsulated
     errors = _errors(capture, times, payload, ends, icmp & outgoing)
-    kind = capture.integers(payload[icmp], 1)
+    kind = capture.integers(payload[icmp], 1, ends[icmp])
     icmp[icmp] = (kind == _ROUTER_SOLICITATION) | (kind == _ROUTER_ADVERTISEMENT)
     signals = np.flatnonzero((mobility | icmp) & wire)
     signals = signals[np.argsort(times[signals], kind="stable")]
@@ -190,39 +190,39 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
 def _test_packets(capture: Capture, following: Integers, payload: Integers, ends: Integers) -> Integers:
     """The rows that are test packets, where ``following`` says what lies at ``payload``."""
     rows = np.flatnonzero((following == _UDP) & (ends - payload >= 8 + HEADER.size))
-    rows = rows[capture.integers(payload[rows] + 2, 2) == PORT]
-    found: Integers = rows[capture.integers(payload[rows] + 8, len(MAGIC)) == int.from_bytes(MAGIC, "big")]
+    rows = rows[capture.integers(payload[rows] + 2, 2, ends[rows]) == PORT]
+    found: Integers = rows[capture.integers(payload[rows] + 8, len(MAGIC), ends[rows]) == int.from_bytes(MAGIC, "big")]
     return found
 
 
 def _errors(capture: Capture, times: Integers, payload: Integers, ends: Integers, sent: Mask) -> tuple[ErrorRecord, ...]:
     """The ICMPv6 errors among ``sent`` whose quoted packet is a test packet, in order of time."""
     rows = np.flatnonzero(sent & (ends - payload >= 8 + _IPV6))
-    rows = rows[np.isin(capture.integers(payload[rows], 1), (_UNREACHABLE, _TOO_BIG))]
+    rows = rows[np.isin(capture.integers(payload[rows], 1, ends[rows]), (_UNREACHABLE, _TOO_BIG))]
     following, quoted = _upper_layer(capture, payload[rows] + 8, ends[rows])
     about = _test_packets(capture, following, quoted, ends[rows])
     rows, quoted = rows[about], quoted[about]
     columns = (
         times[rows],
-        capture.integers(quoted + 12, 2),
-        capture.integers(quoted + 14, 4),
-        capture.integers(payload[rows], 1),
-        capture.integers(payload[rows] + 1, 1),
+        capture.integers(quoted + 12, 2, ends[rows]),
+        capture.integers(quoted + 14, 4, ends[rows]),
+        capture.integers(payload[rows], 1, ends[rows]),
+        capture.integers(payload[rows] + 1, 1, ends[rows]),
     )
     return tuple(sorted((ErrorRecord(*row) for row in zip(*(c.tolist() for c in columns), strict=True)), key=lambda e: e.time))
 
 
 def _upper_layer(capture: Capture, at: Integers, ends: Integers) -> tuple[Integers, Integers]:
     """What the IPv6 packets at ``at`` carry behind their extension headers, and where; later fragments carry nothing (59)."""
-    following = capture.integers(at + 6, 1)
+    following = capture.integers(at + 6, 1, ends)
     payload = at + _IPV6
     for _ in range(_MOST_EXTENSION_HEADERS):
         rows = np.flatnonzero(np.isin(following, _SKIPPED) & (ends - payload >= 8))
         if not len(rows):
             break
-        where = payload[rows]
+        where, end = payload[rows], ends[rows]
         fragment = following[rows] == _FRAGMENT
-        later = fragment & (capture.integers(where + 2, 2) >> 3 != 0)
-        following[rows] = np.where(later, 59, capture.integers(where, 1))
-        payload[rows] = where + np.where(fragment, 8, (capture.integers(where + 1, 1) + 1) * 8)
+        later = fragment & (capture.integers(where + 2, 2, end) >> 3 != 0)
+        following[rows] = np.where(later, 59, capture.integers(where, 1, end))
+        payload[rows] = where + np.where(fragment, 8, (capture.integers(where + 1, 1, end) + 1) * 8)
     return following, payload

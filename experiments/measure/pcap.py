@@ -1,18 +1,22 @@
-"""Reading packet captures fast: where every record of a pcap file lies, and its bytes as one array to gather columns from.
+"""Reading packet captures fast: where every record of a file lies, and its bytes as one array to gather columns from.
 
-Format: the classic pcap file (draft-ietf-opsawg-pcap), microseconds or nanoseconds, either byte order.
+Formats: the classic pcap file (draft-ietf-opsawg-pcap), microseconds or nanoseconds, either byte order; pcapng; either of them in gzip.
 """
 
 from __future__ import annotations
 
+import gzip
 import mmap
 import struct
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from experiments.measure import pcapng
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -27,10 +31,13 @@ _FORMATS = {
     b"\xa1\xb2\x3c\x4d": (">", 1),
     b"\x4d\x3c\xb2\xa1": ("<", 1),
 }
+_GZIP = b"\x1f\x8b"
+_SUFFIXES = (".pcap", ".pcapng", ".pcap.gz", ".pcapng.gz")
+_PIECE = 1 << 20
 
 
 class CaptureFileError(ValueError):
-    """A file that is no pcap capture, or that cannot be opened; the message names it and says why."""
+    """A file that is no capture, or that cannot be opened; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,12 @@ class Capture:
     """A capture's records, in the order of the file; row i of each array is record i.
 
     Attributes:
-        data: the bytes of the whole file.
+        data: the bytes of the whole file, out of gzip.
         link_type: the file's link type (LINKTYPE_ value).
         times: ns since 1970.
         starts: where each frame starts in ``data``.
         lengths: how many bytes of each frame were captured.
+        cut: how many frames had more bytes than were captured.
         truncated: where and why the file breaks off, or None; the records before that are here.
     """
 
@@ -51,14 +59,29 @@ class Capture:
     times: Integers
     starts: Integers
     lengths: Integers
+    cut: int
     truncated: str | None
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def integers(self, at: Integers, size: int) -> Integers:
-        """The unsigned big-endian integer of ``size`` bytes (1 to 7) at each position in ``at``; bytes beyond the file are 0."""
-        return _gather(self.data, at, range(size))
+    @property
+    def ends(self) -> Integers:
+        """Where the captured bytes of each frame end in ``data``."""
+        return self.starts + self.lengths
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """What of the capture is not here, one line each: packets that were cut, and what came after a break."""
+        cut = f"{self.cut:,} of {len(self):,} packets were cut short when they were captured; what is left of them was read"
+        return (*((cut,) if self.cut else ()), *((self.truncated,) if self.truncated else ()))
+
+    def integers(self, at: Integers, size: int, ends: Integers) -> Integers:
+        """The unsigned big-endian integer of ``size`` bytes (1 to 7) at each position in ``at``.
+
+        Bytes from ``ends`` on, where the captured bytes of the frame at that position end, are 0: none is ever taken from another frame.
+        """
+        return _gather(self.data, at, range(size), ends)
 
     def frame(self, record: int) -> bytes:
         """The captured bytes of one record."""
@@ -66,38 +89,73 @@ class Capture:
         return self.data[start : start + int(self.lengths[record])].tobytes()
 
 
+def find_capture(folder: Path, node: str) -> Path:
+    """The file of a node's capture in a run's folder, whichever of the formats it has; ``<node>.pcap`` where there is none."""
+    names = [folder / f"{node}{suffix}" for suffix in _SUFFIXES]
+    return next((path for path in names if path.exists()), names[0])
+
+
 def read_capture(path: Path) -> Capture:
-    """Read a pcap file, as far as it is whole.
+    """Read a capture, as far as it is whole.
 
     Raises:
-        CaptureFileError: the file cannot be opened, is empty, or does not begin as a pcap file does.
+        CaptureFileError: the file cannot be opened, is empty, does not begin as a capture does, or mixes link types.
     """
     try:
-        with path.open("rb") as file:
-            if not file.seek(0, 2):
-                raise CaptureFileError(f"{path.name}: empty, expected a pcap file")
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content, damage = _content(path)
     except OSError as error:
-        raise CaptureFileError(f"{path.name}: {error.strerror}") from None
+        raise CaptureFileError(f"{path.name}: {error.strerror or error}") from None
+    if not content:
+        raise CaptureFileError(f"{path.name}: {damage or 'empty, expected a capture'}")
+    try:
+        capture = _read_pcapng(content) if content[:4] == pcapng.MAGIC else _read_pcap(content)
+    except CaptureFileError as error:
+        raise CaptureFileError(f"{path.name}: {error}") from None
+    return capture if capture.truncated or not damage else replace(capture, truncated=damage)
+
+
+def _content(path: Path) -> tuple[bytes | mmap.mmap, str | None]:
+    """The octets of a file, out of gzip where they are in it, and what is wrong with the gzip."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            return b"", None
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return (content, None) if content[:2] != _GZIP else _unpacked(path)
+
+
+def _unpacked(path: Path) -> tuple[bytes, str | None]:
+    pieces = []
+    try:
+        with gzip.open(path) as file:
+            while piece := file.read1(_PIECE):
+                pieces.append(piece)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return b"".join(pieces), f"gzip: {error}"
+    return b"".join(pieces), None
+
+
+def _read_pcap(content: bytes | mmap.mmap) -> Capture:
     if content[:4] not in _FORMATS or len(content) < _FILE_HEADER:
-        raise CaptureFileError(f"{path.name}: no pcap file")
+        raise CaptureFileError("no capture: expected pcap or pcapng, on its own or in gzip")
     order, tick = _FORMATS[content[:4]]
     (link_type,) = struct.unpack_from(f"{order}I", content, 20)
     headers, truncated = _walk(content, order)
     data: Bytes = np.frombuffer(content, dtype=np.uint8)
     at = np.array(headers, dtype=np.int64)
     word = range(4) if order == ">" else range(3, -1, -1)
+    second, rest, captured, original = (_gather(data, at + 4 * field, word, at + _RECORD_HEADER) for field in range(4))
     return Capture(
         data=data,
         link_type=link_type & 0xFFFF,
-        times=_gather(data, at, word) * 1_000_000_000 + _gather(data, at + 4, word) * tick,
+        times=second * 1_000_000_000 + rest * tick,
         starts=at + _RECORD_HEADER,
-        lengths=_gather(data, at + 8, word),
+        lengths=captured,
+        cut=int((captured < original).sum()),
         truncated=truncated,
     )
 
 
-def _walk(content: mmap.mmap, order: str) -> tuple[list[int], str | None]:
+def _walk(content: bytes | mmap.mmap, order: str) -> tuple[list[int], str | None]:
     """Where each whole record's header lies, and why the walk ended before the end of the file."""
     length_at = struct.Struct(f"{order}I").unpack_from
     end = len(content)
@@ -116,12 +174,30 @@ def _walk(content: mmap.mmap, order: str) -> tuple[list[int], str | None]:
     return headers, None if at == end else f"breaks off inside the header of record {len(headers) + 1}"
 
 
-def _gather(data: Bytes, at: Integers, order: range) -> Integers:
-    beyond = len(data) - 1
+def _read_pcapng(content: bytes | mmap.mmap) -> Capture:
+    packets = pcapng.walk(content)
+    if len(packets.link_types) != 1:
+        found = " and ".join(map(str, sorted(packets.link_types)))
+        raise CaptureFileError(f"link types {found}, expected one" if found else packets.truncated or "no interface is described")
+    (link_type,) = packets.link_types
+    lengths, originals = (np.array(column, dtype=np.int64) for column in (packets.lengths, packets.originals))
+    return Capture(
+        data=np.frombuffer(content, dtype=np.uint8),
+        link_type=link_type,
+        times=np.array(packets.times, dtype=np.int64),
+        starts=np.array(packets.starts, dtype=np.int64),
+        lengths=lengths,
+        cut=int((lengths < originals).sum()),
+        truncated=packets.truncated,
+    )
+
+
+def _gather(data: Bytes, at: Integers, order: range, ends: Integers) -> Integers:
+    last = ends - 1
     value = np.zeros(len(at), dtype=np.int64)
     for step in order:
         where = at + step
-        byte = data[np.minimum(where, beyond)].astype(np.int64)
-        byte[where > beyond] = 0
+        byte = data[np.minimum(where, last)].astype(np.int64)
+        byte[where > last] = 0
         value = (value << 8) | byte
     return value

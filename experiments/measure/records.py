@@ -53,7 +53,7 @@ class Signal:
         status: the status of an acknowledgement, or None.
         lifetime: in s, or None.
         mn_id, home, care_of: what its options say, as text, or None; of an LRI or LRA the first node, and the MAG at the other end.
-        malformed: why the message could not be decoded, or None.
+        malformed: why the message could not be decoded, or not wholly, or None.
     """
 
     kind: str
@@ -156,8 +156,8 @@ class Metric:
 class Trace:
     """Everything read from the captures of one run.
 
-    ``losses`` has one entry for each packet that was not received. ``truncated`` names captures that break off, with the reason; they were
-    read up to there.
+    ``losses`` has one entry for each packet that was not received. ``truncated`` names captures that are not whole, and says why: those
+    that break off or whose packets were cut were read as far as they go, those that could not be read are empty.
     """
 
     packets: tuple[Packet, ...]

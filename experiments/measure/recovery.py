@@ -233,7 +233,7 @@ def held(events: Path) -> tuple[str, ...]:
     """Which agents still hold packets at the end, by their own account: of those that they were given since they last started, neither
     sent on nor dropped."""
     waiting: Counter[str] = Counter()
-    for line in events.read_text().splitlines():
+    for line in events.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         node, event = entry["node"], entry["event"]
         if event == "started":

@@ -17,7 +17,7 @@ from agents.config import QueryFlag
 from experiments import deploy
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
-from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, read_capture
+from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
 from experiments.scenario import Run
 from experiments.settings import agent_settings
@@ -46,9 +46,10 @@ _PREFIX_INFORMATION = 3
 
 
 def read_trace(folder: Path, run: Run) -> Trace:
-    """Read ``<node>.pcap`` of every node of the run.
+    """Read the capture of every node of the run: ``<node>.pcap``, or as pcapng or in gzip under the name that goes with it.
 
-    A capture that breaks off is read up to there, one that is missing or is no capture counts as empty; ``truncated`` names both.
+    A capture that breaks off is read up to there, one whose packets were cut as far as they go, one that is missing or is no capture
+    counts as empty; ``truncated`` names them all.
 
     Raises:
         CaptureFileError: not one capture can be read.
@@ -58,7 +59,7 @@ def read_trace(folder: Path, run: Run) -> Trace:
     truncated: list[str] = []
     macs = [host.mac for host in run.domain.hosts]
     for node in deploy.captured(run):
-        path = folder / f"{node}.pcap"
+        path = find_capture(folder, node)
         try:
             capture = read_capture(path)
             captures[node] = dissect(capture, macs)
@@ -66,8 +67,7 @@ def read_trace(folder: Path, run: Run) -> Trace:
             truncated.append(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}")
             continue
         data[node] = capture.data
-        if capture.truncated:
-            truncated.append(f"{path.name}: {capture.truncated}")
+        truncated += [f"{path.name}: {what}" for what in capture.incomplete]
     if not captures:
         raise CaptureFileError("; ".join(truncated))
     lma = _lma_load(run, captures)
@@ -234,6 +234,11 @@ class _Sight:
     def identity(self) -> tuple[bytes, bytes, bool, bytes]:
         return self.source, self.destination, self.record.tunnelled, self.message
 
+    @property
+    def cut(self) -> bool:
+        """Whether the capture holds only the first part of the packet."""
+        return self.record.end - self.record.at < self.size
+
 
 def _sight(node: str, record: SignalRecord, data: Bytes) -> _Sight:
     header = data[record.at : record.at + 40].tobytes()
@@ -286,6 +291,9 @@ def _match(sendings: list[tuple[int, _Sight]], arrivals: list[_Sight]) -> Iterab
 
 def _signal(sending: _Sight, arrivals: tuple[tuple[str, int], ...], query_flag: QueryFlag) -> Signal:
     describe = partial(_describe_mobility, query_flag=query_flag) if sending.record.mobility else _describe_discovery
+    described = describe(sending.message)
+    if sending.cut:
+        described["malformed"] = "cut short when it was captured"
     return Signal(
         sent=sending.record.time,
         sender=sending.node,
@@ -294,7 +302,7 @@ def _signal(sending: _Sight, arrivals: tuple[tuple[str, int], ...], query_flag: 
         source=str(IPv6Address(sending.source)),
         destination=str(IPv6Address(sending.destination)),
         tunnelled=sending.record.tunnelled,
-        **describe(sending.message),
+        **described,
     )
 
 
@@ -303,7 +311,7 @@ def _describe_mobility(message: bytes, query_flag: QueryFlag) -> dict[str, Any]:
         decoded = messages.decode(message, query_flag)
     except messages.MessageError as error:
         number = message[2] if len(message) > 2 else None
-        return {"kind": _MOBILITY_NAMES.get(number or 0, f"MH {number}"), "malformed": str(error)}
+        return {"kind": "MH" if number is None else _MOBILITY_NAMES.get(number, f"MH {number}"), "malformed": str(error)}
     home: IPv6Network | IPv6Address | None = next(iter(decoded.home_network_prefixes), getattr(decoded, "home_address", None))
     care_of: IPv6Address | None = decoded.alternate_care_of or getattr(decoded, "mag_address", None)
     return {
@@ -329,7 +337,7 @@ def _describe_discovery(message: bytes) -> dict[str, Any]:
 def _advertised_prefix(options: bytes) -> str | None:
     """The first prefix of a Router Advertisement's options (RFC 4861, 4.6.2)."""
     while len(options) >= 8 and options[1]:
-        if options[0] == _PREFIX_INFORMATION and len(options) >= 32:
+        if options[0] == _PREFIX_INFORMATION and len(options) >= 32 and options[2] <= 128:
             return str(IPv6Network((options[16:32], options[2]), strict=False))
         options = options[8 * options[1] :]
     return None

@@ -176,7 +176,7 @@ class Waits:
             ends += [(since, None) for since in came if since > first.sent]
             for at, answer in self._answers(mag, "PQA", first):
                 denied = (answer.status or 0) >= Status.REASON_UNSPECIFIED
-                if answer.care_of != self._addresses[mag] and not (denied and self._scheme.query is Query.MULTICAST):
+                if answer.care_of != self._addresses.get(mag) and not (denied and self._scheme.query is Query.MULTICAST):
                     ends.append((at, Reason.REFUSED if denied else None))
             over, end = min(ends, key=lambda end: end[0])
             yield _Wait(first.sent, over, end if over + PROMPT < self._end else None)

@@ -381,7 +381,7 @@ def _failure(result: RunResult) -> tuple[str, str]:
 
 def _files(result: RunResult, folder: Path) -> tuple[str, list[tuple[str, str]]]:
     """A run and its files as (name, link)."""
-    kinds = ("*.pcap", "*.jsonl", "*.json", "*.log")
+    kinds = ("*.pcap*", "*.jsonl", "*.json", "*.log")
     found = [path for kind in kinds for path in sorted(result.folder.glob(kind))]
     return _name(result), [(path.name, _relative(path, folder)) for path in found]
 

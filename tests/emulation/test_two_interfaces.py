@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from experiments.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, Played, tshark
 from topologies import toml
-from topologies.domain import Domain
+from topologies.domain import Domain, LinkSettings
 
 CASES = (Case("pmip", "anchor"), Case("s-pmip", "notify"))
 MOVE = Move(1.007, "mn1", "mag2")
@@ -74,6 +75,13 @@ def test_two_interfaces_at_once_have_each_a_session_and_packets_of_their_own(emu
     for packet in played.trace.packets:
         assert packet.received is not None
         assert other[packet.flow] not in packet.seen
+
+
+def test_the_interface_that_comes_second_gets_the_second_prefix_however_far_the_first_is(emulation: Emulation) -> None:
+    """If both came at once, the LMA would hear of the second before it hears of the first."""
+    links = tuple(replace(link, settings=LinkSettings(0.1)) if link.a == "mag2" else link for link in SEPARATE.links)
+    (played,) = emulation.play(Run("far", replace(SEPARATE, links=links), CASES[0], Scenario(3.0, FLOWS), 1, 1, "virtual"))
+    assert [packet.received is not None for packet in played.trace.packets] == [True] * 400
 
 
 TURNS = {"pmip": 0.025 - 0.027, "s-pmip": 0.050 - 0.002}

@@ -1,39 +1,57 @@
-"""Captures: any file either is none, or has records that lie inside it, and is dissected."""
+"""Captures: any file either is none, or has records that lie inside it, is dissected and gives a trace and its metrics."""
 
 from __future__ import annotations
 
+import gzip
 import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import runs
+from captures import Record, pcapng, render
+
+from experiments import deploy
 from experiments.measure.dissect import dissect
+from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
+from experiments.measure.procedures import PROCEDURES, find, table1_row
+from experiments.measure.trace import read_trace
+from experiments.model import predict
 from experiments.traffic import HEADER, MAGIC, PORT
 
 _FOLDER = TemporaryDirectory(prefix="fuzz-")
-_FILE = Path(_FOLDER.name, "capture.pcap")
-_MACS = ("02:00:00:00:00:01",)
+_FILE = Path(_FOLDER.name, "capture")
+_RUN = runs.run("s-pmip", "error", runs.moving((runs.Move(0.013, "mn1", "mag3"),), 0.03))
+
+for _node in deploy.captured(_RUN):
+    Path(_FOLDER.name, f"{_node}.pcap").symlink_to(_FILE)
 
 
 def run(data: bytes) -> None:
-    """The octets are the file."""
+    """The octets are the file, which is every node's capture."""
     _FILE.write_bytes(data)
     try:
         capture = read_capture(_FILE)
         assert len(capture) == len(capture.times) == len(capture.lengths)
         for record in range(len(capture)):
-            assert 24 < capture.starts[record] <= capture.starts[record] + capture.lengths[record] <= len(data)
+            assert 24 < capture.starts[record] <= capture.ends[record] <= len(capture.data)
             assert len(capture.frame(record)) == capture.lengths[record]
-        dissected = dissect(capture, _MACS)
+        dissected = dissect(capture, [host.mac for host in _RUN.domain.hosts])
     except CaptureFileError:
         return
     assert len(dissected.packets.times) + len(dissected.signals) + len(dissected.updates) <= len(capture)
     assert list(dissected.packets.times) == sorted(dissected.packets.times)
-    assert all(signal.at + 40 <= signal.end <= len(data) for signal in dissected.signals)
+    assert all(signal.at + 40 <= signal.end <= len(capture.data) for signal in dissected.signals)
+    trace = read_trace(Path(_FOLDER.name), _RUN)
+    measure(trace, _RUN)
+    table1_row(trace, _RUN)
+    for procedure in PROCEDURES.values():
+        find(procedure, trace, _RUN)
 
 
 def seeds() -> list[bytes]:
-    """A test packet, one in a tunnel behind a fragment header, a Mobility Header and a Layer 2 Update frame, in each byte order."""
+    """A test packet, one in a tunnel behind a fragment header, a Mobility Header and a Layer 2 Update frame, in each byte order and format;
+    and what nodes capture in a run with a move."""
     payload = MAGIC + bytes(HEADER.size - len(MAGIC))
     udp = struct.pack("!HHHH", 1, PORT, 8 + len(payload), 0) + payload
     plain = _ipv6(17, udp)
@@ -43,7 +61,12 @@ def seeds() -> list[bytes]:
         _sll2(0x86DD, _ipv6(135, bytes((59, 0, 7, 0)) + bytes(20))),
         _sll2(4, bytes((0, 0, 0xAF, 0x81, 1, 0))),
     ]
-    return [_file(order, magic, records) for order, magic in ((">", 0xA1B2C3D4), ("<", 0xA1B2C3D4), ("<", 0xA1B23C4D))]
+    files = [_file(order, magic, records) for order, magic in ((">", 0xA1B2C3D4), ("<", 0xA1B2C3D4), ("<", 0xA1B23C4D))]
+    files += [pcapng([Record(1, plain), Record(2, plain)], order) for order in "<>"]
+    with TemporaryDirectory() as folder:
+        render(predict(_RUN), _RUN, Path(folder))
+        files += [Path(folder, f"{node}.pcap").read_bytes()[:4096] for node in ("mn1", "cn1", "mag1", "mag2", "mag3", "lma")]
+    return [*files, gzip.compress(files[0]), gzip.compress(files[3])]
 
 
 def _ipv6(following: int, payload: bytes) -> bytes:

@@ -45,6 +45,41 @@ def pcap(records: Iterable[Record], order: str = "<", nanoseconds: bool = True, 
     return b"".join(out)
 
 
+def options(order: str, *values: tuple[int, bytes]) -> bytes:
+    """The options of a pcapng block, and their end."""
+    padded = (struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in values)
+    return b"".join(padded) + bytes(4)
+
+
+def block(kind: int, body: bytes, order: str = "<") -> bytes:
+    """A pcapng block."""
+    body += bytes(-len(body) % 4)
+    return struct.pack(f"{order}II", kind, 12 + len(body)) + body + struct.pack(f"{order}I", 12 + len(body))
+
+
+def section(order: str = "<") -> bytes:
+    """The beginning of a pcapng section, of a length that it does not say, with an option."""
+    return block(0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1) + options(order, (4, b"tests")), order)
+
+
+def interface(order: str = "<", *values: tuple[int, bytes], link_type: int = 276) -> bytes:
+    """A pcapng interface description."""
+    return block(1, struct.pack(f"{order}HHI", link_type, 0, 262144) + options(order, (2, b"any"), *values), order)
+
+
+def pcapng_packet(number: int, stamp: int, frame: bytes, order: str = "<", snaplen: int = 262144) -> bytes:
+    """A packet of the interface ``number``, with a comment."""
+    held = frame[:snaplen]
+    head = struct.pack(f"{order}5I", number, stamp >> 32, stamp & 0xFFFFFFFF, len(held), len(frame))
+    return block(6, head + held + bytes(-len(held) % 4) + options(order, (1, b"a comment")), order)
+
+
+def pcapng(records: Iterable[Record], order: str = "<", snaplen: int = 262144) -> bytes:
+    """A pcapng file of one interface that counts nanoseconds."""
+    packets = (pcapng_packet(0, record.time, record.frame(), order, snaplen) for record in records)
+    return section(order) + interface(order, (9, b"\x09")) + b"".join(packets)
+
+
 def ipv6(source: str, destination: str, protocol: int, data: bytes) -> bytes:
     addresses = IPv6Address(source).packed + IPv6Address(destination).packed
     return struct.pack("!IHBB", 6 << 28, len(data), protocol, 64) + addresses + data

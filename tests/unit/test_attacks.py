@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
+from captures import OUT, Record, pcap
 from rich.console import Console
 
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
 from agents.messages import kind, parse_ipv6_mobility
+from experiments import deploy
 from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked
 from experiments.catalogue import CATALOGUE
-from experiments.measure.attacks import KERNEL, Outcome
+from experiments.measure.attacks import KERNEL, Outcome, sights
 from experiments.present import terminal
 from experiments.present.attacks import table_of_attacks
 from experiments.present.report import write_report
@@ -51,6 +54,22 @@ def test_a_flood_goes_to_ever_new_home_addresses() -> None:
     destinations = {IPv6Address(octets("flood", number)[24:40]) for number in range(100)}
     assert len(destinations) == 100
     assert all(address in IPv6Network("2001:db8:100::/40") and address not in VICTIM.home_network_prefix for address in destinations)
+
+
+def test_a_marked_packet_counts_where_its_header_is_whole_and_its_mark_is_an_attacks(tmp_path: Path) -> None:
+    experiment = CATALOGUE["attacks"]
+    case = next(case for case in experiment.cases if case.faults)
+    run = Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual")
+    tunnel, message, unknown = marked(octets("tunnel"), mark(0)), marked(octets("PBU"), mark(1)), marked(octets("PBU"), mark(99))
+    for agent in deploy.agents(run):
+        (tmp_path / f"{agent.name}.pcap").write_bytes(pcap([]))
+    (tmp_path / "mag2.pcap").unlink()
+    for length in range(len(tunnel) + 21):
+        records = [Record(1, tunnel), Record(2, message, OUT), Record(3, unknown)]
+        (tmp_path / "mag1.pcap").write_bytes(pcap(records, snaplen=length))
+        found = sights(run, tmp_path)
+        whole = length >= 20 + 40
+        assert (found.arrived, found.passed) == (Counter({mark(0): 1} if whole else {}), Counter({mark(1): 1} if whole else {}))
 
 
 def test_the_catalogue_attacks_in_every_way_when_asked_for_only() -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import struct
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
-from captures import LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, render
+from captures import LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, pcapng, render
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
 from agents.schemes import SCHEMES
-from experiments.measure.pcap import CaptureFileError
+from experiments.measure.metrics import measure
+from experiments.measure.pcap import CaptureFileError, read_capture
+from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Move
+from experiments.scenario import Move, Run
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
 CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
@@ -153,9 +159,110 @@ def test_broken_and_missing_captures_are_named_and_the_others_read(tmp_path: Pat
     assert set(trace.truncated) == {
         "cn1.pcap: breaks off inside record 2",
         "mag3.pcap: No such file or directory",
-        "lma.pcap: empty, expected a pcap file",
+        "lma.pcap: empty, expected a capture",
         "mag2.pcap: link type 1, expected 276 (LINUX_SLL2)",
     }
+
+
+def test_a_header_without_its_payload_is_no_message(tmp_path: Path) -> None:
+    """What follows an ICMPv6 packet that was cut is the next record, whose time here begins with the type of a Router Solicitation."""
+    bare = ipv6("fe80::1", "ff02::2", 58, b"")
+    second = EPOCH // 10**9 // 256 * 256 + 133
+    records = [Record((second + n) * 10**9, bare, OUT) for n in (0, 256)]
+    write(tmp_path, mn1=records, mag1=[Record(EPOCH, ipv6(MAG1, LMA, 135, b""), OUT)])
+    (signal,) = read_trace(tmp_path, run("pmip")).signals
+    assert (signal.kind, signal.sender) == ("MH", "mag1")
+    assert signal.malformed is not None
+
+
+def test_an_impossible_prefix_is_none(tmp_path: Path) -> None:
+    option = bytes((3, 4, 129, 0xC0)) + bytes(12) + IPv6Address("2001:db8:100:1::").packed
+    advertisement = ipv6("fe80::200:5eff:fe00:5213", "ff02::1", 58, bytes((134, 0, 0, 0, 64, 0, 0x07, 0x08)) + bytes(8) + option)
+    write(tmp_path, mag2=[Record(EPOCH, advertisement, OUT, mac=MAG_MAC)])
+    (signal,) = read_trace(tmp_path, run("pmip")).signals
+    assert (signal.kind, signal.home) == ("RA", None)
+
+
+def analyse(folder: Path, this: Run) -> Trace:
+    """The trace of a run, and all that is made of it."""
+    trace = read_trace(folder, this)
+    measure(trace, this)
+    for procedure in PROCEDURES.values():
+        find(procedure, trace, this)
+    table1_row(trace, this)
+    return trace
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run of a case with a move, and its captures."""
+    this = run(*request.param, moving((Move(0.507, "mn1", "mag3"),), 1.0))
+    folder = tmp_path_factory.mktemp("rendered")
+    render(predict(this), this, folder)
+    return this, folder
+
+
+def test_a_capture_gives_the_same_trace_in_every_format(rendered: tuple[Run, Path], tmp_path: Path) -> None:
+    this, folder = rendered
+    expected = read_trace(folder, this)
+    assert expected.packets
+    for number, path in enumerate(sorted(folder.iterdir())):
+        name, data = f"{path.stem}.pcapng", pcapng(frames(path))
+        if number % 3 == 0:
+            name, data = f"{path.name}.gz", gzip.compress(path.read_bytes())
+        elif number % 3 == 1:
+            name, data = f"{name}.gz", gzip.compress(data)
+        (tmp_path / name).write_bytes(data)
+    assert read_trace(tmp_path, this) == expected
+
+
+@dataclass(frozen=True)
+class Frame(Record):
+    """A record whose ``packet`` is all of its frame."""
+
+    def frame(self) -> bytes:
+        return self.packet
+
+
+def frames(path: Path) -> list[Frame]:
+    capture = read_capture(path)
+    return [Frame(time, capture.frame(number)) for number, time in enumerate(capture.times.tolist())]
+
+
+@given(data=st.data())
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+def test_whatever_is_cut_off_packets_the_rest_is_analysed(
+    rendered: tuple[Run, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """At any snap length, and with single packets cut anywhere."""
+    this, folder = rendered
+    cut = tmp_path_factory.mktemp("cut")
+    for path in folder.iterdir():
+        length = data.draw(st.integers(0, 200) | st.just(262144))
+        lengths = data.draw(st.dictionaries(st.integers(0, 400), st.integers(0, 200), max_size=20))
+        kept = bytearray(path.read_bytes()[:24])
+        for number, frame in enumerate(frames(path)):
+            held = frame.packet[: min(length, lengths.get(number, length))]
+            second, rest = divmod(frame.time, 10**9)
+            kept += struct.pack("<IIII", second, rest, len(held), len(frame.packet)) + held
+        (cut / path.name).write_bytes(kept)
+    trace = analyse(cut, this)
+    assert all("packets were cut short" in line for line in trace.truncated)
+
+
+def test_packets_that_were_cut_are_counted_and_the_rest_is_read(rendered: tuple[Run, Path], tmp_path: Path) -> None:
+    """From the outer header to the test packet's number everything is there; of the messages, some are not whole."""
+    this, folder = rendered
+    whole = read_trace(folder, this)
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(pcap(frames(path), snaplen=20 + 40 + 40 + 8 + 10))
+    trace = analyse(tmp_path, this)
+    assert trace.packets == whole.packets
+    assert {line.partition(":")[0] for line in trace.truncated} >= {"cn1.pcap", "mn1.pcap", "mag1.pcap", "mag2.pcap"}
+    cut = [len(frame.packet) > 118 for frame in frames(folder / "cn1.pcap")]
+    (line,) = (line for line in trace.truncated if line.startswith("cn1.pcap"))
+    assert line.startswith(f"cn1.pcap: {sum(cut)} of {len(cut)} packets were cut short")
+    assert {signal.malformed for signal in trace.signals} <= {None, "cut short when it was captured"}
 
 
 def test_no_capture_at_all_is_an_error(tmp_path: Path) -> None:
