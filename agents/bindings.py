@@ -184,6 +184,13 @@ class Interface(NamedTuple):
         return None if self.link_layer_identifier == UNKNOWN_INTERFACE else self.link_layer_identifier
 
 
+class SentUpdate(NamedTuple):
+    """A PBU, and when it went out in s."""
+
+    request: ProxyBindingUpdate
+    at: float
+
+
 @dataclass(slots=True)
 class BindingUpdate:
     """A Binding Update List entry (RFC 5213, 6.1): what the MAG has told the LMA of an interface of a mobile node.
@@ -195,7 +202,7 @@ class BindingUpdate:
         link_local: the MAG's address on the access link, or asked for as ``::``; None where all links have a fixed one.
         timestamp: the node's own for the next PBU, if it made one.
         request: the last PBU sent.
-        sent: when each PBU of the exchange went out, by sequence number.
+        sent: each PBU of the exchange, by sequence number.
         refused: whether the LMA wants no more PBUs.
     """
 
@@ -207,7 +214,7 @@ class BindingUpdate:
     link_local: IPv6Address | None = None
     timestamp: int | None = None
     request: ProxyBindingUpdate | None = None
-    sent: dict[int, float] = field(default_factory=dict)
+    sent: dict[int, SentUpdate] = field(default_factory=dict)
     refused: bool = False
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Send
-from agents.bindings import Attachment, BindingUpdate, Interface
+from agents.bindings import Attachment, BindingUpdate, Interface, SentUpdate
 from agents.config import AgentConfig, MessageOrder
 from agents.messages import (
     HandoffIndicator,
@@ -167,7 +167,8 @@ class Registrar:
         update = self._answered(message)
         if update is None:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
-        if _altered(message, update.request):
+        answered = update.sent.get(message.sequence)
+        if _altered(message, answered.request if answered else update.request):
             self._give_up(update)
             return [Ignore(IgnoreReason.ALTERED, source)]
         if update.interface in self._leaving:
@@ -232,7 +233,7 @@ class Registrar:
         self, update: BindingUpdate, prefixes: tuple[IPv6Network, ...], message: ProxyBindingAcknowledgement, now: float
     ) -> list[Action]:
         """Note a binding; its lifetime counts from when the PBU was sent (RFC 6275, 11.7.3)."""
-        interface, began = update.interface, update.sent[message.sequence]
+        interface, began = update.interface, update.sent[message.sequence].at
         lifetime = lifetime_seconds(message.lifetime)
         self._pause(interface)
         self._refreshes.set(interface, max(began + REFRESH * lifetime, now + self._settings.binding_timeout))
@@ -275,7 +276,7 @@ class Registrar:
         """Try again what came late; where the LMA's clock is not ours, not before this node's has been set (RFC 5213, 6.9.1.2 (9))."""
         window = self._settings.timestamp_window
         theirs = seconds_from_timestamp(message.timestamp or 0)
-        if min(update.sent.values()) - window <= theirs <= now + window:
+        if min(sent.at for sent in update.sent.values()) - window <= theirs <= now + window:
             return []
         return self._stop_asking(update, message, now)
 
@@ -318,7 +319,7 @@ class Registrar:
             self._delayed.set(interface, when)
             return []
         update.request = self._request(update, now)
-        update.sent[update.request.sequence] = now
+        update.sent[update.request.sequence] = SentUpdate(update.request, now)
         assert self._config.lma is not None, "a scheme of binding updates has an LMA"
         return [Send(update.request, self._config.lma)]
 

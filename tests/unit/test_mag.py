@@ -280,6 +280,18 @@ class TestRegistration:
         assert gateway.next_timeout is None
         assert not gateway.attachments[0].served
 
+    def test_an_answer_is_compared_with_the_request_that_it_answers(self) -> None:
+        """A refused refresh is repeated with another handoff indicator; a second answer to the first of the two must not end the tries."""
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        refusal = acknowledge(refresh, Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(EPOCH + 225.4))
+        gateway.receive(refusal, LMA, EPOCH + 225.5)
+        again = request_of(gateway.timeout(EPOCH + 226))
+        assert (refresh.handoff_indicator, again.handoff_indicator) == (5, 4)
+        gateway.receive(refusal, LMA, EPOCH + 226.1)
+        gateway.receive(acknowledge(again), LMA, EPOCH + 226.2)
+        assert gateway.attachments[0].served
+
     @pytest.mark.parametrize("option", ["handoff_indicator", "access_technology", "link_layer_identifier", "mn_id", "timestamp"])
     def test_an_option_that_is_absent_has_no_other_value(self, option: str) -> None:
         gateway = mag("pmip")
