@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from agents.config import MessageOrder
 from agents.schemes import SCHEMES
 from experiments import settings
 from experiments.scenario import Attack, Case, Experiment
+from experiments.traffic import MOST_PACKETS
 from topologies import presets, routing
 
 
@@ -36,8 +38,9 @@ def select(
     Returns None where the experiment has no such case.
 
     Raises:
-        SelectionError: a policy that no scheme of the experiment supports, or a scenario that names nodes that the domain lacks.
-        SettingError, DomainError: a setting or a domain that does not exist.
+        SelectionError: a policy that no scheme of the experiment supports, a scenario that names nodes that the domain lacks, or flows,
+            moves or delays with which nothing can come of the run.
+        SettingError, DomainError: a setting or a domain that does not exist, or does not fit.
     """
     cases = [case for case in experiment.cases if not schemes or case.scheme in schemes]
     if policies:
@@ -48,6 +51,10 @@ def select(
     network, scenario, agents = settings.apply((settings.parse(text) for text in assignments), network, experiment.scenario)
     changed = replace(experiment, domain=network, scenario=scenario, cases=tuple(cases))
     _check_nodes(changed)
+    _check_times(changed)
+    for case in changed.cases:
+        settings.check({**agents, **case.settings})
+    _check_clocks(changed, agents)
     return Selection(changed, agents)
 
 
@@ -82,3 +89,45 @@ def _check_nodes(experiment: Experiment) -> None:
     missing += [attack.attacker for attack in attacks if attack.attacker not in hosts | bridges]
     if missing:
         raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")
+
+
+def _check_times(experiment: Experiment) -> None:
+    """Every flow sends something within the scenario, and no node moves again before its move is over."""
+    name, scenario = experiment.name, experiment.scenario
+    for number, flow in enumerate(scenario.flows):
+        end = flow.start + flow.duration
+        if not 0 <= flow.start < end <= scenario.duration:
+            raise SelectionError(f"{name}: flow {number} goes from {flow.start:g} s to {end:g} s of a scenario of {scenario.duration:g} s")
+        if not 0 < flow.packets < MOST_PACKETS:
+            raise SelectionError(f"{name}: flow {number} would send {flow.packets} packets in {flow.duration:g} s; change flow.rate")
+    for mn in dict.fromkeys(move.mn for move in scenario.moves):
+        moves = sorted((move for move in scenario.moves if move.mn == mn), key=lambda move: move.at)
+        ends = (0.0, *(move.at + move.l2_gap for move in moves))
+        for end, move in zip(ends, moves, strict=False):
+            if move.at - move.notice < end:
+                raise SelectionError(
+                    f"{name}: the move of {mn} at {move.at:g} s, with {move.notice:g} s of notice, begins before {end:g} s, "
+                    "when it has its link again; make move.gap shorter"
+                )
+        if ends[-1] > scenario.duration:
+            raise SelectionError(
+                f"{name}: {mn} would have its link again at {ends[-1]:g} s, after the scenario's end at {scenario.duration:g} s; "
+                "make move.gap shorter"
+            )
+
+
+def _check_clocks(experiment: Experiment, agents: dict[str, str]) -> None:
+    """A PBU gets from each MAG to the LMA within the time that its timestamp is good for (RFC 5213, 5.5)."""
+    domain = experiment.domain
+    if domain.lma is None:
+        return
+    delays = routing.distances(domain, domain.lma.name)
+    delay, mag = max((delays.get(mag.name, 0.0), mag.name) for mag in domain.mags)
+    for case in experiment.cases:
+        told = settings.agent_settings({**agents, **case.settings})
+        timed = SCHEMES[case.scheme].binding_update and told.message_order is not MessageOrder.SEQUENCE
+        if timed and delay >= told.timestamp_window:
+            raise SelectionError(
+                f"{experiment.name}: a PBU takes {delay:g} s from {mag} to {domain.lma.name}, which refuses what was sent "
+                f"{told.timestamp_window:g} s ago; make mag.delay or lma.delay shorter, or timestamp_window longer"
+            )
