@@ -255,7 +255,7 @@ def _compare(options: argparse.Namespace) -> int:
             comparison = reference.compare(folder)
             terminal.show_comparison(comparison)
             found.append(comparison)
-        except reference.NotComparable as error:
+        except results.ResultsError as error:
             print(error)
             found.append(None)
     if any(comparison and not comparison.same for comparison in found):

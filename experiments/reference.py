@@ -24,6 +24,7 @@ from experiments import results
 from experiments.analyse import measure
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricRow
+from experiments.measure.records import Reason
 from experiments.results import Manifest
 from experiments.scenario import Case
 from experiments.tolerance import TOLERANCES, Tolerance
@@ -34,6 +35,8 @@ _KEPT = ("manifest.json", "metrics.csv", "summary.csv")
 _NAMED = 3
 _ROUNDED = 1e-6
 """What rounding in metrics.csv may add."""
+_ZERO_WHERE_ABSENT = frozenset(reason.metric for reason in Reason)
+"""Metrics that are written only where some run of the experiment has more than 0."""
 
 
 class NotComparable(results.ResultsError):
@@ -183,7 +186,8 @@ def _numbers(folder: Path, target: Path, tolerance: Tolerance, runs: Collection[
     said, noise = [], 0.0
     for key in sorted({*expected, *found}):
         run, metric, unit = key
-        one, other = expected.get(key), found.get(key)
+        absent = 0.0 if metric in _ZERO_WHERE_ABSENT else None
+        one, other = expected.get(key, absent), found.get(key, absent)
         if one is None or other is None:
             said += [f"{run} {metric}: {'not in the reference' if one is None else 'not here'}"] if tolerance.exact else []
         elif abs(other - one) > (tolerance.of(metric, unit) or 0.0) + _ROUNDED:

@@ -87,6 +87,14 @@ def test_numbers_differ_beyond_the_tolerance(tmp_path: Path, kept: Path, delay: 
     assert found.same is (differing == 0)
 
 
+def test_a_reason_for_which_nothing_was_lost_need_not_be_written(tmp_path: Path, kept: Path) -> None:
+    for lost, same in ((0, True), (1, False)):
+        folder = lay(tmp_path / f"{lost}", MANIFEST)
+        with (folder / "metrics.csv").open("a") as file:
+            file.write(f"table1,pmip,anchor,1,lost_no_route,{lost},packets\n")
+        assert reference.compare(folder, kept).same is same
+
+
 def test_in_real_time_counts_are_not_compared(tmp_path: Path, kept: Path) -> None:
     folder = lay(tmp_path / "new", replace(MANIFEST, engine="uml"), delay=15.9, lost=20, capture=b"others")
     with (folder / "metrics.csv").open("a") as file:
