@@ -63,7 +63,7 @@ def test_addresses_of_access_links_are_those_that_rfc_6543_reserves() -> None:
     assert read.link_local == IPv6Address("fe80::") + 0x02005EFFFE005213
 
 
-def test_every_agent_setting_can_be_given_its_own_default_as_it_is_listed() -> None:
+def test_every_agent_setting_can_be_given_its_own_default() -> None:
     listed = {row.name: row.default for row in settings.rows()["Agents"]}
     assert settings.agent_settings({name: text.replace("none", "") for name, text in listed.items()}) == Settings()
 
