@@ -8,7 +8,7 @@ from enum import IntEnum
 from itertools import islice
 
 from experiments.present import style
-from experiments.present.study import RunResult, Study, agrees
+from experiments.present.study import Study, agrees
 
 _NAMED = 3
 
@@ -32,8 +32,10 @@ class Check:
     find: Callable[[Study], Iterable[str]]
 
 
-def _name(result: RunResult) -> str:
-    return f"{style.label(result.run.case)}, run {result.run.number}"
+def _failed(study: Study) -> Iterator[str]:
+    for result in study.failed:
+        reason, *_ = (result.failure or "").splitlines() or ["for no known reason"]
+        yield f"{style.label(result.run.case)}, run {result.run.number} ({reason})"
 
 
 def _values(study: Study) -> Iterator[str]:
@@ -62,7 +64,7 @@ def _outcomes(study: Study) -> Iterator[str]:
 
 
 CHECKS = (
-    Check("runs that failed", lambda study: map(_name, study.failed)),
+    Check("runs that failed", _failed),
     Check("runs that are missing", _missing),
     Check("values that differ from the model", _values),
     Check("steps of the draft that are missing", lambda study: (str(step.number) for step in study.steps if step.time is None)),

@@ -23,7 +23,7 @@ ATTACK = Attack("stranger", "cn1", "mag1", "mn1", at=1.0)
 
 
 def failed(study: Study) -> Study:
-    return replace(study, results=(replace(study.results[0], failure="guest hung"), *study.results[1:]))
+    return replace(study, results=(replace(study.results[0], failure="guest hung\nconsole"), *study.results[1:]))
 
 
 def disagreeing(study: Study) -> Study:
@@ -65,7 +65,7 @@ AS_EXPECTED = [
     replace(disagreeing(STUDY), manifest={**STUDY.manifest, "engine": "uml"}),
 ]
 NOT_AS_EXPECTED = [
-    (failed(STUDY), "runs that failed: no mobility, run 1"),
+    (failed(STUDY), "runs that failed: no mobility, run 1 (guest hung)"),
     (
         replace(STUDY, results=STUDY.results[:3]),
         "runs that are missing: S-PMIP · expire, run 1, SD-PMIP · error, run 1, SD-PMIP · expire, run 1",
@@ -97,7 +97,9 @@ def test_every_check_is_tried() -> None:
 
 def test_several_are_counted_and_all_kinds_said_in_one_line() -> None:
     everything = replace(failed(STUDY), undrawn=("a", "b", "c", "d", "e"))
-    assert shortcomings(everything) == "runs that failed: no mobility, run 1; figures that could not be drawn: a, b, c and 2 more"
+    assert (
+        shortcomings(everything) == "runs that failed: no mobility, run 1 (guest hung); figures that could not be drawn: a, b, c and 2 more"
+    )
 
 
 def test_every_engine_has_a_documented_tolerance() -> None:
