@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # What to run: the usual experiments, unless told otherwise. SCHEME, POLICY and SET take several words.
-FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(ENGINE),--engine $(ENGINE)) \
+FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(PHASE),--phase $(PHASE)) \
+	$(if $(ENGINE),--engine $(ENGINE)) $(if $(DOMAIN),--domain $(DOMAIN)) \
 	$(foreach scheme,$(SCHEME),--scheme $(scheme)) $(foreach policy,$(POLICY),--policy $(policy)) \
-	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS))
+	$(foreach setting,$(SET),--set $(setting)) $(if $(RESULTS),--results $(RESULTS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RESUME),--resume $(RESUME))
 
 # A process for each core; the files that take longest come first.
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
@@ -18,7 +19,8 @@ PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 	@echo
-	@echo '  make run-experiment EXPERIMENT=handover RUNS=5 SEED=7 ENGINE=uml SCHEME="pmip sd-pmip" SET="access.delay=3ms"'
+	@echo '  make run-experiment EXPERIMENT=handover RUNS=5 SEED=7 ENGINE=uml DOMAIN=tree JOBS=1 \
+	    SCHEME="pmip sd-pmip" SET="access.delay=3ms"'
 
 run-experiment: setup kernel ## run EXPERIMENT (default: the usual ones), analyse and plot it into results/latest
 	@$(BIN)/dmmlab run $(EXPERIMENT) $(FLAGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
+from typing import Any
 
 from agents.schemes import Scheme
 
@@ -44,96 +45,178 @@ class MessageOrder(StrEnum):
     SEQUENCE = "sequence"
 
 
+_WAIT = (0.001, 3600.0)
+_PERIOD = (0.0, 3600.0)
+_LIFETIME = (4.0, 4.0 * 0xFFFF)
+"""What a lifetime field holds, in units of 4 s (RFC 6275, 6.1.7)."""
+_TRIES = (1, 100)
+_REPEATS = (0, 100)
+
+
+def _about(meaning: str, limits: tuple[float, float] | None = None, unit: str = "") -> dict[str, Any]:
+    """What there is to know of a setting: what it means, the least and the most that can work, and the unit of what is no time."""
+    return {"meaning": meaning, "limits": limits, "unit": unit}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The protocol's settings; all times in seconds.
+    """The protocol's settings; all times in seconds. The metadata of each field says what it means and where it can work."""
 
-    Attributes:
-        binding_lifetime: lifetime a MAG asks for in a PBU; refreshed before it ends.
-        binding_timeout: first retransmission of an unanswered PBU, doubled each time (RFC 6275 INITIAL_BINDACK_TIMEOUT).
-        binding_timeout_max: the most that doubling reaches (RFC 6275 MAX_BINDACK_TIMEOUT).
-        binding_delete_delay: how long an LMA keeps a de-registered binding (RFC 5213 MinDelayBeforeBCEDelete).
-        binding_assign_delay: how long an LMA waits for a de-registration before it begins another session instead
-            (RFC 5213 MaxDelayBeforeNewBCEAssign); 0 for not at all.
-        message_order: what keeps PBUs in order.
-        timestamp_window: how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow).
-        link_local: the MAGs' address on all access links, or ``::``: the LMA gives one for each session
-            (RFC 5213 FixedMAGLinkLocalAddressOnAllAccessLinks).
-        link_layer: the MAGs' link-layer address on all access links; all zero where links have none
-            (RFC 5213 FixedMAGLinkLayerAddressOnAllAccessLinks).
-        local_routing: whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting); with localized
-            routing, whether it does where the LMA says so (RFC 6705, 5).
-        lr_lifetime: how long localized routing lasts, in whole seconds; 65535 or more for as long as both nodes are bound (RFC 6705, 10.1).
-        lr_wait_time: retransmission of an unacknowledged LRI (RFC 6705 LRA_WAIT_TIME).
-        lr_retries: how often one is retransmitted (RFC 6705 LRI_RETRIES).
-        path_probe: how long from one probe of the path to the LMA to the next, the first at the start (RFC 5213, 6.9.5); 0 for none.
-        query_lifetime: how long a PBQ asks its answer to hold.
-        query_margin: how long before the end of an answer a route in use is queried again.
-        query_timeout: first retransmission of an unanswered PBQ or Handover Initiate, doubled each time.
-        query_tries: how often one is sent before it fails.
-        query_failure: how long a failure is remembered.
-        query_rate: queries a second that one access link may cause.
-        buffer_packets: packets held for one home address; 0 turns buffering off.
-        buffer_bytes: bytes held for one home address.
-        buffer_time: how long a packet is held.
-        update_timeout: first retransmission of an unacknowledged Update Notification (RFC 7077).
-        update_tries: how often one is sent until it is acknowledged (RFC 7077 MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT, and 1).
-        update_announcements: how often one goes to the group of all MAGs, which do not acknowledge it.
-        handover_time: how long a MAG waits for a node that another has handed over to it (RFC 5949), before it asks where the node is.
-        heartbeat_interval: how long from one heartbeat to the next (RFC 5847 HEARTBEAT_INTERVAL); 0 for no heartbeats.
-        heartbeat_missing: how many in a row may go unanswered (RFC 5847 MISSING_HEARTBEATS_ALLOWED).
-        revocation_timeout: first retransmission of an unanswered Binding Revocation Indication, doubled each time
-            (RFC 5846 InitMINDelayBRIs).
-        revocation_timeout_max: the most that doubling reaches (RFC 5846 MAX_BRACK_TIMEOUT).
-        revocation_tries: how often one is sent (RFC 5846 BRIMaxRetriesNumber, and 1).
-        revocation_on_handover: whether the LMA revokes a binding at the MAG that its node has left, where that has not de-registered it.
-        revocation_bulk: whether a MAG may revoke all its bindings by one message, and does when it stops.
-        first_packet: what happens to packets during a multicast query.
-        query_flag: which bits carry Q.
-        authentication_key: what the agents authenticate their messages with (RFC 4285), 32 hexadecimal digits; empty for not at all.
-        authentication_spi: the key's Mobility SPI, 256 or more (RFC 4285, 5.1).
-        authentication_window: how far an authenticated message's time of sending may be from the receiver's clock (RFC 4285, 6).
-    """
-
-    binding_lifetime: float = 300.0
-    binding_timeout: float = 1.0
-    binding_timeout_max: float = 32.0
-    binding_delete_delay: float = 10.0
-    binding_assign_delay: float = 1.5
-    message_order: MessageOrder = MessageOrder.TIMESTAMP
-    timestamp_window: float = 0.3
-    link_local: IPv6Address = FIXED_LINK_LOCAL
-    link_layer: str = FIXED_LINK_LAYER
-    local_routing: bool = False
-    lr_lifetime: float = 300.0
-    lr_wait_time: float = 3.0
-    lr_retries: int = 3
-    path_probe: float = 0.0
-    query_lifetime: float = 8.0
-    query_margin: float = 1.0
-    query_timeout: float = 0.2
-    query_tries: int = 5
-    query_failure: float = 1.0
-    query_rate: float = 100.0
-    buffer_packets: int = 1000
-    buffer_bytes: int = 1_000_000
-    buffer_time: float = 7.0
-    update_timeout: float = 1.0
-    update_tries: int = 2
-    update_announcements: int = 3
-    handover_time: float = 1.0
-    heartbeat_interval: float = 0.0
-    heartbeat_missing: int = 3
-    revocation_timeout: float = 1.0
-    revocation_timeout_max: float = 2.0
-    revocation_tries: int = 2
-    revocation_on_handover: bool = False
-    revocation_bulk: bool = False
-    first_packet: FirstPacket = FirstPacket.BUFFER
-    query_flag: QueryFlag = QueryFlag.DRAFT
-    authentication_key: str = ""
-    authentication_spi: int = 256
-    authentication_window: float = 7.0
+    binding_lifetime: float = field(
+        default=300.0,
+        metadata=_about("lifetime that a MAG asks for in a PBU; it is refreshed before that ends", _LIFETIME),
+    )
+    binding_timeout: float = field(
+        default=1.0,
+        metadata=_about(
+            "when an unanswered PBU is sent again for the first time, doubled each time (RFC 6275 INITIAL_BINDACK_TIMEOUT)",
+            _WAIT,
+        ),
+    )
+    binding_timeout_max: float = field(
+        default=32.0,
+        metadata=_about("the most that doubling binding.timeout reaches (RFC 6275 MAX_BINDACK_TIMEOUT)", _WAIT),
+    )
+    binding_delete_delay: float = field(
+        default=10.0,
+        metadata=_about("how long an LMA keeps a de-registered binding (RFC 5213 MinDelayBeforeBCEDelete)", _PERIOD),
+    )
+    binding_assign_delay: float = field(
+        default=1.5,
+        metadata=_about(
+            "how long an LMA waits for a de-registration before it begins another session instead; 0 for not at all (RFC 5213 "
+            "MaxDelayBeforeNewBCEAssign)",
+            _PERIOD,
+        ),
+    )
+    message_order: MessageOrder = field(default=MessageOrder.TIMESTAMP, metadata=_about("what keeps PBUs in order"))
+    timestamp_window: float = field(
+        default=0.3,
+        metadata=_about("how far a PBU's timestamp may be from the LMA's clock (RFC 5213 TimestampValidityWindow)", _WAIT),
+    )
+    link_local: IPv6Address = field(
+        default=FIXED_LINK_LOCAL,
+        metadata=_about(
+            "the MAGs' address on all access links; with :: the LMA gives one for each session (RFC 5213 "
+            "FixedMAGLinkLocalAddressOnAllAccessLinks)",
+        ),
+    )
+    link_layer: str = field(
+        default=FIXED_LINK_LAYER,
+        metadata=_about(
+            "the MAGs' link-layer address on all access links; all zero where links have none (RFC 5213 "
+            "FixedMAGLinkLayerAddressOnAllAccessLinks)",
+        ),
+    )
+    local_routing: bool = field(
+        default=False,
+        metadata=_about(
+            "whether PMIP's MAG delivers between its own nodes past the LMA (RFC 5213 EnableMAGLocalRouting); with localized "
+            "routing, whether it does where the LMA says so (RFC 6705, 5)",
+        ),
+    )
+    lr_lifetime: float = field(
+        default=300.0,
+        metadata=_about("how long localized routing lasts; 65535s for as long as both nodes are bound (RFC 6705, 10.1)", (1.0, 65535.0)),
+    )
+    lr_wait_time: float = field(default=3.0, metadata=_about("when an unacknowledged LRI is sent again (RFC 6705 LRA_WAIT_TIME)", _WAIT))
+    lr_retries: int = field(default=3, metadata=_about("how often an LRI is sent again (RFC 6705 LRI_RETRIES)", _REPEATS))
+    path_probe: float = field(
+        default=0.0,
+        metadata=_about(
+            "how long from one probe of the path to the LMA to the next, the first at the start; 0 for none (RFC 5213, 6.9.5)",
+            _PERIOD,
+        ),
+    )
+    query_lifetime: float = field(default=8.0, metadata=_about("how long a PBQ asks its answer to hold", _LIFETIME))
+    query_margin: float = field(
+        default=1.0,
+        metadata=_about("how long before the end of an answer a route in use is queried again", _PERIOD),
+    )
+    query_timeout: float = field(
+        default=0.2,
+        metadata=_about("when an unanswered PBQ or Handover Initiate is sent again for the first time, doubled each time", _WAIT),
+    )
+    query_tries: int = field(default=5, metadata=_about("how often a PBQ or Handover Initiate is sent before it fails", _TRIES))
+    query_failure: float = field(default=1.0, metadata=_about("how long it is remembered that a query failed", _PERIOD))
+    query_rate: float = field(default=100.0, metadata=_about("queries that one access link may cause", (0.001, 1e6), "queries/s"))
+    buffer_packets: int = field(
+        default=1000,
+        metadata=_about("packets held for one home address; 0 turns buffering off", (0, 10**6), "packets"),
+    )
+    buffer_bytes: int = field(default=1_000_000, metadata=_about("bytes held for one home address", (0, 10**9), "bytes"))
+    buffer_time: float = field(default=7.0, metadata=_about("how long a packet is held", _PERIOD))
+    update_timeout: float = field(
+        default=1.0,
+        metadata=_about("when an unacknowledged Update Notification is sent again for the first time (RFC 7077)", _WAIT),
+    )
+    update_tries: int = field(
+        default=2,
+        metadata=_about(
+            "how often an Update Notification is sent until it is acknowledged (RFC 7077 MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT, and 1)",
+            _TRIES,
+        ),
+    )
+    update_announcements: int = field(
+        default=3,
+        metadata=_about("how often an Update Notification goes to the group of all MAGs, which do not acknowledge it", _TRIES),
+    )
+    handover_time: float = field(
+        default=1.0,
+        metadata=_about(
+            "how long a MAG waits for a node that another has handed over to it (RFC 5949), before it asks where the node is",
+            _PERIOD,
+        ),
+    )
+    heartbeat_interval: float = field(
+        default=0.0,
+        metadata=_about("how long from one heartbeat to the next; 0 for no heartbeats (RFC 5847 HEARTBEAT_INTERVAL)", _PERIOD),
+    )
+    heartbeat_missing: int = field(
+        default=3,
+        metadata=_about("how many heartbeats in a row may go unanswered (RFC 5847 MISSING_HEARTBEATS_ALLOWED)", _REPEATS),
+    )
+    revocation_timeout: float = field(
+        default=1.0,
+        metadata=_about(
+            "when an unanswered Binding Revocation Indication is sent again for the first time, doubled each time (RFC 5846 "
+            "InitMINDelayBRIs)",
+            _WAIT,
+        ),
+    )
+    revocation_timeout_max: float = field(
+        default=2.0,
+        metadata=_about("the most that doubling revocation.timeout reaches (RFC 5846 MAX_BRACK_TIMEOUT)", _WAIT),
+    )
+    revocation_tries: int = field(
+        default=2,
+        metadata=_about("how often a Binding Revocation Indication is sent (RFC 5846 BRIMaxRetriesNumber, and 1)", _TRIES),
+    )
+    revocation_on_handover: bool = field(
+        default=False,
+        metadata=_about("whether the LMA revokes a binding at the MAG that its node has left, where that has not de-registered it"),
+    )
+    revocation_bulk: bool = field(
+        default=False,
+        metadata=_about("whether a MAG may revoke all its bindings by one message, and does when it stops"),
+    )
+    first_packet: FirstPacket = field(
+        default=FirstPacket.BUFFER,
+        metadata=_about("what SD-PMIP does with packets that wait for an answer: hold them, or send them to the group (draft 3.3.1)"),
+    )
+    query_flag: QueryFlag = field(
+        default=QueryFlag.DRAFT,
+        metadata=_about("which bits carry Q: next after P as the draft reads, or bits that no RFC assigns"),
+    )
+    authentication_key: str = field(
+        default="",
+        metadata=_about("what the agents authenticate their messages with, 32 hexadecimal digits; empty for not at all (RFC 4285)"),
+    )
+    authentication_spi: int = field(default=256, metadata=_about("the key's Mobility SPI (RFC 4285, 5.1)", (256, 2**32 - 1)))
+    authentication_window: float = field(
+        default=7.0,
+        metadata=_about("how far an authenticated message's time of sending may be from the receiver's clock (RFC 4285, 6)", _WAIT),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from experiments.present.attempts import Attempts, reason
 from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Run
+from experiments.tolerance import TOLERANCES
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
 
@@ -32,9 +33,11 @@ def analyse(folder: Path) -> Study:
     """Read every run of ``folder`` from its captures and write metrics.csv, summary.csv, the figures and index.html there.
 
     Raises:
-        ResultsError: ``folder`` is not one that a run left.
+        ResultsError: ``folder`` is not one that a run left, or no run in it has ended yet.
     """
     manifest = results.read_manifest(folder)
+    if not manifest.runs:
+        raise results.ResultsError(f"{folder} has no run that has ended; `dmmlab run --resume {folder}` does them")
     attempts = Attempts()
     read = (attempts.make(f"What {record.folder} shows", partial(_read, folder, record, attempts), None) for record in manifest.runs)
     runs = metrics.without_idle_reasons([result for result in read if result is not None])
@@ -53,6 +56,13 @@ def analyse(folder: Path) -> Study:
     )
     study = replace(study, undrawn=attempts.lines())
     return replace(study, undrawn=study.undrawn + report.write_report(study, folder))
+
+
+def measure(folder: Path) -> None:
+    """Write metrics.csv of ``folder`` alone, from the captures of the runs that have ended; ResultsError as for ``analyse``."""
+    manifest = results.read_manifest(folder)
+    runs = metrics.without_idle_reasons([_read(folder, record, Attempts()) for record in manifest.runs])
+    metrics.write_metrics(folder / "metrics.csv", runs)
 
 
 def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
@@ -103,13 +113,16 @@ def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row,
 
 
 def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[attacks.Outcome, ...]:
-    """What became of a run's attacks, beside a run of the same scheme and policy with nothing wrong; nothing where there is no such run."""
+    """What became of a run's attacks, beside a run of the same scheme and policy with nothing wrong.
+
+    Nothing where there is no such run, or where events happened in real time: an agent then handles several packets at one moment.
+    """
     case = result.run.case
     alike = (other for other in runs if (other.run.case.scheme, other.run.case.policy) == (case.scheme, case.policy))
     usual = next(
         (other for other in alike if not other.run.faults and other.failure is None and other.run.number == result.run.number), None
     )
-    if usual is None or not result.run.attacks:
+    if usual is None or not result.run.attacks or not TOLERANCES[result.run.engine].exact:
         return ()
     return attacks.outcomes(*(attacks.Played(played.run, played.trace, played.folder) for played in (result, usual)))
 

@@ -1,4 +1,4 @@
-"""The command line: ``dmmlab run``, ``analyse``, ``compare``, ``list`` and ``doctor``."""
+"""The command line: ``dmmlab run``, ``analyse``, ``compare``, ``list`` and ``doctor``; experiments.status has its exit statuses."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
 from experiments import results, settings, streams
 from experiments.catalogue import CATALOGUE
+from experiments.phase import Phase
 from experiments.selection import SelectionError, select
+from experiments.status import Status
 from topologies import presets
+
+if TYPE_CHECKING:
+    from experiments import runner
+
+_FIRST = """\
+dmmlab runs the mobility schemes of draft-jikim-dmm-pmip-00 on a real Linux kernel, and measures them from packet captures.
+Start with these:
+
+  dmmlab run              the draft's figures, its table and a handover, in a minute; then open results/latest/index.html
+  dmmlab list experiments what else can be run
+  dmmlab --help           every command, with examples
+"""
 
 _EPILOG = """\
 examples:
@@ -22,10 +37,16 @@ examples:
   dmmlab run handover --runs 5 --seed 7        five runs of each case, seeds 7 to 11
   dmmlab run handover --scheme sd-pmip --set access.delay=3ms
   dmmlab run fig1 --engine uml                 the same kernel in real time
+  dmmlab run --resume results/latest           the runs that an interruption left undone, and those that failed
   dmmlab analyse results/latest                metrics, figures and report again, from the captures alone
   dmmlab compare results/latest                the same bytes as the reference run? the same numbers?
   dmmlab list settings                         everything that --set takes
   dmmlab doctor                                what this machine can do, and what would mend what it cannot
+
+exit status:
+  0  all is as expected
+  1  something failed, differs or is missing; the last lines say what
+  2  wrong arguments, or results that cannot be compared
 """
 
 
@@ -37,25 +58,50 @@ class UsageError(ValueError):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 where a run failed, 2 where the command line is wrong."""
+    """Run the command; returns its exit status, a Status."""
     streams.prepare()
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        print(_FIRST, end="", file=sys.stderr)
+        return Status.WRONG_ARGUMENTS
+    options = _parser().parse_args(given)
     try:
         status: int = options.do(options)
         sys.stdout.flush()
         return status
-    except (UsageError, SelectionError, settings.SettingError, presets.DomainError) as error:
-        print(f"dmmlab: {error}", file=sys.stderr)
-        return 2
+    except _WRONG_ARGUMENTS as error:
+        return _end(Status.WRONG_ARGUMENTS, str(error), error)
     except (EngineError, results.ResultsError) as error:
-        print(f"dmmlab: {error}", file=sys.stderr)
-        return 1
+        return _end(Status.NOT_AS_EXPECTED, str(error), error)
     except OSError as error:
-        print(f"dmmlab: {error.filename or 'writing'}: {error.strerror}; what was complete is kept", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("dmmlab: interrupted; nothing is left running", file=sys.stderr)
-        return 130
+        return _end(Status.NOT_AS_EXPECTED, f"{error.filename or 'writing'}: {error.strerror}; what was complete is kept", error)
+    except KeyboardInterrupt as error:
+        return _end(Status.INTERRUPTED, "interrupted; nothing is left running", error)
+
+
+_WRONG_ARGUMENTS = (
+    UsageError,
+    SelectionError,
+    settings.SettingError,
+    presets.DomainError,
+    results.NoResultsError,
+    results.ResumptionError,
+)
+
+
+def _end(status: Status, why: str, error: BaseException) -> Status:
+    """Say in a line each why the command ends, and what else is known."""
+    for line in (why, *getattr(error, "__notes__", ())):
+        print(f"dmmlab: {line}", file=sys.stderr)
+    return status
+
+
+class _Version(argparse.Action):
+    """Shows the version; it asks git, so only where it is wanted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"dmmlab {results.version()}")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser(
@@ -82,22 +129,36 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--policy", action="append", default=[], metavar="POLICY", help="only, or instead, these handover policies; 'all' for every one"
     )
-    run.add_argument("--runs", type=_count, default=1, metavar="N", help="runs of each case (default: 1)")
-    run.add_argument("--seed", type=_seed, default=1, metavar="N", help="seed of the first run, one more for each further (default: 1)")
-    run.add_argument("--engine", default="auto", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
+    run.add_argument("--runs", type=_count, metavar="N", help="runs of each case (default: 1)")
+    run.add_argument("--seed", type=_seed, metavar="N", help="seed of the first run, one more for each further (default: 1)")
+    run.add_argument(
+        "--phase",
+        choices=[phase.value for phase in Phase],
+        help="moves and flows begin as declared, or each run's a little earlier or later, drawn from its seed (default: declared for one run, "
+        "drawn for several)",
+    )
+    run.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
     run.add_argument("--domain", metavar="DOMAIN", help=f"another network: {', '.join(presets.PRESETS)}, or a TOML file")
     run.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"
     )
     run.add_argument("--jobs", type=_count, default=None, metavar="N", help="how many runs at once (default: one for each core)")
-    run.add_argument("--results", type=Path, default=results.ROOT / "results", metavar="DIR", help="where results go (default: results/)")
+    run.add_argument("--results", type=Path, metavar="DIR", help="where results go (default: results/)")
+    run.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="do what an interruption left undone in DIR and what failed there, with the settings, seeds and engine that it has",
+    )
     run.set_defaults(do=_run)
 
     analyse = commands.add_parser("analyse", help="metrics, figures and report again, from a folder's captures")
     analyse.add_argument("folder", type=Path, metavar="DIR", help="a folder that `dmmlab run` left, such as results/latest")
     analyse.set_defaults(do=_analyse)
 
-    compare = commands.add_parser("compare", help="compare a run with the reference run that comes with the project")
+    compare = commands.add_parser(
+        "compare", help="compare with the reference run that comes with the project: the same bytes, the same numbers?"
+    )
     compare.add_argument("folder", type=Path, metavar="DIR", help="a folder that `dmmlab run` left")
     compare.set_defaults(do=_compare)
 
@@ -133,7 +194,9 @@ def _known(kind: str, name: str, known: Iterable[str]) -> str:
 def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
-    _known("engine", options.engine, NAMES)
+    if options.resume:
+        return _conclude(runner.resume(_resumed(options), jobs=options.jobs))
+    engine = _known("engine", options.engine or "auto", NAMES)
     wanted = options.experiments or _USUAL
     names = list(CATALOGUE) if "all" in wanted else [_known("experiment", name, CATALOGUE) for name in wanted]
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
@@ -146,36 +209,68 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{', '.join(names)}: no case left with scheme {' '.join(schemes) or 'any'} and policy {' '.join(options.policy) or 'any'}"
         )
-    return runner.run(
+    done = runner.run(
         chosen,
-        engine_name=options.engine,
-        runs=options.runs,
-        seed=options.seed,
-        results_folder=options.results.absolute(),
+        engine_name=engine,
+        runs=options.runs or 1,
+        seed=1 if options.seed is None else options.seed,
+        phase=Phase(options.phase or (Phase.DRAWN if (options.runs or 1) > 1 else Phase.DECLARED)),
+        results_folder=(options.results or results.ROOT / "results").absolute(),
         jobs=options.jobs,
     )
+    return _conclude(done)
+
+
+_RECORDED = ("experiments", "scheme", "policy", "runs", "seed", "phase", "engine", "domain", "settings", "results")
+"""What a results folder has recorded, so that it cannot be asked for anew when it is resumed."""
+
+
+def _resumed(options: argparse.Namespace) -> Path:
+    given = [name for name in _RECORDED if getattr(options, name) not in (None, [])]
+    if given:
+        raise UsageError(f"--resume does what {options.resume} has recorded: leave out {', '.join(given)}")
+    folder: Path = options.resume
+    return folder
 
 
 def _analyse(options: argparse.Namespace) -> int:
-    from experiments.analyse import analyse
-    from experiments.present import terminal
+    from experiments import runner
 
-    folder = options.folder.resolve()
-    study = analyse(folder)
-    terminal.show(study)
-    print(f"report: {folder / 'index.html'}")
-    return 1 if study.failed else 0
+    return _conclude(runner.analyse_again(options.folder))
+
+
+def _conclude(done: runner.Done) -> int:
+    """Show what became of experiments; a last line each says what is not as expected."""
+    from experiments.present import report, terminal
+    from experiments.present.study import Study
+
+    studies = [study for study in done.studies if isinstance(study, Study)]
+    for study in studies:
+        terminal.show(study)
+        print(f"report: {study.folder / 'index.html'}\n")
+    if (done.folder / results.OVERVIEW).exists() and studies:
+        print(f"all of them: {report.write_index(studies, done.folder)}")
+    lines = list(done.shortcomings())
+    terminal.show_shortcomings(lines)
+    return Status.NOT_AS_EXPECTED if lines else Status.AS_EXPECTED
 
 
 def _compare(options: argparse.Namespace) -> int:
     from experiments import reference
+    from experiments.present import terminal
 
-    found = reference.compare(options.folder.resolve())
-    versions = "the reference's kernel and versions" if found.same_versions else "other versions than the reference's (see manifest.json)"
-    print(f"{versions}; captures that differ: {len(found.captures)}; metrics that differ: {len(found.metrics)}")
-    for line in (*found.captures, *found.metrics):
-        print(f"  {line}")
-    return 1 if found.metrics else 0
+    found: list[reference.Comparison | None] = []
+    for folder in results.experiments(options.folder):
+        try:
+            comparison = reference.compare(folder)
+            terminal.show_comparison(comparison)
+            found.append(comparison)
+        except results.ResultsError as error:
+            print(error)
+            found.append(None)
+    if any(comparison and not comparison.same for comparison in found):
+        return Status.NOT_AS_EXPECTED
+    return Status.WRONG_ARGUMENTS if None in found else Status.AS_EXPECTED
 
 
 def _experiment_lines() -> list[str]:

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from agents.schemes import SCHEMES
 from experiments import declarations, deploy, faults, state, traffic
 from experiments.agents import Agents
 from experiments.capture import Captures
-from experiments.scenario import DRAIN, Flow, Run
+from experiments.scenario import DRAIN, FAILED, Flow, Run
 from topologies.addresses import routed_prefix
 from topologies.build import Testbed
 from topologies.domain import Host
@@ -101,15 +102,20 @@ def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
         destination = str(testbed.addresses(flow.destination)[0])
 
         def send(number: int = number, flow: Flow = flow, destination: str = destination) -> None:
-            traffic.send(number, flow, destination, run.epoch)
+            try:
+                traffic.send(number, flow, destination, run.epoch)
+            except traffic.SendError as error:
+                print(f"{FAILED}{error}")
+                raise SystemExit(1) from None
 
         senders.append(testbed.get(flow.source).spawn(send))
     for when, do in sorted([*_moves(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
         _sleep_until(run.epoch + nanoseconds(when))
         do()
     _sleep_until(run.epoch + nanoseconds(run.scenario.duration + DRAIN))
-    for pid in senders:
-        os.waitpid(pid, 0)
+    ended = [os.waitpid(pid, 0)[1] for pid in senders]
+    if any(ended):
+        sys.exit(f"{FAILED}a flow was not sent to its end")
 
 
 def _moves(testbed: Testbed, run: Run) -> Iterator[faults.Call]:
@@ -126,4 +132,8 @@ def _sleep_until(when: int) -> None:
 
 
 if __name__ == "__main__":
-    emulate(Path(sys.argv[1]))
+    try:
+        emulate(Path(sys.argv[1]))
+    except Exception as error:
+        traceback.print_exc()
+        sys.exit(f"{FAILED}{error or type(error).__name__}")

@@ -1,7 +1,8 @@
-"""The files that a run leaves: where each is, making the folders, manifest.json, the link to the latest."""
+"""The files that a run leaves: where each is, making the folders, manifest.json and overview.json, the link to the latest."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -11,17 +12,29 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from experiments import declarations
+from experiments.phase import Phase, with_drawn_phase
 from experiments.scenario import Experiment, Run
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
+OVERVIEW = "overview.json"
 _PACKAGES = ("mininet", "pyroute2", "scapy", "matplotlib", "numpy", "msgspec")
 
 
 class ResultsError(RuntimeError):
-    """A results folder cannot be written or read; the message says which and what to do."""
+    """A results folder cannot be written or used; the message says which and what to do."""
+
+
+class NoResultsError(ResultsError):
+    """What was named is no folder that `dmmlab run` left."""
+
+
+class ResumptionError(ResultsError):
+    """The rest of an experiment's runs would not be like those that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +48,12 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """manifest.json: what was run, with what, where and when.
+    """manifest.json: what was run, with what, where and when; written before the first run and after each.
 
-    ``started`` is UTC wall time in ISO 8601; ``kernel`` the kernel the emulation ran on; ``revision`` the project's git
-    revision, "+" for local changes.
+    ``started`` is UTC wall time in ISO 8601; ``kernel`` the kernel the emulation ran on, as its engine names it: the release of its
+    source, and for one that we build the hash of what it was built from; ``revision`` the project's git revision, "+" for local
+    changes; ``settings`` those of the agents by dotted name that hold for all cases; ``phase`` whether moves and flows begin as declared
+    or each run's are drawn from its seed; ``runs`` those that have ended, in the order of ``planned``.
     """
 
     command: str
@@ -52,6 +67,37 @@ class Manifest:
     versions: dict[str, str]
     wall_seconds: float = 0.0
     runs: tuple[RunRecord, ...] = field(default=())
+    settings: dict[str, str] = field(default_factory=dict)
+    phase: Phase = Phase.DECLARED
+
+    @property
+    def planned(self) -> tuple[Run, ...]:
+        """Every run that belongs to it, whether it has ended or not."""
+        experiment = self.experiment
+        declared = (
+            Run(
+                experiment.name,
+                experiment.domain,
+                case,
+                experiment.scenario,
+                number,
+                self.seed + number - 1,
+                self.engine,
+                self.settings,
+            )
+            for case in experiment.cases
+            for number in range(1, self.runs_per_case + 1)
+        )
+        return tuple(with_drawn_phase(run) if self.phase is Phase.DRAWN else run for run in declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """overview.json: which experiments one command ran, as the names of their folders beside this one."""
+
+    command: str
+    started: str
+    experiments: tuple[str, ...]
 
 
 def new_folder(results: Path, name: str, now: datetime) -> Path:
@@ -74,22 +120,51 @@ def run_folder(folder: Path, run: Run) -> Path:
     return folder / run.case.scheme / run.case.label / f"{run.number}"
 
 
+def record_name(run: Run) -> str:
+    """A run's folder below the experiment's, as a RunRecord names it."""
+    return str(run_folder(Path(), run))
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, whole or not at all; ResultsError where it cannot be written."""
-    part = folder / f"{MANIFEST}.part"
+    _write(folder / MANIFEST, manifest)
+
+
+def write_overview(folder: Path, overview: Overview) -> None:
+    """Write overview.json, whole or not at all; ResultsError where it cannot be written."""
+    _write(folder / OVERVIEW, overview)
+
+
+def _write(path: Path, declaration: Manifest | Overview) -> None:
+    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(declarations.to_json(manifest))
-        part.replace(folder / MANIFEST)
+        part.write_bytes(declarations.to_json(declaration))
+        part.replace(path)
     except OSError as error:
-        raise ResultsError(f"cannot write {folder / MANIFEST}: {error.strerror}; what was complete is kept") from None
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise ResultsError(f"cannot write {path}: {error.strerror}; what was complete is kept") from None
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a results folder; ResultsError where there is none that can be read."""
+    """The manifest of an experiment's results folder; NoResultsError where there is none that can be read."""
+    return _read(folder / MANIFEST, Manifest)
+
+
+def experiments(folder: Path) -> tuple[Path, ...]:
+    """The experiments' folders that ``folder`` stands for: itself, or those of an overview; NoResultsError where it is neither."""
+    folder = folder.resolve()
+    if (folder / OVERVIEW).exists():
+        return tuple(folder.parent / name for name in _read(folder / OVERVIEW, Overview).experiments)
+    read_manifest(folder)
+    return (folder,)
+
+
+def _read(path: Path, kind: type[T]) -> T:
     try:
-        return declarations.load(folder / MANIFEST, Manifest)
+        return declarations.load(path, kind)
     except declarations.DeclarationError as error:
-        raise ResultsError(f"{error}; expected a folder that `dmmlab run` left") from None
+        raise NoResultsError(f"{error}; expected a folder that `dmmlab run` left") from None
 
 
 def point_latest(folder: Path) -> None:
@@ -103,7 +178,7 @@ def point_latest(folder: Path) -> None:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions that the bytes of a run depend on."""
+    """The versions of what took part in a run. None of them changes what its captures hold, as long as the kernel is the same."""
     return {
         "dmmlab": metadata.version("dmmlab"),
         "python": platform.python_version(),
@@ -126,6 +201,12 @@ def _first_line(*command: str) -> str:
     except OSError:
         return ""
     return (done.stdout or done.stderr).partition("\n")[0] if done.returncode == 0 else ""
+
+
+@cache
+def version() -> str:
+    """The project's version and git revision, for people."""
+    return f"{metadata.version('dmmlab')} (revision {revision()})"
 
 
 def command_line() -> str:

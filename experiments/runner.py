@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,45 +22,126 @@ from engines.base import Job, Outcome
 from engines.process import die_with_parent
 from experiments import declarations, results
 from experiments.analyse import analyse
-from experiments.present import report, terminal
+from experiments.phase import Phase
+from experiments.present import terminal
 from experiments.present.study import Study
-from experiments.results import Manifest, RunRecord
-from experiments.scenario import Run
+from experiments.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
+from experiments.scenario import FAILED, Run
 from experiments.selection import Selection
+from experiments.status import shortcomings
 
 _WALL_LIMIT_VIRTUAL = 600.0
 _WALL_LIMIT_MARGIN = 180.0
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """An experiment's folder, its manifest so far and its runs."""
+    """An experiment's folder and manifest, which is complete at every moment; the runs that are left, and how many of them failed."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        done = {record.folder for record in manifest.runs if record.failure is None}
+        self.folder = folder
+        self.manifest = replace(manifest, runs=tuple(record for record in manifest.runs if record.folder in done))
+        self.runs = tuple(run for run in manifest.planned if results.record_name(run) not in done)
+        self.total = len(manifest.planned)
+        self.failed = len(manifest.runs) - len(done)
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        """Lay out what a run needs for each that is left; whatever an earlier try left of it goes. ResultsError where that fails."""
+        self._began = time.monotonic()
+        try:
+            for run in self.runs:
+                target = results.run_folder(self.folder, run)
+                shutil.rmtree(target, ignore_errors=True)
+                target.mkdir(parents=True)
+                (target / "run.json").write_bytes(declarations.to_json(run))
+        except OSError as error:
+            raise ResultsError(f"cannot write {self.folder}: {error.strerror}; make room, or name another folder with --results") from None
+        results.write_manifest(self.folder, self.manifest)
+
+    def ended(self, record: RunRecord) -> None:
+        """Note how a run went, at once."""
+        order = [results.record_name(run) for run in self.manifest.planned]
+        runs = sorted((*self.manifest.runs, record), key=lambda record: order.index(record.folder))
+        now = time.monotonic()
+        manifest = replace(self.manifest, runs=tuple(runs), wall_seconds=round(self.manifest.wall_seconds + now - self._began, 3))
+        results.write_manifest(self.folder, manifest)
+        self.manifest, self._began = manifest, now
+
+
+@dataclass(frozen=True, slots=True)
+class Unanalysed:
+    """An experiment whose captures could not be analysed, and why, in one line."""
 
     folder: Path
-    manifest: Manifest
-    runs: tuple[Run, ...]
+    reason: str
 
 
-def run(chosen: Sequence[Selection], *, engine_name: str, runs: int, seed: int, results_folder: Path, jobs: int | None) -> int:
-    """Run and analyse the experiments; returns 0, or 1 where a run failed. What is complete stays whatever happens later."""
-    engine = choose(engine_name)
-    plans = [_plan(selection, engine, runs, seed, results_folder) for selection in chosen]
-    studies = asyncio.run(_all(plans, engine, jobs or os.cpu_count() or 1))
-    for plan, study in zip(plans, studies, strict=True):
-        terminal.show(study)
-        print(f"report: {plan.folder / 'index.html'}\n")
-    latest = plans[-1].folder
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a command's experiments, in order, and the folder that stands for all of them."""
+
+    studies: tuple[Study | Unanalysed, ...]
+    folder: Path
+
+    def shortcomings(self) -> Iterator[str]:
+        """What is not as expected, a line an experiment."""
+        for study in self.studies:
+            if isinstance(study, Unanalysed):
+                yield f"{study.folder.name}: {study.reason}"
+            elif said := shortcomings(study):
+                yield f"{study.experiment.name}: {said}"
+
+
+def run(
+    chosen: Sequence[Selection], *, engine_name: str, runs: int, seed: int, phase: Phase, results_folder: Path, jobs: int | None
+) -> Done:
+    """Run and analyse the experiments. What is complete stays whatever happens later."""
+    engine, now = choose(engine_name), datetime.now(UTC)
+    plans = [_plan(selection, engine, runs, seed, phase, results_folder, now) for selection in chosen]
+    folder = plans[0].folder
     if len(plans) > 1:
-        latest = results.new_folder(results_folder, "overview", datetime.now(UTC))
-        report.write_index(studies, latest)
-        print(f"all of them: {latest / 'index.html'}")
-    results.point_latest(latest)
-    return 1 if any(study.failed for study in studies) else 0
+        folder = results.new_folder(results_folder, "overview", now)
+        names = tuple(plan.folder.name for plan in plans)
+        results.write_overview(folder, Overview(results.command_line(), now.isoformat(timespec="seconds"), names))
+    return _carry_out(plans, engine, folder, jobs)
 
 
-def _plan(selection: Selection, engine: Engine, runs: int, seed: int, results_folder: Path) -> Plan:
-    experiment, now = selection.experiment, datetime.now(UTC)
-    folder = results.new_folder(results_folder, experiment.name, now)
+def resume(folder: Path, *, jobs: int | None) -> Done:
+    """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all.
+
+    Raises:
+        NoResultsError: ``folder`` is none that a run left.
+        ResumptionError: its runs cannot be had here as the others were.
+    """
+    folder = folder.resolve()
+    plans = [Plan(place, results.read_manifest(place)) for place in results.experiments(folder)]
+    manifests = [plan.manifest for plan in plans]
+    engine = choose(manifests[0].engine)
+    for plan, manifest in zip(plans, manifests, strict=True):
+        if manifest.kernel != engine.kernel:
+            raise ResumptionError(f"{plan.folder} was begun on the kernel {manifest.kernel} and this is {engine.kernel}; run it anew")
+    if any(manifest.revision != results.revision() for manifest in manifests):
+        print(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", file=sys.stderr)
+    left, failed = sum(len(plan.runs) for plan in plans), sum(plan.failed for plan in plans)
+    print(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", file=sys.stderr)
+    return _carry_out(plans, engine, folder, jobs)
+
+
+def analyse_again(folder: Path) -> Done:
+    """Analyse the captures of ``folder``, an experiment's or an overview's, as far as it got; NoResultsError where it is neither."""
+    folder = folder.resolve()
+    studies: list[Study | Unanalysed] = []
+    for place in results.experiments(folder):
+        try:
+            studies.append(analyse(place))
+        except Exception as error:
+            studies.append(unanalysed(place, error))
+    return Done(tuple(studies), folder)
+
+
+def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Phase, results_folder: Path, now: datetime) -> Plan:
+    experiment = selection.experiment
     manifest = Manifest(
         command=results.command_line(),
         experiment=experiment,
@@ -68,21 +152,32 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, results_fo
         started=now.isoformat(timespec="seconds"),
         revision=results.revision(),
         versions=results.versions(),
+        settings=selection.settings,
+        phase=phase,
     )
+    folder = results.new_folder(results_folder, experiment.name, now)
     results.write_manifest(folder, manifest)
-    planned = tuple(
-        Run(experiment.name, experiment.domain, case, experiment.scenario, number, seed + number - 1, engine.name, selection.settings)
-        for case in experiment.cases
-        for number in range(1, runs + 1)
-    )
-    for run in planned:
-        target = results.run_folder(folder, run)
-        target.mkdir(parents=True)
-        (target / "run.json").write_bytes(declarations.to_json(run))
-    return Plan(folder, manifest, planned)
+    return Plan(folder, manifest)
 
 
-async def _all(plans: Sequence[Plan], engine: Engine, at_once: int) -> list[Study]:
+def _carry_out(plans: Sequence[Plan], engine: Engine, folder: Path, jobs: int | None) -> Done:
+    """All that is left of the plans; whoever ends it before is told what is kept and how to go on."""
+    try:
+        for plan in plans:
+            plan.begin()
+        studies = asyncio.run(_all(plans, engine, jobs or os.cpu_count() or 1))
+    except BaseException as error:
+        kept = sum(len(plan.manifest.runs) for plan in plans if (plan.folder / results.MANIFEST).exists())
+        error.add_note(f"{kept} of {sum(plan.total for plan in plans)} runs are kept; `dmmlab run --resume {folder}` does the rest")
+        if kept:
+            with contextlib.suppress(OSError):
+                results.point_latest(folder)
+        raise
+    results.point_latest(folder)
+    return Done(tuple(studies), folder)
+
+
+async def _all(plans: Sequence[Plan], engine: Engine, at_once: int) -> list[Study | Unanalysed]:
     """All runs through as many places as there are cores; an experiment is analysed in a place of its own once its last run is done."""
     task = asyncio.current_task()
     assert task is not None
@@ -112,18 +207,30 @@ def _first(error: BaseException) -> BaseException:
 
 async def _experiment(
     plan: Plan, engine: Engine, places: asyncio.Semaphore, analysts: ProcessPoolExecutor, progress: terminal.Progress
-) -> Study:
-    began = time.monotonic()
+) -> Study | Unanalysed:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_emulate(plan.folder, run, engine, places, progress)) for run in plan.runs]
-    manifest = replace(plan.manifest, runs=tuple(task.result() for task in tasks), wall_seconds=round(time.monotonic() - began, 3))
-    results.write_manifest(plan.folder, manifest)
+        for run in plan.runs:
+            group.create_task(_emulate(plan, run, engine, places, progress))
     async with places:
-        return await asyncio.get_running_loop().run_in_executor(analysts, analyse, plan.folder)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(analysts, analyse, plan.folder)
+        except Exception as error:
+            return unanalysed(plan.folder, error)
 
 
-async def _emulate(folder: Path, run: Run, engine: Engine, places: asyncio.Semaphore, progress: terminal.Progress) -> RunRecord:
-    target = results.run_folder(folder, run)
+def unanalysed(folder: Path, error: Exception) -> Unanalysed:
+    """An experiment whose analysis failed; where that was not foreseen, the whole story goes to analysis.log."""
+    if isinstance(error, ResultsError):
+        return Unanalysed(folder, str(error))
+    log = folder / "analysis.log"
+    with contextlib.suppress(OSError):
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    last = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
+    return Unanalysed(folder, f"cannot be analysed: {last} (see {log}); its captures are kept")
+
+
+async def _emulate(plan: Plan, run: Run, engine: Engine, places: asyncio.Semaphore, progress: terminal.Progress) -> None:
+    target = results.run_folder(plan.folder, run)
     limit = _WALL_LIMIT_VIRTUAL if engine.virtual else run.scenario.duration + _WALL_LIMIT_MARGIN
     job = Job(
         command=(sys.executable, "-m", "experiments.emulate", str(target)),
@@ -132,16 +239,21 @@ async def _emulate(folder: Path, run: Run, engine: Engine, places: asyncio.Semap
         wall_limit=limit,
         log=target / "console.log",
     )
-    name = str(target.relative_to(folder.parent))
+    name = str(target.relative_to(plan.folder.parent))
     async with places:
         progress.started(name)
         outcome = await engine.run(job)
-        progress.finished(name, outcome.reason)
-    return RunRecord(str(target.relative_to(folder)), _failure(outcome), round(outcome.wall, 3))
+        failure = _failure(outcome)
+        plan.ended(RunRecord(results.record_name(run), failure, round(outcome.wall, 3)))
+        progress.finished(name, failure)
 
 
 def _failure(outcome: Outcome) -> str | None:
-    return None if outcome.ok else "\n".join((outcome.reason, *outcome.console))
+    """Why a run failed, in the words of its emulation where it said so, with the console's last lines; None where it did not."""
+    if outcome.ok:
+        return None
+    said = (line.removeprefix(FAILED) for line in outcome.console if line.startswith(FAILED))
+    return "\n".join((next(said, outcome.reason), *outcome.console))
 
 
 def _analyst() -> None:

@@ -11,6 +11,9 @@ from topologies.domain import Domain
 DRAIN = 2.0
 """How long captures go on once a scenario has ended, in s."""
 
+FAILED = "dmmlab: failed: "
+"""How the line begins in which an emulation says on its console why it failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:

@@ -9,6 +9,7 @@ from agents.config import MessageOrder
 from agents.schemes import SCHEMES
 from experiments import settings
 from experiments.scenario import Attack, Case, Experiment
+from experiments.traffic import MOST_PACKETS
 from topologies import presets, routing
 from topologies.check import check
 
@@ -38,8 +39,9 @@ def select(
     Returns None where the experiment has no such case.
 
     Raises:
-        SelectionError: a policy that no scheme of the experiment supports, or a domain that lacks what the scenario or a scheme needs.
-        SettingError, DomainError: a setting or a domain that does not exist, or a domain that cannot work.
+        SelectionError: a policy that no scheme of the experiment supports, a domain that lacks what the scenario or a scheme needs, or
+            flows, moves or delays with which nothing can come of the run.
+        SettingError, DomainError: a setting or a domain that does not exist, or does not fit.
     """
     cases = [case for case in experiment.cases if not schemes or case.scheme in schemes]
     if policies:
@@ -50,6 +52,9 @@ def select(
     network, scenario, agents = settings.apply((settings.parse(text) for text in assignments), network, experiment.scenario)
     changed = replace(experiment, domain=check(network), scenario=scenario, cases=tuple(cases))
     _check_nodes(changed)
+    _check_times(changed)
+    for case in changed.cases:
+        settings.check({**agents, **case.settings})
     _check_lma(changed, agents)
     return Selection(changed, agents)
 
@@ -87,8 +92,33 @@ def _check_nodes(experiment: Experiment) -> None:
         raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")
 
 
-def _check_lma(experiment: Experiment, values: Mapping[str, str]) -> None:
-    """Whether there is an LMA for the schemes that need one, and it is near enough to take the MAGs' timestamps for fresh."""
+def _check_times(experiment: Experiment) -> None:
+    """Every flow sends something within the scenario, and no node moves again before its move is over."""
+    name, scenario = experiment.name, experiment.scenario
+    for number, flow in enumerate(scenario.flows):
+        end = flow.start + flow.duration
+        if not 0 <= flow.start < end <= scenario.duration:
+            raise SelectionError(f"{name}: flow {number} goes from {flow.start:g} s to {end:g} s of a scenario of {scenario.duration:g} s")
+        if not 0 < flow.packets < MOST_PACKETS:
+            raise SelectionError(f"{name}: flow {number} would send {flow.packets} packets in {flow.duration:g} s; change flow.rate")
+    for mn in dict.fromkeys(move.mn for move in scenario.moves):
+        moves = sorted((move for move in scenario.moves if move.mn == mn), key=lambda move: move.at)
+        ends = (0.0, *(move.at + move.l2_gap for move in moves))
+        for end, move in zip(ends, moves, strict=False):
+            if move.at - move.notice < end:
+                raise SelectionError(
+                    f"{name}: the move of {mn} at {move.at:g} s, with {move.notice:g} s of notice, begins before {end:g} s, "
+                    "when it has its link again; make move.gap shorter"
+                )
+        if ends[-1] > scenario.duration:
+            raise SelectionError(
+                f"{name}: {mn} would have its link again at {ends[-1]:g} s, after the scenario's end at {scenario.duration:g} s; "
+                "make move.gap shorter"
+            )
+
+
+def _check_lma(experiment: Experiment, agents: Mapping[str, str]) -> None:
+    """There is an LMA for the schemes that need one, and a PBU gets there from each MAG while its timestamp is good (RFC 5213, 5.5)."""
     domain = experiment.domain
     for case in experiment.cases:
         scheme = SCHEMES[case.scheme]
@@ -98,11 +128,12 @@ def _check_lma(experiment: Experiment, values: Mapping[str, str]) -> None:
             raise SelectionError(
                 f"scheme {scheme.name} needs an LMA, which the domain {domain.name} does not have: name others with --scheme"
             )
-        told = settings.agent_settings({**values, **case.settings})
+        told = settings.agent_settings({**agents, **case.settings})
         away = routing.distances(domain, domain.lma.name)
-        farthest = max((mag.name for mag in domain.mags), key=lambda name: away[name])
-        if told.message_order is MessageOrder.TIMESTAMP and away[farthest] > told.timestamp_window:
+        delay, mag = max((away[mag.name], mag.name) for mag in domain.mags)
+        if told.message_order is not MessageOrder.SEQUENCE and delay >= told.timestamp_window:
             raise SelectionError(
-                f"{farthest} is {away[farthest]:g} s away from the LMA, which takes no message that is older than "
-                f"{told.timestamp_window:g} s: set a longer timestamp_window, or message_order=sequence"
+                f"{experiment.name}: a PBU takes {delay:g} s from {mag} to {domain.lma.name}, which refuses what was sent "
+                f"{told.timestamp_window:g} s ago; make mag.delay or lma.delay shorter, or timestamp_window longer, "
+                "or set message_order=sequence"
             )

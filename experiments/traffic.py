@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import signal
 import socket
 import struct
@@ -13,6 +13,15 @@ from experiments.scenario import Flow
 PORT = 5213
 MAGIC = b"DMM1"
 HEADER = struct.Struct("!4sHI")
+MOST_PACKETS = 1 << 32
+"""How many packets of a flow have numbers of their own."""
+
+_REFUSED = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
+"""What a host says that has no route, no address or no carrier just now."""
+
+
+class SendError(RuntimeError):
+    """A host cannot send a packet, and not for want of a link; the message is one line that says which and why."""
 
 
 def payload(flow: int, sequence: int, size: int) -> bytes:
@@ -23,15 +32,23 @@ def payload(flow: int, sequence: int, size: int) -> bytes:
 def send(number: int, flow: Flow, destination: str, epoch: int) -> None:
     """Send the packets of a flow at their times; ``epoch`` is the scenario's zero in ns since 1970.
 
-    A packet that the host itself refuses (no carrier, no address) is passed over: the capture does not show it leaving.
+    A packet that the host itself refuses (no carrier, no address, no route) is passed over: the capture does not show it leaving.
+
+    Raises:
+        SendError: the host cannot send a packet for another reason.
     """
     interval = 1e9 / flow.rate
     first = epoch + round(flow.start * 1e9)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         for sequence in range(flow.packets):
             time.sleep(max(0, first + round(sequence * interval) - time.time_ns()) / 1e9)
-            with contextlib.suppress(OSError):
+            try:
                 sock.sendto(payload(number, sequence, flow.size), (destination, PORT))
+            except OSError as error:
+                if error.errno not in _REFUSED:
+                    raise SendError(
+                        f"flow {number}: {flow.source} cannot send packet {sequence} of {flow.size} bytes: {error.strerror}"
+                    ) from None
 
 
 def sink() -> None:

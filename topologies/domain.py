@@ -10,14 +10,14 @@ INNER = "~"
 """What the name of a wire's hidden end has before the name of the interface that it belongs to."""
 
 
-LONGEST_DELAY = 10.0
-"""In s; hosts wait 30 s for their addresses."""
+LONGEST_DELAY = 1.0
+"""s that a link may take: neighbour discovery waits 3 s for an answer (RFC 4861: three tries, RETRANS_TIMER each)."""
 
-LONGEST_JITTER = 2.0
-"""In s; netem knows no more than 2^31 ns."""
+MOST_LOSS = 0.9
+"""Part of the packets that a link may lose."""
 
-LOWEST_RATE, HIGHEST_RATE = 1e3, 34e9
-"""In bit/s; netem counts bytes, in 32 bits."""
+LOWEST_RATE, HIGHEST_RATE = 10e3, 10e9
+"""bit/s."""
 
 _QUOTED = 60
 
@@ -60,10 +60,10 @@ class LinkSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.delay <= LONGEST_DELAY:
             raise DomainError(f"expected a link's delay to be 0 to {LONGEST_DELAY:g} s, not {self.delay:g} s")
-        if not 0 <= self.jitter <= LONGEST_JITTER:
-            raise DomainError(f"expected a link's jitter to be 0 to {LONGEST_JITTER:g} s, not {self.jitter:g} s")
-        if not 0 <= self.loss < 1:
-            raise DomainError(f"expected a link to lose less than all of its packets, not {self.loss:.0%}")
+        if not 0 <= self.jitter <= LONGEST_DELAY:
+            raise DomainError(f"expected a link's jitter to be 0 to {LONGEST_DELAY:g} s, not {self.jitter:g} s")
+        if not 0 <= self.loss <= MOST_LOSS:
+            raise DomainError(f"expected a link to lose at most {MOST_LOSS:.0%} of its packets, not {self.loss:.0%}")
         if self.rate is not None and not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
             raise DomainError(
                 f"expected a link's rate to be {LOWEST_RATE / 1e3:g} kbit/s to {HIGHEST_RATE / 1e9:g} Gbit/s, not {self.rate:g} bit/s"

@@ -30,6 +30,25 @@ def _scaled(text: str, units: Mapping[str, float], expected: str) -> float:
     return number * scale if scale >= 1 else number / round(1 / scale)
 
 
+def show_time(seconds: float) -> str:
+    """A time as parse_time reads it, in the largest unit of which it is one or more: ``3ms``, ``1.5s``, ``0``."""
+    unit = next((unit for unit, scale in _TIME.items() if seconds >= scale), None)
+    return f"{seconds / _TIME[unit]:.9g}{unit}" if unit else "0"
+
+
+def show_rate(rate: float | None) -> str:
+    """A rate as parse_rate reads it: ``10Mbit``, ``none``."""
+    if rate is None:
+        return "none"
+    unit = next((unit for unit, scale in reversed(_RATE.items()) if rate >= scale), "bit")
+    return f"{rate / _RATE[unit]:.9g}{unit}"
+
+
+def show_probability(probability: float) -> str:
+    """A probability as parse_probability reads it: ``2%``."""
+    return f"{100 * probability:.9g}%"
+
+
 def parse_time(text: str) -> float:
     """Seconds: ``3ms``, ``1.5s``, ``250us``; the unit may be missing only from 0. UnitError otherwise."""
     return _scaled(text, _TIME, "a time with a unit, such as 3ms or 1.5s")

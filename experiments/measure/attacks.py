@@ -25,12 +25,10 @@ from experiments.attacks import FLOOD, MARK, MARKS, REPLAY, STRANGER, mark
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
 from experiments.scenario import Attack, Run
+from experiments.tolerance import TOLERANCES
 
 KERNEL = "a rule of the kernel"
 """Why a packet was refused that no agent was given."""
-
-NOISE = 50_000
-"""ns by which a packet's delay may differ between two runs."""
 
 _SLL2, _IPV6_HEADER = 20, 40
 _ETHERNET, _ETH_P_IPV6, _IPV6_IN_IPV6 = 1, 0x86DD, 41
@@ -226,17 +224,18 @@ def _source(attack: Attack, run: Run) -> Callable[[str], bool]:
 def _disturbed(attacked: Played, undisturbed: Played) -> Iterator[float]:
     """When the packets were sent, in s of the scenario, that had another fate or another delay than where nobody attacks."""
     usual = {(packet.flow, packet.sequence): packet for packet in undisturbed.trace.packets}
+    noise = round((TOLERANCES[attacked.run.engine].of("first_packet_delay_ms", "ms") or 0.0) * 1e6)
     for packet in attacked.trace.packets:
-        if not _alike(packet, usual.get((packet.flow, packet.sequence))):
+        if not _alike(packet, usual.get((packet.flow, packet.sequence)), noise):
             yield (packet.sent - attacked.run.epoch) / 1e9
 
 
-def _alike(packet: Packet, usual: Packet | None) -> bool:
+def _alike(packet: Packet, usual: Packet | None, noise: int) -> bool:
     if usual is None or packet.copies != usual.copies:
         return False
     if packet.received is None or usual.received is None:
         return packet.received is usual.received
-    return abs((packet.received - packet.sent) - (usual.received - usual.sent)) <= NOISE
+    return abs((packet.received - packet.sent) - (usual.received - usual.sent)) <= noise
 
 
 def _differences(found: Mapping[str, state.NodeState], usual: Mapping[str, state.NodeState]) -> Iterator[str]:

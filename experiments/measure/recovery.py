@@ -20,6 +20,7 @@ from experiments.measure.records import Trace
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
 from experiments.state import NodeState
+from experiments.tolerance import TOLERANCES
 from topologies.domain import Host
 from topologies.routing import path_delay
 from topologies.timing import SECOND, nanoseconds
@@ -56,7 +57,9 @@ def judge(run: Run, trace: Trace, folder: Path) -> Verdict:
         behind = (*stale(run, state.read(folder)), *held(folder / "events.jsonl"))
     except (OSError, ValueError) as error:
         behind = (f"unknown: {error}",)
-    return Verdict(run, recovery(trace, run), bound(run), behind)
+    tolerance = TOLERANCES[run.engine]
+    late = 0.0 if tolerance.exact else (tolerance.of("recovery_ms", "ms") or 0.0) / 1e3
+    return Verdict(run, recovery(trace, run), bound(run) + late, behind)
 
 
 # When packets flow again

@@ -31,15 +31,16 @@ _SIGNALLING = ("signalling_messages", "signalling_bytes", "signalling_delay_ms",
 _LOAD = ("lma_data_packets",)
 _AROUND_MOVES = ("handover_interruption_ms", "l2_gap_ms")
 _ORDER = ("packets_reordered",)
+_DELAYS = ("one_way_delay_ms", "path_stretch", "first_packet_delay_ms", "signalling_delay_ms", "buffer_wait_ms", "buffered_packets_max")
 
 
 def expect(run: Run) -> dict[str, float]:
     """Metric name to the value that arithmetic expects; a metric about which it says nothing is left out.
 
     Where links lose packets only delays that a loss does not change are expected, and, without a handover and where all packets
-    take one way, how many are lost on average. Jitter leaves the order of packets open, and so do packets that come to a node
-    together by ways alike. Where bindings are refreshed during the run, signalling is left out. A packet lost without a reason is
-    never expected, and of a run with faults nothing else is said.
+    take one way, how many are lost on average. Jitter leaves delays and the order of packets open; open is, too, in which order packets
+    come that come to a node together by ways alike. Where bindings are refreshed during the run, signalling is left out. A packet lost
+    without a reason is never expected, and of a run with faults nothing else is said.
     """
     known: dict[str, float] = {Reason.UNEXPLAINED.metric: 0}
     if run.faults:
@@ -54,7 +55,7 @@ def expect(run: Run) -> dict[str, float]:
     if prediction.tied:
         unknown += _ORDER
     if any(link.jitter for link in links):
-        unknown += [*_ORDER, *_AROUND_MOVES]
+        unknown += [*_ORDER, *_DELAYS, *_AROUND_MOVES]
     if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown} | known

@@ -11,6 +11,7 @@ from experiments.measure.attacks import Outcome
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
 from experiments.scenario import Case, Experiment, Run
+from experiments.tolerance import TOLERANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +132,14 @@ class Study:
 
 
 def agrees(row: SummaryRow, engine: str) -> bool | None:
-    """Whether a measurement is what arithmetic expects, within the engine's noise; None where nothing is expected.
+    """Whether a measurement is what arithmetic expects, within the engine's tolerance; None where nothing is expected or compared.
 
-    Times may be off by a few clock readings under time travel (50 µs), by 2 ms where a scheduler has its say. Counts must be exact under
-    time travel and within 2 % elsewhere. Means of several runs may be off by their 95 % interval as well.
+    Means of several runs may be off by their 95 % interval as well.
     """
-    if row.expected is None:
+    tolerance = TOLERANCES[engine].of(row.metric, row.unit)
+    if row.expected is None or tolerance is None:
         return None
-    virtual = engine == "virtual"
-    if row.unit == "ms":
-        noise = 0.05 if virtual else 2.0
-    elif row.metric == "path_stretch":
-        noise = 0.01 if virtual else 0.2
-    else:
-        noise = 0.0 if virtual else 0.02 * abs(row.expected)
-    return row.mean == row.expected or abs(row.mean - row.expected) <= noise + row.ci95
+    return abs(row.mean - row.expected) <= tolerance + row.ci95
 
 
 def by_case(experiment: Experiment, results: Iterable[RunResult]) -> tuple[tuple[Case, tuple[RunResult, ...]], ...]:

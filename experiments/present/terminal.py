@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich import box
@@ -17,6 +17,7 @@ from experiments.measure.records import Reason, SummaryRow
 from experiments.present import style
 from experiments.present.attacks import AttackTable, table_of_attacks
 from experiments.present.study import Study, agrees
+from experiments.reference import Comparison
 
 _GOOD, _BAD = "green", "bold red"
 _CONSOLE_LINES = 5
@@ -74,6 +75,44 @@ def show(study: Study, console: Console | None = None) -> None:
     console = console or Console()
     console.print(Text(study.experiment.title, style="bold"))
     console.print(Group(*_parts(study)))
+
+
+def show_shortcomings(lines: Sequence[str], console: Console | None = None) -> None:
+    """Print what is not as expected, a line an experiment, or that all is."""
+    console = console or Console()
+    if not lines:
+        console.print(Text("all is as expected", style=_GOOD))
+    for line in lines:
+        console.print(Text(f"not as expected: {line}", style=_BAD), soft_wrap=True)
+
+
+def show_comparison(found: Comparison, console: Console | None = None) -> None:
+    """Print how a run differs from the reference, whether that matters, and what does not."""
+    console = console or Console()
+
+    def say(text: str, good: bool | None = None) -> None:
+        console.print(Text(text, style={True: _GOOD, False: _BAD, None: ""}[good]), soft_wrap=True)
+
+    differ = f"captures that differ: {len(found.captures)} of {found.compared}"
+    if not found.compared:
+        say(f"{found.name}: {found.kernel}; only numbers are compared")
+    elif found.kernel:
+        say(f"{found.name}: {found.kernel}; {differ}, which another kernel may do")
+    else:
+        say(f"{found.name}: the reference's kernel; {differ}", not found.captures)
+        if found.captures:
+            say("  this matters: the same kernel gives the same bytes for the same code; `git log` since the reference says what changed")
+    for name in found.captures:
+        say(f"  {name}")
+    say(f"{found.name}: numbers that differ: {len(found.metrics)} of {found.values}", not found.metrics)
+    for line in found.metrics:
+        say(f"  {line}")
+    if found.noise:
+        say(f"  times within the tolerance differ by up to {found.noise:.6f} ms, which does not matter")
+    for name in found.failed:
+        say(f"  {name} failed", False)
+    for note in found.notes:
+        say(f"  {note}")
 
 
 def _parts(study: Study) -> Iterable[Table | Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import json
@@ -11,11 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.emulation.conftest import Emulation
+from experiments.scenario import FAILED
+from tests.emulation.conftest import Emulation, declare, job, outcomes
 
 DMMLAB = (sys.executable, "-m", "experiments.cli")
 
@@ -66,12 +69,55 @@ def test_a_truncated_capture_is_read_to_where_it_breaks(results: Path, tmp_path:
     shutil.copytree(results / "latest", copy)
     capture = copy / "s-pmip" / "notify" / "1" / "mn1.pcap"
     capture.write_bytes(capture.read_bytes()[:-1000])
-    assert dmmlab("analyse", str(copy)).returncode == 0
+    done = dmmlab("analyse", str(copy))
+    assert done.returncode == 1
+    assert "captures that are not whole: mn1.pcap" in done.stdout.splitlines()[-1]
     assert "mn1.pcap" in (copy / "index.html").read_text()
     rows = list(csv.DictReader((copy / "metrics.csv").open()))
     lost = {row["run"]: int(float(row["value"])) for row in rows if row["metric"] == "packets_lost"}
     assert 0 < lost["1"] < 20
     assert lost["2"] == 0
+
+
+def test_a_flow_that_cannot_be_sent_fails_its_run(emulation: Emulation, tmp_path: Path) -> None:
+    run = declare("fig1")
+    (flow,) = run.scenario.flows
+    too_large = replace(run, scenario=replace(run.scenario, flows=(replace(flow, size=70_000),)))
+    (outcome,) = asyncio.run(outcomes([job(too_large, tmp_path)]))
+    assert not outcome.ok
+    assert f"{FAILED}flow 0: cn1 cannot send packet 0 of 70000 bytes: Message too long" in outcome.console
+    assert (tmp_path / "mag1.pcap").stat().st_size > 0
+
+
+def test_an_interrupted_command_can_be_analysed_compared_and_resumed(emulation: Emulation, tmp_path: Path) -> None:
+    command = subprocess.Popen(
+        [*DMMLAB, "run", "fig1", "fig2", "--jobs", "1", "--results", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heeds_interrupts,
+    )
+    assert command.stderr is not None
+    first = command.stderr.readline()
+    assert first.startswith("[1/3] ")
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=60)
+    assert command.returncode == 130
+    latest = tmp_path / "latest"
+    assert f"1 of 3 runs are kept; `dmmlab run --resume {latest.resolve()}` does the rest" in errors
+    compared = dmmlab("compare", str(latest))
+    assert "fig1: numbers that differ: 0 of" in compared.stdout
+    assert compared.stdout.splitlines()[-1] == "fig2: not comparable with the reference: no run of one case is complete in both"
+    assert compared.returncode == 2
+    analysed = dmmlab("analyse", str(latest))
+    assert "has no run that has ended; `dmmlab run --resume" in analysed.stdout.splitlines()[-1]
+    assert analysed.returncode == 1
+    done = dmmlab("run", "--resume", str(latest))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 3 runs are left; 0 of them failed" in done.stderr
+    assert [len(json.loads((folder / "manifest.json").read_text())["runs"]) for folder in sorted(tmp_path.glob("*-fig?"))] == [1, 2]
+    assert dmmlab("analyse", str(latest)).returncode == 0
+    assert (latest / "index.html").exists()
 
 
 def _processes() -> Iterator[tuple[int, str, int, int]]:

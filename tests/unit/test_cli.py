@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (("run", "fig1", "--set", "access.delay=3"), "access.delay: expected"),
         (("run", "fig1", "--domain", "moon"), "no domain is called 'moon'"),
         (("run", "fig1", "--scheme", "pmip"), "no case left"),
+        (("run", "fig1", "--set", "flow.size=70000"), "flow.size: expected a whole number from 10 to 65527"),
+        (("run", "--resume", "results", "--seed", "3", "fig1"), "leave out experiments, seed"),
+        (("run", "--resume", "agents"), "expected a folder that `dmmlab run` left"),
+        (("analyse", "agents"), "expected a folder that `dmmlab run` left"),
+        (("compare", "agents"), "expected a folder that `dmmlab run` left"),
     ],
 )
 def test_a_wrong_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str) -> None:
@@ -38,7 +44,7 @@ def test_a_wrong_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[st
     assert out == ""
 
 
-@pytest.mark.parametrize("arguments", [("run", "fig1", "--runs", "0"), ("run", "fig1", "--seed", "-3"), ("fly",), ()])
+@pytest.mark.parametrize("arguments", [("run", "fig1", "--runs", "0"), ("run", "fig1", "--seed", "-3"), ("fly",)])
 def test_wrong_flags_are_refused_with_status_2(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     status, _, err = run(capsys, *arguments)
     assert status == 2
@@ -54,10 +60,24 @@ def test_malformed_toml_names_file_and_place(capsys: pytest.CaptureFixture[str],
     assert err.count("\n") == 1
 
 
-def test_a_folder_that_no_run_left_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    status, _, err = run(capsys, "analyse", str(tmp_path))
-    assert status == 1
-    assert "expected a folder that `dmmlab run` left" in err
+def test_without_a_command_it_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    for command in ("dmmlab run", "dmmlab list experiments", "dmmlab --help"):
+        assert f"\n  {command} " in err
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--version")
+    assert status == 0
+    assert re.fullmatch(r"dmmlab \d+\.\d+\.\d+ \(revision (unknown|[0-9a-f]{40})\+?\)\n", out)
+
+
+def test_a_setting_is_listed_with_meaning_unit_default_and_range(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "list", "settings")
+    assert (
+        "  query.rate               default 100; from 0.001 to 1000000 (queries/s)\n      queries that one access link may cause\n" in out
+    )
 
 
 @pytest.mark.parametrize(

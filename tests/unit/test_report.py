@@ -378,8 +378,9 @@ def test_cases_are_paired_with_their_runs() -> None:
     [
         (54.05, 54.0, "ms", "virtual", True),
         (54.051, 54.0, "ms", "virtual", False),
-        (55.5, 54.0, "ms", "native", True),
-        (57.0, 54.0, "ms", "native", False),
+        (354.0, 54.0, "ms", "native", True),
+        (354.1, 54.0, "ms", "native", False),
+        (13.0, 12.0, "messages", "uml", None),
         (12.0, 12.0, "messages", "virtual", True),
         (13.0, 12.0, "messages", "virtual", False),
         (54.0, None, "ms", "virtual", None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from experiments import results
 from experiments.catalogue import CATALOGUE
 from experiments.declarations import from_json, to_json
-from experiments.results import Manifest, RunRecord
+from experiments.results import Manifest, Overview, RunRecord
 from experiments.scenario import Run
 
 NOW = datetime(2024, 1, 1, 12, 30, 15, tzinfo=UTC)
@@ -38,7 +40,20 @@ def test_latest_moves_to_the_newest(tmp_path: Path) -> None:
 
 def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
     records = (RunRecord("s-pmip/notify/1", None, 3.5), RunRecord("s-pmip/notify/2", "kernel panic\nlast line", 1.0))
-    manifest = Manifest("dmmlab run", CATALOGUE["handover"], 2, 7, "virtual", "6.12", "2024", "abc", {"python": "3"}, 4.5, records)
+    manifest = Manifest(
+        "dmmlab run",
+        CATALOGUE["handover"],
+        2,
+        7,
+        "virtual",
+        "6.12",
+        "2024",
+        "abc",
+        {"python": "3"},
+        4.5,
+        records,
+        {"query.lifetime": "12s"},
+    )
     results.write_manifest(tmp_path, manifest)
     assert results.read_manifest(tmp_path) == manifest
 
@@ -57,3 +72,38 @@ def test_cases_of_an_experiment_have_folders_of_their_own(tmp_path: Path) -> Non
         runs = [Run(name, experiment.domain, case, experiment.scenario, 1, 1, "virtual") for case in experiment.cases]
         folders = [results.run_folder(tmp_path, run) for run in runs]
         assert len(set(folders)) == len(folders)
+
+
+def test_an_overview_stands_for_its_experiments(tmp_path: Path) -> None:
+    manifest = Manifest("dmmlab run", CATALOGUE["handover"], 2, 7, "virtual", "6.12", "2024", "abc", {})
+    names = ("x-fig1", "x-handover")
+    for name in (*names, "x-overview"):
+        (tmp_path / name).mkdir()
+    for name in names:
+        results.write_manifest(tmp_path / name, manifest)
+    results.write_overview(tmp_path / "x-overview", Overview("dmmlab run", "2024", names))
+    assert results.experiments(tmp_path / "x-overview") == tuple(tmp_path / name for name in names)
+    assert results.experiments(tmp_path / "x-fig1") == (tmp_path / "x-fig1",)
+    with pytest.raises(results.NoResultsError, match="expected a folder that `dmmlab run` left"):
+        results.experiments(tmp_path)
+
+
+def test_a_manifest_knows_every_run_that_belongs_to_it() -> None:
+    manifest = Manifest("dmmlab run", CATALOGUE["fig2"], 2, 7, "virtual", "6.12", "2024", "abc", {}, settings={"query.tries": "3"})
+    assert [(results.record_name(run), run.seed, run.settings) for run in manifest.planned] == [
+        (f"sd-pmip/{policy}/{number}", 6 + number, {"query.tries": "3"}) for policy in ("error", "error+multicast") for number in (1, 2)
+    ]
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest("dmmlab run", CATALOGUE["fig1"], 1, 7, "virtual", "6.12", "2024", "abc", {})
+    results.write_manifest(tmp_path, manifest)
+
+    def full(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(results.ResultsError, match="No space left on device; what was complete is kept"):
+        results.write_manifest(tmp_path, replace(manifest, seed=8))
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert results.read_manifest(tmp_path) == manifest

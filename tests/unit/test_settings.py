@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -11,6 +12,7 @@ from experiments import settings
 from experiments.catalogue import CATALOGUE
 from experiments.selection import Selection, SelectionError, select
 from topologies.domain import LinkKind
+from topologies.units import UnitError
 
 HANDOVER = CATALOGUE["handover"]
 
@@ -62,12 +64,31 @@ def test_addresses_of_access_links_are_those_that_rfc_6543_reserves() -> None:
 
 
 def test_every_agent_setting_can_be_given_its_own_default() -> None:
-    default = Settings()
-    texts = {
-        name: f"{getattr(default, field)}" + ("s" if isinstance(getattr(default, field), float) and field != "query_rate" else "")
-        for name, field in settings.AGENT_SETTINGS.items()
-    }
-    assert settings.agent_settings(texts) == default
+    listed = {row.name: row.default for row in settings.rows()["Agents"]}
+    assert settings.agent_settings({name: text.replace("none", "") for name, text in listed.items()}) == Settings()
+
+
+@pytest.mark.parametrize("name", settings.KNOWN)
+def test_both_ends_of_a_range_are_let_in_and_nothing_beyond(name: str) -> None:
+    setting = settings.KNOWN[name]
+    assert setting.meaning
+    for end, beyond in ((setting.least, -1), (setting.most, 1)):
+        if end is None:
+            continue
+        assert setting.read(setting.kind.show(end)) == pytest.approx(end)
+        outside = setting.kind.show(end * (1 + beyond / 10) if end > 100 or isinstance(end, float) else end + beyond)
+        if outside != setting.kind.show(end):
+            with pytest.raises(UnitError, match="expected"):
+                setting.read(outside)
+
+
+def test_numbers_and_times_all_have_a_range() -> None:
+    countable = {"a time", "a rate", "a probability", "a number", "a whole number"}
+    assert [name for name, s in settings.KNOWN.items() if s.kind.what in countable and None in (s.least, s.most)] == []
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "`.venv/bin/python -m experiments.settings` writes it anew"
 
 
 @pytest.mark.parametrize(
@@ -87,13 +108,55 @@ def test_every_agent_setting_can_be_given_its_own_default() -> None:
         ("link_layer=5e:0", "link_layer: expected a link-layer address"),
         ("query.rate=nan", "query.rate: expected a number above 0"),
         ("authentication.key=secret", "authentication.key: a key is 32 hexadecimal digits"),
-        ("authentication.spi=255", "authentication.spi: expected a number from 256 to 4294967295"),
+        ("flow.size=70000", "flow.size: expected a whole number from 10 to 65527"),
+        ("flow.size=9", "flow.size: expected a whole number from 10 to 65527"),
+        ("flow.rate=20000", "flow.rate: expected a number from 0.01 to 10000"),
+        ("lma.rate=50Gbit", "lma.rate: expected a rate from 10kbit to 10Gbit"),
+        ("access.loss=100%", "access.loss: expected a probability from 0% to 90%"),
+        ("mag.delay=2s", "mag.delay: expected a time from 0 to 1s"),
+        ("query.tries=0", "query.tries: expected a whole number from 1 to 100"),
+        ("query.margin=9s", "query.margin=9s is more than query.lifetime=8s"),
+        ("binding.timeout=33s", "binding.timeout=33s is more than binding.timeout_max=32s"),
+        ("authentication.spi=255", "authentication.spi: expected a whole number from 256 to 4294967295"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(text: str, says: str) -> None:
     with pytest.raises(settings.SettingError, match=says.replace("?", "[?]")) as refused:
         chosen(text)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("flow.rate=0.01", "flow 0 would send 0 packets in 30 s; change flow.rate"),
+        ("move.gap=10s", "the move of mn1 at 20.007 s, with 0.1 s of notice, begins before 20.007 s"),
+        ("move.gap=9.95s", "the move of mn1 at 20.007 s, with 0.1 s of notice, begins before 19.957 s"),
+        ("mag.delay=290ms", "a PBU takes 0.31 s from mag3 to lma"),
+    ],
+)
+def test_a_scenario_of_which_nothing_can_come_is_refused_in_one_line(text: str, says: str) -> None:
+    with pytest.raises(SelectionError, match=says) as refused:
+        chosen(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_move_must_end_within_the_scenario() -> None:
+    once = replace(HANDOVER, scenario=replace(HANDOVER.scenario, moves=HANDOVER.scenario.moves[:1]))
+    with pytest.raises(SelectionError, match=r"mn1 would have its link again at 32.007 s, after the scenario's end at 31 s"):
+        select(once, assignments=["move.gap=22s"])
+
+
+def test_a_long_way_to_the_lma_needs_a_longer_window_where_timestamps_count() -> None:
+    assert chosen("mag.delay=400ms", "timestamp_window=1s")
+    assert chosen("mag.delay=400ms", "message_order=sequence")
+    assert chosen("mag.delay=400ms", schemes=["none", "sd-pmip"])
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("policies", [(), ("all",)])
+def test_all_of_the_catalogue_can_work(name: str, policies: tuple[str, ...]) -> None:
+    assert select(CATALOGUE[name], policies=policies)
 
 
 def test_schemes_and_policies_select_cases() -> None:

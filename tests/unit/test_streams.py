@@ -48,7 +48,7 @@ def test_a_reader_that_has_gone_changes_nothing(gone: int) -> None:
     said = subprocess.run((*COMMAND, "list", "settings"), stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (said.returncode, said.stderr) == (0, b"")
     said = subprocess.run((*COMMAND, "analyse", "nowhere"), stdout=subprocess.PIPE, stderr=gone, check=False)
-    assert (said.returncode, said.stdout) == (1, b"")
+    assert (said.returncode, said.stdout) == (2, b"")
 
 
 @pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])

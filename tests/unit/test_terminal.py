@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments.present import style, terminal
 from experiments.present.study import Study
+from experiments.reference import Comparison
 from tests.unit import studies
 
 
@@ -90,6 +91,53 @@ def test_progress_on_a_terminal_names_what_runs_and_counts() -> None:
         progress.finished("fig1/[a]/1", "")
         progress._bar.refresh()
     assert "1/2" in out.getvalue()
+
+
+def test_the_last_lines_say_what_is_not_as_expected() -> None:
+    target, out = console()
+    terminal.show_shortcomings(["fig1: runs that failed: PMIP, run 1", "handover: " + "x" * 300], target)
+    assert out.getvalue().splitlines() == [
+        "not as expected: fig1: runs that failed: PMIP, run 1",
+        "not as expected: handover: " + "x" * 300,
+    ]
+    target, out = console()
+    terminal.show_shortcomings([], target)
+    assert out.getvalue() == "all is as expected\n"
+
+
+def test_a_comparison_names_what_differs_and_says_whether_it_matters() -> None:
+    same = Comparison("fig1", "", 6, (), 14, (), 0.0004, (), ("other versions than the reference's, which does not matter: python 3.13",))
+    differing = replace(
+        same, captures=("a/b/1/mn1.pcap",), metrics=("a/b/1 packets_lost: 1 packets, in the reference 0",), failed=("a/b/2",)
+    )
+    elsewhere = replace(same, kernel="another kernel, 6.12.115; the reference's is 6.12.117", captures=("a/b/1/mn1.pcap",))
+    in_real_time = replace(same, kernel="another engine, uml; the reference's is virtual", compared=0)
+    target, out = console()
+    for found in (same, differing, elsewhere, in_real_time):
+        terminal.show_comparison(found, target)
+    assert out.getvalue().splitlines() == [
+        "fig1: the reference's kernel; captures that differ: 0 of 6",
+        "fig1: numbers that differ: 0 of 14",
+        "  times within the tolerance differ by up to 0.000400 ms, which does not matter",
+        "  other versions than the reference's, which does not matter: python 3.13",
+        "fig1: the reference's kernel; captures that differ: 1 of 6",
+        "  this matters: the same kernel gives the same bytes for the same code; `git log` since the reference says what changed",
+        "  a/b/1/mn1.pcap",
+        "fig1: numbers that differ: 1 of 14",
+        "  a/b/1 packets_lost: 1 packets, in the reference 0",
+        "  times within the tolerance differ by up to 0.000400 ms, which does not matter",
+        "  a/b/2 failed",
+        "  other versions than the reference's, which does not matter: python 3.13",
+        "fig1: another kernel, 6.12.115; the reference's is 6.12.117; captures that differ: 1 of 6, which another kernel may do",
+        "  a/b/1/mn1.pcap",
+        "fig1: numbers that differ: 0 of 14",
+        "  times within the tolerance differ by up to 0.000400 ms, which does not matter",
+        "  other versions than the reference's, which does not matter: python 3.13",
+        "fig1: another engine, uml; the reference's is virtual; only numbers are compared",
+        "fig1: numbers that differ: 0 of 14",
+        "  times within the tolerance differ by up to 0.000400 ms, which does not matter",
+        "  other versions than the reference's, which does not matter: python 3.13",
+    ]
 
 
 def test_bench() -> None:
