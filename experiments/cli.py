@@ -134,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--phase",
         choices=[phase.value for phase in Phase],
-        help="moves and flows begin as declared, or each run's a little earlier or later, drawn from its seed (default: declared for one run, "
-        "drawn for several)",
+        help="moves and flows begin as declared, or each run's a little earlier or later, drawn from its seed "
+        "(default: declared for one run, drawn for several)",
     )
     run.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
     run.add_argument("--domain", metavar="DOMAIN", help=f"another network: {', '.join(presets.PRESETS)}, or a TOML file")

@@ -149,7 +149,7 @@ def delays(study: Study) -> Figure:
         if result is None:
             _nothing(axis)
             continue
-        for move in moves:
+        for move in result.run.scenario.moves:
             left, back = _away(move, result)
             axis.axvspan(left, back, color=style.GAP, linewidth=0, zorder=0)
             axis.axvline(left, color=style.MUTED, linewidth=0.8 if named else 0.3, zorder=1)
@@ -214,15 +214,17 @@ def handovers(study: Study) -> Figure:
         raise ValueError(f"{study.experiment.name} has no handover to draw")
     moves = every[: style.MOST_MOVES]
     cases = study.first_runs
-    series = {(index, move.mn): _series(result, move.mn) for index, (_, result) in enumerate(cases) if result is not None for move in moves}
-    outages = [_outage(entry, move.at) for (_, mn), entry in series.items() for move in moves if move.mn == mn]
+    drawn = [(index, result, result.run.scenario.moves[: len(moves)]) for index, (_, result) in enumerate(cases) if result is not None]
+    series = {(index, move.mn): _series(result, move.mn) for index, result, its in drawn for move in its}
+    outages = [_outage(series[index, move.mn], move.at) for index, _, its in drawn for move in its]
     window = 1.6 * max([outage for outage in outages if outage < 1.0], default=0.5) * 1e3
     before = -0.35 * window
     narrow = len(moves) > 2
     figure, axes = _grid(len(cases) * len(moves), len(moves), *((1.4, 0.45) if narrow else (1.1, 0.3)))
     shown = []
     for index, (case, result) in enumerate(cases):
-        for column, move in enumerate(moves):
+        its_moves = moves if result is None else result.run.scenario.moves[: len(moves)]
+        for column, move in enumerate(its_moves):
             axis = axes[index * len(moves) + column]
             if column == 0:
                 axis.annotate(
