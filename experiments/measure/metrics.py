@@ -171,7 +171,7 @@ def _counts(trace: Trace) -> Iterator[Metric]:
 
 def _reordered(packets: Iterable[Packet]) -> int:
     """How many packets of a flow arrived after one with a higher sequence number (RFC 4737, 3.3)."""
-    order = [s for _, s in sorted((packet.received, packet.sequence) for packet in packets if packet.received is not None)]
+    order = [s for *_, s in sorted((packet.received, packet.order, packet.sequence) for packet in packets if packet.received is not None)]
     return sum(sequence < highest for highest, sequence in zip(accumulate(order, max), order[1:], strict=False))
 
 

@@ -26,6 +26,7 @@ from topologies import routing
 _BURST = 100_000_000
 """Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
 
+_NOWHERE = -1
 _NEVER = np.iinfo(np.int64).max
 _MOBILITY_NAMES = {
     5: "PBU",
@@ -90,14 +91,24 @@ def _keys(packets: TestPackets, rows: Mask) -> Integers:
     return (packets.flows[rows] << 32) | packets.sequences[rows]
 
 
-def _first_times(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
-    """For each of the sorted ``keys`` the first time among ``rows``, or _NEVER."""
-    times = np.full(len(keys), _NEVER, dtype=np.int64)
+def _first_rows(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
+    """For each of the sorted ``keys`` the first of ``rows``, or _NOWHERE."""
+    firsts = np.full(len(keys), _NOWHERE, dtype=np.int64)
     found, first = np.unique(_keys(packets, rows), return_index=True)
     place = np.searchsorted(keys, found)
     known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
-    times[place[known]] = packets.times[rows][first[known]]
-    return times
+    firsts[place[known]] = np.flatnonzero(rows)[first[known]]
+    return firsts
+
+
+def _first_times(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
+    """For each of the sorted ``keys`` the first time among ``rows``, or _NEVER."""
+    return _times(packets, _first_rows(packets, rows, keys))
+
+
+def _times(packets: TestPackets, rows: Integers) -> Integers:
+    """The time of each row; _NEVER for _NOWHERE."""
+    return np.append(packets.times, _NEVER)[rows]
 
 
 def _of_flows(packets: TestPackets, flows: Iterable[int]) -> Mask:
@@ -124,12 +135,15 @@ def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
     if not len(keys):
         return ()
     received = np.full(len(keys), _NEVER, dtype=np.int64)
+    orders = np.zeros(len(keys), dtype=np.int64)
     copies = np.zeros(len(keys), dtype=np.int64)
     for destination, flows in _flows_by(run, "destination").items():
         if destination in tables:
             table = tables[destination]
             rows = _of_flows(table, flows) & table.wire & ~table.outgoing
-            received = np.minimum(received, _first_times(table, rows, keys))
+            first = _first_rows(table, rows, keys)
+            received = np.minimum(received, _times(table, first))
+            orders = np.maximum(orders, first)
             found, counts = np.unique(_keys(table, rows), return_counts=True)
             place = np.searchsorted(keys, found)
             known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
@@ -143,8 +157,10 @@ def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
     )
     arrivals = [None if time == _NEVER else time for time in received.tolist()]
     return tuple(
-        Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left)
-        for key, arrival, count, at, left in zip(keys.tolist(), arrivals, copies.tolist(), seen, tunnelled, strict=True)
+        Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left, order)
+        for key, arrival, count, at, left, order in zip(
+            keys.tolist(), arrivals, copies.tolist(), seen, tunnelled, orders.tolist(), strict=True
+        )
     )
 
 

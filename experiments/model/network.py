@@ -39,6 +39,7 @@ class Datagram:
     size: int
     sent: int = 0
     received: int | None = None
+    order: int = 0
     copies: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Attachment:
     """A host on a MAG's access link.
 
     ``served`` once the MAG forwards for it, ``router_known`` once the host has heard of the MAG; ``resolved`` is when the MAG's neighbour
-    discovery of the host is done, or None where it has not begun, ``received`` when the host last received a packet.
+    discovery of the host is done, or None where it has not begun.
     """
 
     mag: str
@@ -58,7 +59,6 @@ class Attachment:
     router_known: bool = False
     resolved: int | None = None
     last_frame: int | None = None
-    received: int = 0
 
 
 @dataclass(slots=True)

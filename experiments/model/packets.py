@@ -35,6 +35,7 @@ class Packets:
         self._network = network
         self._localized = localized
         self._waiting: dict[str, list[Datagram]] = defaultdict(list)
+        self._delivered = 0
         self._told: dict[tuple[str, str, str], int] = {}
 
     def submit(self, host: str, datagram: Datagram) -> None:
@@ -164,10 +165,7 @@ class Packets:
             datagram.lost = Reason.NO_ROUTE
 
     def deliver(self, mag: str, datagram: Datagram) -> None:
-        """Over the access link, once neighbour discovery there is done; what has not arrived when the node leaves is lost.
-
-        A host receives packets that come together a nanosecond apart.
-        """
+        """Over the access link, once neighbour discovery there is done; what has not arrived when the node leaves is lost."""
         network, host = self._network, datagram.destination
         attachment = network.here(mag, host)
         if attachment is None:
@@ -186,9 +184,10 @@ class Packets:
 
         def arrive() -> None:
             if network.at[host] is attachment:
-                attachment.received = max(network.now, attachment.received + 1)
-                datagram.seen.setdefault(host, attachment.received)
-                datagram.received = attachment.received if datagram.received is None else datagram.received
+                datagram.seen.setdefault(host, network.now)
+                if datagram.received is None:
+                    datagram.received, datagram.order = network.now, self._delivered
+                self._delivered += 1
                 datagram.copies += 1
 
         network.later(leaves, forward, packet=True)

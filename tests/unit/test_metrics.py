@@ -57,6 +57,13 @@ def test_losses_duplicates_and_reordering() -> None:
     assert found["packets_reordered"] == 1
 
 
+def test_packets_that_come_at_one_moment_are_in_the_order_of_the_capture() -> None:
+    last_first = [replace(packet(sequence, 30 - 10 * sequence), order=-sequence) for sequence in range(3)]
+    assert len({each.received for each in last_first}) == 1
+    assert values(of(*last_first))["packets_reordered"] == 2
+    assert values(of(*(replace(each, order=each.sequence) for each in last_first)))["packets_reordered"] == 0
+
+
 def test_packets_of_different_flows_do_not_reorder_each_other() -> None:
     this = run("s-pmip", scenario=Scenario(2.0, (Flow("cn1", "mn1", 0.0, 1.0), Flow("mn1", "cn1", 0.0, 1.0))))
     assert values(of(packet(5, 14, at=0), packet(0, 14, flow=1, at=20)), this)["packets_reordered"] == 0
