@@ -92,12 +92,8 @@ class NetworkNode(Node):  # type: ignore[misc]
 
     def spawn(self, run: Callable[[], object]) -> int:
         """Fork a process that calls ``run`` in the node's namespace and ends, with status 1 where it raised; returns its pid."""
-        sys.stdout.flush()
-        sys.stderr.flush()
         with self.within():
-            pid = os.fork()
-            if pid == 0:
-                _call_and_exit(run)
+            pid = fork(run)
         self._children[pid] = os.pidfd_open(pid)
         return pid
 
@@ -130,6 +126,16 @@ def end_children(nodes: Iterable[NetworkNode]) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+def fork(run: Callable[[], object]) -> int:
+    """Fork a process that calls ``run`` and ends, with status 1 where it raised; returns its pid."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _call_and_exit(run)
+    return pid
 
 
 def _call_and_exit(run: Callable[[], object]) -> NoReturn:
