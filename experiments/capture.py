@@ -175,7 +175,7 @@ class _Capture:
 
     @property
     def unread(self) -> int:
-        """How many packets the kernel has not yet handed over; those that libpcap leaves out, which left by the loopback, count for ever."""
+        """How many packets the kernel has not yet handed over, and those that libpcap leaves out, which left by the loopback."""
         statistics = self._statistics()
         return statistics.received - statistics.dropped - self._read
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agents.config import AgentConfig, Profile
 from agents.schemes import SCHEMES
 from experiments.scenario import Run
@@ -12,6 +14,7 @@ from topologies.domain import Agent, Host
 
 def profiles(run: Run) -> tuple[Profile, ...]:
     """The policy profile of every node of the domain (RFC 5213, 6.2): of each host, or of several that are its interfaces."""
+    routed = () if SCHEMES[run.case.scheme].home_prefixes else run.domain.mags
     interfaces: dict[str, list[Host]] = {}
     for host in run.domain.hosts:
         interfaces.setdefault(host.mn_id, []).append(host)
@@ -19,7 +22,7 @@ def profiles(run: Run) -> tuple[Profile, ...]:
         Profile(
             mn_id=mn_id,
             home_network_prefixes=tuple(dict.fromkeys(host.home_network_prefix for host in hosts)),
-            routed_prefixes={mag.name: routed_prefix(run.domain, mag, hosts[0]) for mag in run.domain.mags},
+            routed_prefixes={mag.name: routed_prefix(run.domain, mag, hosts[0]) for mag in routed},
             session_prefixes=1,
         )
         for mn_id, hosts in interfaces.items()
@@ -39,17 +42,16 @@ def captured(run: Run) -> tuple[str, ...]:
     return (*(agent.name for agent in agents(run)), *(host.name for host in run.domain.hosts), *routers)
 
 
-def configuration(run: Run, agent: Agent) -> AgentConfig:
-    """What ``agent`` is told when it starts."""
-    scheme = SCHEMES[run.case.scheme]
-    return AgentConfig(
-        name=agent.name,
-        address=agent.address,
-        core=agent.core,
+def configurations(run: Run) -> dict[str, AgentConfig]:
+    """What each agent of the run is told when it starts, by the name of its node; what all are told is there once."""
+    domain, scheme = run.domain, SCHEMES[run.case.scheme]
+    told = partial(
+        AgentConfig,
         scheme=scheme,
         policy=run.case.policy,
-        lma=run.domain.lma.address if run.domain.lma and "LMA" in scheme.agents else None,
-        mags=frozenset(mag.address for mag in run.domain.mags),
+        lma=domain.lma.address if domain.lma and "LMA" in scheme.agents else None,
+        mags=frozenset(mag.address for mag in domain.mags),
         profiles=profiles(run),
         settings=agent_settings({**run.settings, **run.case.settings}),
     )
+    return {agent.name: told(name=agent.name, address=agent.address, core=agent.core) for agent in agents(run)}

@@ -99,7 +99,7 @@ class NetworkNode(Node):  # type: ignore[misc]
 
     def plugged(self, index: int) -> None:
         """A wire was plugged in: queue what the node does with its interface ``index``."""
-        self.namespace.queue(netlink.set_up(index))
+        self.namespace.queue(netlink.set_up(index), netlink.keep_neighbours(index))
 
     def terminate(self) -> None:
         """End the node's shell and processes and give its namespace up."""
@@ -210,8 +210,7 @@ class Bridge(NetworkNode, Switch):  # type: ignore[misc]
 
     def plugged(self, index: int) -> None:
         """Make the interface a port of the bridge."""
-        self.namespace.queue(netlink.set_master(index, self.INDEX))
-        super().plugged(index)
+        self.namespace.queue(netlink.set_master(index, self.INDEX), netlink.set_up(index))
 
 
 class Wires(NetworkNode):
