@@ -177,7 +177,7 @@ class _Capture:
     def unread(self) -> int:
         """How many packets the kernel has not yet handed over, and those that libpcap leaves out, which left by the loopback."""
         statistics = self._statistics()
-        return statistics.received - statistics.dropped - self._read
+        return int(statistics.received - statistics.dropped) - self._read
 
     def close(self) -> Iterator[str]:
         """End it; what went wrong with it."""

@@ -88,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"
     )
     run.add_argument("--jobs", type=_count, default=None, metavar="N", help="how many runs at once (default: one for each core)")
+    run.add_argument(
+        "--wall-limit",
+        type=_seconds,
+        metavar="SECONDS",
+        help="kill a run that takes longer by the clock on the wall (default: 600 and more, for long scenarios and large domains)",
+    )
     run.add_argument("--results", type=Path, default=results.ROOT / "results", metavar="DIR", help="where results go (default: results/)")
     run.set_defaults(do=_run)
 
@@ -112,6 +118,16 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, not {text!r}")
+    return seconds
 
 
 def _seed(text: str) -> int:
@@ -151,6 +167,7 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         results_folder=options.results.absolute(),
         jobs=options.jobs,
+        wall_limit=options.wall_limit,
     )
 
 

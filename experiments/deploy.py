@@ -1,15 +1,22 @@
-"""Who runs where: the configuration of each agent of a run."""
+"""Who runs where: the configuration of each agent of a run, and the job that the run is to an engine."""
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 
 from agents.config import AgentConfig, Profile
 from agents.schemes import SCHEMES
+from engines.base import Job
+from experiments.capture import buffer_size
 from experiments.scenario import Run
 from experiments.settings import agent_settings
 from topologies.addresses import routed_prefix
 from topologies.domain import Agent, Host
+
+_MEMORY, _NODE_MEMORY, _PROCESS_MEMORY = 512 << 20, 4 << 20, 10 << 20
+_BRING_UP, _PER_NODE, _PER_SECOND, _PER_PACKET = 600.0, 5.0, 2.0, 0.01
 
 
 def profiles(run: Run) -> tuple[Profile, ...]:
@@ -55,3 +62,29 @@ def configurations(run: Run) -> dict[str, AgentConfig]:
         settings=agent_settings({**run.settings, **run.case.settings}),
     )
     return {agent.name: told(name=agent.name, address=agent.address, core=agent.core) for agent in agents(run)}
+
+
+def job(run: Run, folder: Path, virtual: bool) -> Job:
+    """What an engine is to do for a run whose declaration lies in ``folder``; ``virtual`` says whether the engine's time is."""
+    return Job(
+        command=(sys.executable, "-m", "experiments.emulate", str(folder)),
+        results=folder,
+        seed=run.seed,
+        wall_limit=wall_limit(run, virtual),
+        log=folder / "console.log",
+        memory=memory(run),
+    )
+
+
+def memory(run: Run) -> int:
+    """The octets of memory that a guest needs for the run, with room to spare: it follows the size of the domain (docs/engines.md)."""
+    nodes = len(captured(run))
+    processes = len(agents(run)) + 2 * len(run.scenario.flows)
+    return _MEMORY + nodes * (_NODE_MEMORY + buffer_size(nodes)) + processes * _PROCESS_MEMORY
+
+
+def wall_limit(run: Run, virtual: bool) -> float:
+    """The s of wall time after which the run counts as hung: many times what it takes on a core of its own (docs/engines.md)."""
+    packets = sum(flow.packets for flow in run.scenario.flows) + sum(attack.count for attack in run.attacks)
+    playing = _PER_SECOND * run.scenario.duration + _PER_PACKET * packets if virtual else run.scenario.duration
+    return _BRING_UP + _PER_NODE * len(captured(run)) + playing

@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,18 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engines import Engine, choose
-from engines.base import Job, Outcome
+from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, results
+from experiments import declarations, deploy, results
 from experiments.analyse import analyse
 from experiments.present import report, terminal
 from experiments.present.study import Study
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Run
 from experiments.selection import Selection
-
-_WALL_LIMIT_VIRTUAL = 600.0
-_WALL_LIMIT_MARGIN = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +34,18 @@ class Plan:
     runs: tuple[Run, ...]
 
 
-def run(chosen: Sequence[Selection], *, engine_name: str, runs: int, seed: int, results_folder: Path, jobs: int | None) -> int:
+def run(
+    chosen: Sequence[Selection],
+    *,
+    engine_name: str,
+    runs: int,
+    seed: int,
+    results_folder: Path,
+    jobs: int | None,
+    wall_limit: float | None = None,
+) -> int:
     """Run and analyse the experiments; returns 0, or 1 where a run failed. What is complete stays whatever happens later."""
-    engine = choose(engine_name)
+    engine = choose(engine_name, wall_limit)
     plans = [_plan(selection, engine, runs, seed, results_folder) for selection in chosen]
     studies = asyncio.run(_all(plans, engine, jobs or os.cpu_count() or 1))
     for plan, study in zip(plans, studies, strict=True):
@@ -124,18 +129,10 @@ async def _experiment(
 
 async def _emulate(folder: Path, run: Run, engine: Engine, places: asyncio.Semaphore, progress: terminal.Progress) -> RunRecord:
     target = results.run_folder(folder, run)
-    limit = _WALL_LIMIT_VIRTUAL if engine.virtual else run.scenario.duration + _WALL_LIMIT_MARGIN
-    job = Job(
-        command=(sys.executable, "-m", "experiments.emulate", str(target)),
-        results=target,
-        seed=run.seed,
-        wall_limit=limit,
-        log=target / "console.log",
-    )
     name = str(target.relative_to(folder.parent))
     async with places:
         progress.started(name)
-        outcome = await engine.run(job)
+        outcome = await engine.run(deploy.job(run, target, engine.virtual))
         progress.finished(name, outcome.reason)
     return RunRecord(str(target.relative_to(folder)), _failure(outcome), round(outcome.wall, 3))
 

@@ -64,7 +64,8 @@ def routed_prefix(domain: Domain, mag: Agent, host: Host) -> IPv6Network:
 @lru_cache(maxsize=16)
 def _numbers(domain: Domain) -> dict[str, int]:
     """The number of each MAG among the MAGs, and of each host among the hosts, from 1."""
-    return {node.name: number for nodes in (domain.mags, domain.hosts) for number, node in enumerate(nodes, 1)}
+    mags = {mag.name: number for number, mag in enumerate(domain.mags, 1)}
+    return mags | {host.name: number for number, host in enumerate(domain.hosts, 1)}
 
 
 def _sub(network: IPv6Network, offset: int, length: int) -> IPv6Network:

@@ -61,7 +61,7 @@ def core_interfaces(domain: Domain) -> tuple[CoreInterface, ...]:
     routers = [core.name for core in domain.core if core.routed]
     prefixes = _prefixes(domain, bridges)
     ports: dict[str, int] = dict.fromkeys(bridges, 1)
-    found = []
+    found: list[CoreInterface] = []
     for number, link in enumerate(domain.links):
         for node in (link.a, link.b):
             port = ports.get(node, 0)
