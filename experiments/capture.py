@@ -69,7 +69,7 @@ class Captures:
         """End the captures; all that was to be seen until now is in their files when this returns, or a CaptureError says what is not."""
         if self._process is None:
             return
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self._channel.sendall(_STOP)
         try:
             self._hear("are not complete")
@@ -77,7 +77,9 @@ class Captures:
             self._end()
 
     def _hear(self, what: str) -> None:
-        said = self._channel.makefile("rb").readline()
+        said = b""
+        with contextlib.suppress(ConnectionError), self._channel.makefile("rb") as answers:
+            said = answers.readline()
         if said != _WELL:
             self._end()
             raise CaptureError(f"captures {what}: {said.decode(errors='replace').strip() or 'their process ended'}")
@@ -184,7 +186,7 @@ class _Capture:
         if dropped := self._statistics().dropped:
             yield f"{self._name} missed {dropped} packets: let less traffic flow, or fewer nodes be there"
         if self._pcap.pcap_dump_flush(self._file) or ctypes.CDLL(None).ferror(self._file):
-            yield f"{self._name}.pcap could not be written"
+            yield f"{self._name}.pcap could not be written whole: make room where the results go"
         self._pcap.pcap_dump_close(self._file)
         self._pcap.pcap_close(self._handle)
 
