@@ -308,15 +308,8 @@ class Namespace:
         """The usable global IPv6 addresses of an interface, in the kernel's order."""
         message = ifaddrmsg()
         message["family"] = socket.AF_INET6
-        self._socket.send(_message(_GETADDR, _REQUEST | _DUMP, message).data)
-        found: list[IPv6Address] = []
-        while True:
-            for answer in self._marshal.parse(self._socket.recv(1 << 16)):
-                if answer["header"]["type"] == _DONE:
-                    return found
-                usable = _usable(answer, index)
-                if usable is not None:
-                    found.append(usable)
+        listed = _dump(self._socket, self._marshal, _message(_GETADDR, _REQUEST | _DUMP, message))
+        return [usable for answer in listed if (usable := _usable(answer, index)) is not None]
 
     def wait_for_address(self, index: int, prefix: IPv6Network | None, timeout: float) -> IPv6Address:
         """The first usable global address (in ``prefix``) of an interface, as soon as it has one; TimeoutError after ``timeout`` s."""
@@ -361,12 +354,11 @@ def make_room_for_neighbours(count: int) -> None:
     Raises:
         OSError: the kernel has less room, and lets only its first namespace change that.
     """
+    message = ndtmsg()
+    message["family"] = socket.AF_INET6
     with _socket() as port:
-        message = ndtmsg()
-        message["family"] = socket.AF_INET6
-        port.send(_message(_GETNEIGHTBL, _REQUEST | _DUMP, message).data)
-        listed = MarshalRtnl().parse(port.recv(1 << 16))
-        room = min(answer.get_attr(name) for answer in listed for name in (_REMOVES_UNUSED, _REFUSES) if answer.get_attr(name))
+        listed = _dump(port, MarshalRtnl(), _message(_GETNEIGHTBL, _REQUEST | _DUMP, message))
+        room = min(found for table in listed for name in (_REMOVES_UNUSED, _REFUSES) if (found := table.get_attr(name)) is not None)
         if room >= count:
             return
         request = _neighbour_table((_REMOVES_UNUSED, count), (_REFUSES, 2 * count))
@@ -375,6 +367,16 @@ def make_room_for_neighbours(count: int) -> None:
         if any(code for _, code in _acknowledgements(port.recv(1 << 16))):
             remedy = f"on the host, sysctl net.ipv6.neigh.default.gc_thresh2={count} net.ipv6.neigh.default.gc_thresh3={2 * count}"
             raise OSError(errno.ENOBUFS, f"this network may have {count} neighbours and the kernel has room for {room}: {remedy}")
+
+
+def _dump(port: socket.socket, marshal: MarshalRtnl, request: Message) -> Iterator[Any]:
+    """The kernel's answers to a request for a list."""
+    port.send(request.data)
+    while True:
+        for answer in marshal.parse(port.recv(1 << 16)):
+            if answer["header"]["type"] == _DONE:
+                return
+            yield answer
 
 
 def _usable(answer: Any, index: int) -> IPv6Address | None:
