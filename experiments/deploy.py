@@ -15,7 +15,7 @@ from experiments.settings import agent_settings
 from topologies.addresses import routed_prefix
 from topologies.domain import Agent, Host
 
-_MEMORY, _NODE_MEMORY, _PROCESS_MEMORY = 512 << 20, 4 << 20, 10 << 20
+_MEMORY, _NODE_MEMORY, _PROCESS_MEMORY = 512 << 20, 3 << 20, 10 << 20
 _BRING_UP, _PER_NODE, _PER_SECOND, _PER_PACKET = 600.0, 5.0, 2.0, 0.01
 
 
