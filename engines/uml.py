@@ -37,13 +37,13 @@ def memory_problem(needed: int = MEMORY) -> Problem | None:
         return Problem(f"{SHARED_MEMORY} is mounted noexec and a guest's memory must be executable", remount)
     if not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
         return Problem(f"{SHARED_MEMORY} cannot be written", f"chmod 1777 {SHARED_MEMORY}")
-    free = state.f_bavail * state.f_frsize
-    if free < needed:
-        return Problem(f"{SHARED_MEMORY} has {free >> 20} MB free and a guest needs {needed >> 20} MB", remount)
     available = _available_memory()
     if available < needed:
         remedy = "end other programs, add swap space or take a smaller domain"
         return Problem(f"this machine has {available >> 20} MB of memory free and a guest needs {needed >> 20} MB", remedy)
+    free = state.f_bavail * state.f_frsize
+    if free < needed:
+        return Problem(f"{SHARED_MEMORY} has {free >> 20} MB free and a guest needs {needed >> 20} MB", remount)
     return None
 
 
