@@ -24,9 +24,9 @@ LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")
 _BUFFERS = 64 << 20
 _BUFFER_MIN, _BUFFER_MAX = 1 << 20, 8 << 20
 _LATENCY = 1.0
+"""s after which the kernel hands over a block of packets that is not full; now and then it takes twice as long, and a little more."""
 _PATIENCE = 3 * _LATENCY
-"""s in which the kernel hands over a packet: it does twice in each ``_LATENCY``, rounded up to what its timers know, but for a block of
-its buffer that has just been begun."""
+"""s in which the kernel has handed over all that it has."""
 _SNAP_LENGTH = 262_144
 _NANOSECONDS = 1
 _LINUX_SLL2 = 276
@@ -124,17 +124,18 @@ def _read(captures: Iterable[_Capture], channel: socket.socket) -> None:
     going_on = True
     while going_on:
         for file, _ in poll.poll():
-            if file in reading:
-                reading[file]()
-            else:
+            if file not in reading:
                 going_on = False
+            elif not reading[file]():
+                poll.unregister(file)
     poll.unregister(channel)
     for capture in captures:
         capture.refuse()
     end = time.monotonic() + _PATIENCE
     while any(capture.unread for capture in captures) and (left := end - time.monotonic()) > 0:
         for file, _ in poll.poll(left):
-            reading[file]()
+            if not reading[file]():
+                poll.unregister(file)
 
 
 class _Capture:
@@ -159,16 +160,19 @@ class _Capture:
         if not self._file:
             raise CaptureError(self._error())
         self._read = 0
+        self._broken = ""
 
     def fileno(self) -> int:
         return int(self._pcap.pcap_get_selectable_fd(self._handle))
 
-    def read(self) -> None:
-        """Write what the kernel has handed over."""
+    def read(self) -> bool:
+        """Write what the kernel has handed over; False where nothing more can be had from it."""
         packets = self._pcap.pcap_dispatch(self._handle, -1, self._pcap.pcap_dump, self._file)
         if packets < 0:
-            raise CaptureError(f"{self._name}: {self._error()}")
+            self._broken = self._error()
+            return False
         self._read += packets
+        return True
 
     def refuse(self) -> None:
         """Let nothing in any more."""
@@ -178,14 +182,18 @@ class _Capture:
     @property
     def unread(self) -> int:
         """How many packets the kernel has not yet handed over, and those that libpcap leaves out, which left by the loopback."""
+        if self._broken:
+            return 0
         statistics = self._statistics()
         return int(statistics.received - statistics.dropped) - self._read
 
     def close(self) -> Iterator[str]:
         """End it; what went wrong with it."""
+        if self._broken:
+            yield f"{self._name} broke off: {self._broken}"
         if dropped := self._statistics().dropped:
             yield f"{self._name} missed {dropped} packets: let less traffic flow, or fewer nodes be there"
-        if self._pcap.pcap_dump_flush(self._file) or ctypes.CDLL(None).ferror(self._file):
+        if self._pcap.pcap_dump_flush(self._file) or ctypes.CDLL(None).ferror(c_void_p(self._file)):
             yield f"{self._name}.pcap could not be written whole: make room where the results go"
         self._pcap.pcap_dump_close(self._file)
         self._pcap.pcap_close(self._handle)

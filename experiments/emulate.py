@@ -58,8 +58,10 @@ def emulate(folder: Path) -> None:
         agents.check_alive()
         state.record(testbed, run, folder)
     finally:
-        captures.stop()
-        testbed.stop()
+        try:
+            captures.stop()
+        finally:
+            testbed.stop()
 
 
 def _stage(stage: str) -> None:
