@@ -30,6 +30,9 @@ _VERSION = 0x60
 
 Instruction = tuple[int, int, int, int]
 
+NOTHING: tuple[Instruction, ...] = ((_RETURN, 0, 0, _DROP),)
+"""Passes no packet."""
+
 
 def _comparisons(prefix: IPv6Network, address: int) -> Iterator[tuple[int, int, int]]:
     """Offset, mask and value of each 32-bit word of the address at ``address`` that ``prefix`` fixes."""

@@ -129,9 +129,14 @@ class TunnelSocket(RawSocket):
 
     def attach(self, program: Iterable[Instruction]) -> None:
         """From now on receive only what ``program`` passes."""
-        octets = assemble(program)
-        buffer = ctypes.create_string_buffer(octets, len(octets))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _FILTER.pack(len(octets) // 8, ctypes.addressof(buffer)))
+        attach(self._socket, program)
+
+
+def attach(port: socket.socket, program: Iterable[Instruction]) -> None:
+    """Have a socket receive only what ``program`` passes from now on."""
+    octets = assemble(program)
+    buffer = ctypes.create_string_buffer(octets, len(octets))
+    port.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _FILTER.pack(len(octets) // 8, ctypes.addressof(buffer)))
 
 
 def path_mtu(destination: IPv6Address) -> int | None:

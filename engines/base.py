@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+MEMORY = 1 << 30
+"""Octets of memory for a job that does not say what it needs."""
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -45,6 +48,7 @@ class Job:
         seed: what all randomness of a virtual run follows from.
         wall_limit: s of wall time after which the command counts as hung and is killed.
         log: where the console's output goes; a file inside ``results``.
+        memory: octets that a guest has for its kernel and the command; what is not used is not taken from the machine.
         radios: 802.11 radios that the kernel simulates.
     """
 
@@ -53,6 +57,7 @@ class Job:
     seed: int
     wall_limit: float
     log: Path
+    memory: int = MEMORY
     radios: int = 0
 
 
@@ -94,3 +99,26 @@ class Engine(Protocol):
     async def run(self, job: Job) -> Outcome:
         """Run ``job`` to its end; cancelled, it kills what it started. Raises EngineError where it cannot start."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """An engine whose jobs all have the same wall limit, in s, whatever theirs is."""
+
+    engine: Engine
+    wall_limit: float
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
+    def kernel(self) -> str:
+        return self.engine.kernel
+
+    @property
+    def virtual(self) -> bool:
+        return self.engine.virtual
+
+    async def run(self, job: Job) -> Outcome:
+        return await self.engine.run(replace(job, wall_limit=self.wall_limit))

@@ -6,7 +6,7 @@ import platform
 import sys
 from dataclasses import dataclass
 
-from engines.base import Engine, EngineError
+from engines.base import Engine, EngineError, Limited
 from engines.kernel.build import MACHINE, ensure
 from engines.native import Native
 from engines.uml import UserModeLinux, memory_problem
@@ -29,11 +29,18 @@ def automatic() -> Choice:
     return Choice("native", f"User-Mode Linux runs on {MACHINE} only and this is {platform.machine()}")
 
 
-def choose(name: str) -> Engine:
+def choose(name: str, wall_limit: float | None = None) -> Engine:
     """The engine called ``name`` (one of NAMES); builds its kernel on first use, with progress on stderr.
+
+    With ``wall_limit`` (s of wall time) each of its jobs may take so long, instead of what the job says.
 
     Raises EngineError, whose one line names the remedy, where this machine cannot have it.
     """
+    engine = _chosen(name)
+    return engine if wall_limit is None else Limited(engine, wall_limit)
+
+
+def _chosen(name: str) -> Engine:
     if name == "auto":
         choice = automatic()
         if choice.name == "native":

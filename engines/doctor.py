@@ -23,7 +23,7 @@ from engines.choose import automatic
 from engines.kernel import source as sources
 from engines.kernel.build import MACHINE, SPACE, Kernel, built, cache, missing_tools
 from engines.native import MODULES, namespace_problem, probe
-from engines.uml import MEMORY, UserModeLinux, memory_problem
+from engines.uml import SHARED_MEMORY, UserModeLinux, memory_problem
 
 _SETUP = "make setup-system"
 _OTHER_FOLDER = "export XDG_CACHE_HOME=/a/folder/with/room"
@@ -134,9 +134,9 @@ def _guests() -> Iterator[Row]:
     yield from _building()
     problem = memory_problem()
     if problem:
-        yield Row(str(MEMORY), State.MISSING, problem.what, problem.remedy)
+        yield Row(str(SHARED_MEMORY), State.MISSING, problem.what, problem.remedy)
     else:
-        yield Row(str(MEMORY), State.OK, "room enough, and executable")
+        yield Row(str(SHARED_MEMORY), State.OK, "room enough, and executable")
     kernel = _kernel()
     if isinstance(kernel, Row):
         yield kernel

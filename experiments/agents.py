@@ -13,7 +13,6 @@ from agents import daemon
 from experiments import deploy
 from experiments.scenario import Run, WrongClock
 from topologies.build import Testbed
-from topologies.domain import Agent
 
 
 class Agents:
@@ -23,7 +22,7 @@ class Agents:
         self._testbed = testbed
         self._run = run
         self._events = folder / "events.jsonl"
-        self._all = {agent.name: agent for agent in deploy.agents(run)}
+        self._all = deploy.configurations(run)
         self._running: dict[str, int] = {}
         self._starts: Counter[str] = Counter()
 
@@ -33,11 +32,11 @@ class Agents:
     def start_all(self) -> None:
         """Start every agent, with its clock as wrong as the run says; RuntimeError where one ends before it is ready."""
         ahead = {fault.node: fault.seconds for fault in self._run.faults if isinstance(fault, WrongClock)}
-        self._wait([self._spawn(agent, ahead.get(agent.name, 0.0)) for agent in self._all.values()])
+        self._wait([self._spawn(name, ahead.get(name, 0.0)) for name in self._all])
 
     def start(self, name: str) -> None:
         """Start one agent (anew), its clock right; RuntimeError where it ends before it is ready."""
-        self._wait([self._spawn(self._all[name])])
+        self._wait([self._spawn(name)])
 
     def kill(self, name: str) -> None:
         """End an agent by SIGKILL: it can withdraw nothing."""
@@ -53,13 +52,13 @@ class Agents:
         if ended:
             raise RuntimeError(f"the agent of {', '.join(ended)} ended during the run")
 
-    def _spawn(self, agent: Agent, ahead: float = 0.0) -> tuple[str, int]:
-        config = deploy.configuration(self._run, agent)
+    def _spawn(self, name: str, ahead: float = 0.0) -> tuple[str, int]:
         ready, tell = os.pipe()
-        sequence = self._first_sequence(agent.name)
-        self._running[agent.name] = self._testbed.get(agent.name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence))
+        sequence = self._first_sequence(name)
+        config = self._all[name]
+        self._running[name] = self._testbed.get(name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence))
         os.close(tell)
-        return agent.name, ready
+        return name, ready
 
     def _first_sequence(self, name: str) -> int:
         """The first sequence number of an agent's next start: it follows from the run's seed, whatever other agents do."""

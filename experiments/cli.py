@@ -143,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"
     )
     run.add_argument("--jobs", type=_count, default=None, metavar="N", help="how many runs at once (default: one for each core)")
+    run.add_argument(
+        "--wall-limit",
+        type=_seconds,
+        metavar="SECONDS",
+        help="kill a run that takes longer by the clock on the wall (default: 600 and more, for long scenarios and large domains)",
+    )
     run.add_argument("--results", type=Path, metavar="DIR", help="where results go (default: results/)")
     run.add_argument(
         "--resume",
@@ -177,6 +183,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, not {text!r}")
+    return seconds
+
+
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^63 - 1, not {text!r}")
@@ -195,7 +211,7 @@ def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
     if options.resume:
-        return _conclude(runner.resume(_resumed(options), jobs=options.jobs))
+        return _conclude(runner.resume(_resumed(options), jobs=options.jobs, wall_limit=options.wall_limit))
     engine = _known("engine", options.engine or "auto", NAMES)
     wanted = options.experiments or _USUAL
     names = list(CATALOGUE) if "all" in wanted else [_known("experiment", name, CATALOGUE) for name in wanted]
@@ -217,6 +233,7 @@ def _run(options: argparse.Namespace) -> int:
         phase=Phase(options.phase or (Phase.DRAWN if (options.runs or 1) > 1 else Phase.DECLARED)),
         results_folder=(options.results or results.ROOT / "results").absolute(),
         jobs=options.jobs,
+        wall_limit=options.wall_limit,
     )
     return _conclude(done)
 

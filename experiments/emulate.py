@@ -37,7 +37,7 @@ def emulate(folder: Path) -> None:
     run = declarations.load(folder / "run.json", Run)
     gc.freeze()
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    _stage("building the network")
+    _stage("building the network", SECOND)
     testbed = Testbed(run.domain)
     captures = Captures(folder)
     try:
@@ -60,15 +60,17 @@ def emulate(folder: Path) -> None:
         agents.check_alive()
         state.record(testbed, run, folder)
     finally:
-        captures.stop()
-        testbed.stop()
+        try:
+            captures.stop()
+        finally:
+            testbed.stop()
 
 
-def _stage(stage: str) -> None:
-    """Begin a stage, on the next tenth of a second: what came before may have read the clock more or less often, as Python's own
-    start does from one machine to the next, and in virtual time each reading counts."""
+def _stage(stage: str, grid: int = _TENTH) -> None:
+    """Begin a stage, on the next multiple of ``grid`` ns: what came before may have taken some time more or less, as Python's start
+    does, whose many readings of the clock are no longer free (docs/engines.md)."""
     print(f"dmmlab: {stage}", flush=True)
-    _sleep_until((time.time_ns() // _TENTH + 1) * _TENTH)
+    _sleep_until((time.time_ns() // grid + 1) * grid)
 
 
 def _attach(testbed: Testbed, run: Run) -> None:

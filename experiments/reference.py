@@ -4,7 +4,7 @@
 summary, pictures, and the SHA-256 of every capture.
 
 In virtual time a run's captures follow from its declaration, its seed and its kernel, and from nothing else: reading the clock takes no
-time there and the network draws from streams of its own, so that other versions of Python, of its packages or of tcpdump change no byte.
+time there and the network draws from streams of its own, so that other versions of Python, of its packages or of libpcap change no byte.
 The same kernel (as the manifest names it: the release of its source, and the hash of what it was built from) therefore has to give the
 same captures. Another kernel, or an engine in real time, may do things in another order or later; its numbers then have to agree, within
 the engine's tolerance.

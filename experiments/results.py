@@ -183,24 +183,26 @@ def versions() -> dict[str, str]:
         "dmmlab": metadata.version("dmmlab"),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
-        "tcpdump": _first_line("tcpdump", "--version"),
+        "libpcap": _line("libpcap version", "tcpdump", "--version").removeprefix("libpcap version "),
     }
 
 
 @cache
 def revision() -> str:
     """The git revision of the project, "+" behind it where files differ, or "unknown" outside a checkout."""
-    commit = _first_line("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    changed = _first_line("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    commit = _line("", "git", "-C", str(ROOT), "rev-parse", "HEAD")
+    changed = _line("", "git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return f"{commit or 'unknown'}{'+' if changed else ''}"
 
 
-def _first_line(*command: str) -> str:
+def _line(start: str, *command: str) -> str:
+    """The first line with this start of what a command says, or nothing where it cannot be had."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return (done.stdout or done.stderr).partition("\n")[0] if done.returncode == 0 else ""
+    lines = (done.stdout or done.stderr).splitlines() if done.returncode == 0 else []
+    return next((line for line in lines if line.startswith(start)), "")
 
 
 @cache

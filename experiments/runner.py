@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engines import Engine, choose
-from engines.base import Job, Outcome
+from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, results
+from experiments import declarations, deploy, results
 from experiments.analyse import analyse
 from experiments.phase import Phase
 from experiments.present import terminal
@@ -29,9 +29,6 @@ from experiments.results import Manifest, Overview, ResultsError, ResumptionErro
 from experiments.scenario import FAILED, Run
 from experiments.selection import Selection
 from experiments.status import shortcomings
-
-_WALL_LIMIT_VIRTUAL = 600.0
-_WALL_LIMIT_MARGIN = 180.0
 
 
 class Plan:
@@ -94,10 +91,18 @@ class Done:
 
 
 def run(
-    chosen: Sequence[Selection], *, engine_name: str, runs: int, seed: int, phase: Phase, results_folder: Path, jobs: int | None
+    chosen: Sequence[Selection],
+    *,
+    engine_name: str,
+    runs: int,
+    seed: int,
+    phase: Phase,
+    results_folder: Path,
+    jobs: int | None,
+    wall_limit: float | None = None,
 ) -> Done:
     """Run and analyse the experiments. What is complete stays whatever happens later."""
-    engine, now = choose(engine_name), datetime.now(UTC)
+    engine, now = choose(engine_name, wall_limit), datetime.now(UTC)
     plans = [_plan(selection, engine, runs, seed, phase, results_folder, now) for selection in chosen]
     folder = plans[0].folder
     if len(plans) > 1:
@@ -107,7 +112,7 @@ def run(
     return _carry_out(plans, engine, folder, jobs)
 
 
-def resume(folder: Path, *, jobs: int | None) -> Done:
+def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None) -> Done:
     """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all.
 
     Raises:
@@ -117,7 +122,7 @@ def resume(folder: Path, *, jobs: int | None) -> Done:
     folder = folder.resolve()
     plans = [Plan(place, results.read_manifest(place)) for place in results.experiments(folder)]
     manifests = [plan.manifest for plan in plans]
-    engine = choose(manifests[0].engine)
+    engine = choose(manifests[0].engine, wall_limit)
     for plan, manifest in zip(plans, manifests, strict=True):
         if manifest.kernel != engine.kernel:
             raise ResumptionError(f"{plan.folder} was begun on the kernel {manifest.kernel} and this is {engine.kernel}; run it anew")
@@ -231,18 +236,10 @@ def unanalysed(folder: Path, error: Exception) -> Unanalysed:
 
 async def _emulate(plan: Plan, run: Run, engine: Engine, places: asyncio.Semaphore, progress: terminal.Progress) -> None:
     target = results.run_folder(plan.folder, run)
-    limit = _WALL_LIMIT_VIRTUAL if engine.virtual else run.scenario.duration + _WALL_LIMIT_MARGIN
-    job = Job(
-        command=(sys.executable, "-m", "experiments.emulate", str(target)),
-        results=target,
-        seed=run.seed,
-        wall_limit=limit,
-        log=target / "console.log",
-    )
     name = str(target.relative_to(plan.folder.parent))
     async with places:
         progress.started(name)
-        outcome = await engine.run(job)
+        outcome = await engine.run(deploy.job(run, target, engine.virtual))
         failure = _failure(outcome)
         plan.ended(RunRecord(results.record_name(run), failure, round(outcome.wall, 3)))
         progress.finished(name, failure)

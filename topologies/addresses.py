@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, summarize_address_range
 
 from topologies.domain import Agent, Domain, Host
@@ -66,7 +67,7 @@ def is_own(mac: str) -> bool:
 
 def routed_aggregate(domain: Domain, mag: Agent) -> IPv6Network:
     """The /48 of all prefixes that ``mag`` advertises under scheme ``none``: 2001:db8:2ii::/48 for the ii-th MAG, in hexadecimal."""
-    return _sub(ROUTED, (domain.mags.index(mag) + 1) << 80, 48)
+    return _sub(ROUTED, _numbers(domain)[mag.name] << 80, 48)
 
 
 def routed_aggregates(domain: Domain) -> tuple[IPv6Network, ...]:
@@ -77,7 +78,14 @@ def routed_aggregates(domain: Domain) -> tuple[IPv6Network, ...]:
 
 def routed_prefix(domain: Domain, mag: Agent, host: Host) -> IPv6Network:
     """The /64 that ``mag`` advertises to ``host`` under scheme ``none``: 2001:db8:2ii:j::/64 for the ii-th MAG and the j-th host."""
-    return _sub(routed_aggregate(domain, mag), (domain.hosts.index(host) + 1) << 64, 64)
+    return _sub(routed_aggregate(domain, mag), _numbers(domain)[host.name] << 64, 64)
+
+
+@lru_cache(maxsize=16)
+def _numbers(domain: Domain) -> dict[str, int]:
+    """The number of each MAG among the MAGs, and of each host among the hosts, from 1."""
+    mags = {mag.name: number for number, mag in enumerate(domain.mags, 1)}
+    return mags | {host.name: number for number, host in enumerate(domain.hosts, 1)}
 
 
 def _sub(network: IPv6Network, offset: int, length: int) -> IPv6Network:

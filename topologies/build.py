@@ -14,12 +14,12 @@ from mininet.net import Mininet
 from mininet.topo import Topo
 
 from topologies import netlink
-from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC, mac
+from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC
 from topologies.detour import Detour, Treatment, Word
 from topologies.domain import Domain
 from topologies.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children
 from topologies.radio import Radio
-from topologies.routing import agents, core_interfaces, multicast_routes, routes
+from topologies.routing import agents, core_interfaces, multicast_routes, neighbour_count, neighbours, routes
 from topologies.wire import Wire
 
 _DISCARD = 9
@@ -40,9 +40,9 @@ class DomainTopo(Topo):  # type: ignore[misc]
                 self.addHost(core.name, cls=Router, **_NO_IPV4)
             else:
                 self.addSwitch(core.name, cls=Bridge, dpid=f"{number:x}")
-        for number, link in enumerate(domain.links):
-            addresses = {"addr1": mac(1, 2 * number + 1), "addr2": mac(1, 2 * number + 2)}
-            self.addLink(link.a, link.b, settings=link.settings, **addresses)
+        ends = core_interfaces(domain)
+        for link, a, b in zip(domain.links, ends[::2], ends[1::2], strict=True):
+            self.addLink(link.a, link.b, settings=link.settings, addr1=a.mac, addr2=b.mac)
 
 
 class Testbed(Mininet):  # type: ignore[misc]
@@ -82,6 +82,7 @@ class Testbed(Mininet):  # type: ignore[misc]
     def build(self) -> None:
         """Make the network; ``start`` does it where it has not been done."""
         try:
+            netlink.make_room_for_neighbours(neighbour_count(self.domain))
             self.wires = self.nameToNode["wires"] = Wires("wires")
             super().build()
             for host in self.domain.hosts:
@@ -186,14 +187,13 @@ class Testbed(Mininet):  # type: ignore[misc]
             raise TimeoutError(f"{node.name} has {error}") from None
 
     def warm(self) -> None:
-        """Have every neighbour resolved: one empty datagram to the discard port between any two nodes of the core, and from each
-        host's global addresses to its default router, which answers. The exchanges take a few round trips, which nobody waits for here."""
-        targets = [(end.node, str(end.address)) for end in core_interfaces(self.domain) if end.address is not None]
+        """Have every neighbour resolved: those of the core are written down, since n nodes on a bridge would need n^3 frames to ask each
+        other, and from each host's global addresses one empty datagram goes to the discard port of its default router, which answers."""
+        for end, other in neighbours(self.domain):
+            assert other.address is not None
+            self[end.node].namespace.queue(netlink.neighbour(self[end.node].intf(end.name).index, other.address, other.mac))
         for name in self._routers():
-            with self[name].within(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-                for node, address in targets:
-                    if node != name:
-                        sender.sendto(b"", (address, _DISCARD))
+            self[name].namespace.flush()
         for host in self.domain.hosts:
             node = self[host.name]
             for source in self.addresses(node):

@@ -147,3 +147,7 @@ class Domain:
     core: tuple[Core, ...]
     links: tuple[Link, ...]
     access: LinkSettings
+
+    def __hash__(self) -> int:
+        """Of its name and sizes only: what is remembered by domain is looked up for each packet, and a domain has many parts."""
+        return hash((self.name, len(self.mags), len(self.hosts), len(self.core), len(self.links)))

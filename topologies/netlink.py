@@ -21,6 +21,7 @@ from typing import Any
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from pyroute2.netlink.rtnl.ndtmsg import ndtmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
@@ -39,6 +40,8 @@ _ERROR, _DONE = 2, 3
 _NEWLINK, _SETLINK, _DELLINK = 16, 19, 17
 _NEWADDR, _GETADDR, _NEWROUTE, _NEWQDISC, _NEWTFILTER, _DELTFILTER = 20, 22, 24, 36, 44, 45
 _NAMES = {_NEWLINK: "new link", _SETLINK: "set link", _DELLINK: "delete link", _NEWADDR: "new address", _GETADDR: "list addresses"}
+_NEWNEIGH, _GETNEIGHTBL, _SETNEIGHTBL = 28, 66, 67
+_NAMES |= {_NEWNEIGH: "new neighbour", _GETNEIGHTBL: "list neighbour tables", _SETNEIGHTBL: "set neighbour table"}
 _NAMES |= {_NEWROUTE: "new route", _NEWQDISC: "new qdisc", _NEWTFILTER: "new filter", _DELTFILTER: "delete filter"}
 _SOL_NETLINK, _CAP_ACK = 270, 10
 _GROUP_IPV6_ADDRESS = 0x100
@@ -52,6 +55,14 @@ _TICK = 64e-9
 _QUEUE = 100_000
 _F_NODAD, _F_TENTATIVE, _F_DADFAILED = 0x02, 0x40, 0x08
 
+_LONG = 7 * 86_400
+"""s; longer than any run."""
+_BRIDGE_TICKS = 100
+_NEIGHBOUR = struct.Struct("=IHHIIB3xiHBBHH16sHH6s2x")
+_NDA_DST, _NDA_LLADDR, _STALE = 1, 2, 0x04
+_NEIGHBOURS = "ndisc_cache"
+_REMOVES_UNUSED, _REFUSES = "NDTA_THRESH2", "NDTA_THRESH3"
+
 _TABLE_MAIN, _PROTO_STATIC, _TYPE_UNICAST = 254, 4, 1
 
 _SIOCETHTOOL, _SET_TX_CHECKSUM, _GET_LINK = 0x8946, 0x17, 0x0A
@@ -62,12 +73,16 @@ class Message:
 
     __slots__ = ("data", "what")
 
-    def __init__(self, kind: int, flags: int, message: Any) -> None:
-        message["header"]["type"] = kind
-        message["header"]["flags"] = flags
-        message.encode()
-        self.data = bytearray(message.data)
+    def __init__(self, kind: int, data: bytes) -> None:
+        self.data = bytearray(data)
         self.what = _NAMES[kind]
+
+
+def _message(kind: int, flags: int, message: Any) -> Message:
+    message["header"]["type"] = kind
+    message["header"]["flags"] = flags
+    message.encode()
+    return Message(kind, message.data)
 
 
 def veth(name: str, index: int, mac: str, peer: str, peer_index: int, peer_mac: str, peer_namespace: Namespace) -> Message:
@@ -81,8 +96,8 @@ def veth(name: str, index: int, mac: str, peer: str, peer_index: int, peer_mac: 
 
 
 def bridge(name: str, index: int) -> Message:
-    """A bridge, up, that floods multicast and runs no spanning tree."""
-    data = {"attrs": [("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]}
+    """A bridge, up, that floods multicast, runs no spanning tree and forgets no station within a run."""
+    data = {"attrs": [("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0), ("IFLA_BR_AGEING_TIME", _LONG * _BRIDGE_TICKS)]}
     kind = {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", data)]}
     return _link(_NEWLINK, _NEW, index, {"IFLA_IFNAME": name, "IFLA_LINKINFO": kind}, up=True)
 
@@ -118,7 +133,7 @@ def _link(kind: int, flags: int, index: int, attributes: Mapping[str, Any], up: 
     if up is not None:
         message["flags"], message["change"] = UP if up else 0, UP
     message["attrs"] = list(attributes.items())
-    return Message(kind, flags, message)
+    return _message(kind, flags, message)
 
 
 def address(index: int, value: IPv6Address, prefix: IPv6Network) -> Message:
@@ -126,7 +141,7 @@ def address(index: int, value: IPv6Address, prefix: IPv6Network) -> Message:
     message = ifaddrmsg()
     message["family"], message["prefixlen"], message["index"], message["flags"] = socket.AF_INET6, prefix.prefixlen, index, _F_NODAD
     message["attrs"] = [("IFA_LOCAL", str(value)), ("IFA_ADDRESS", str(value))]
-    return Message(_NEWADDR, _NEW, message)
+    return _message(_NEWADDR, _NEW, message)
 
 
 def route(index: int, prefix: IPv6Network, via: IPv6Address) -> Message:
@@ -135,7 +150,29 @@ def route(index: int, prefix: IPv6Network, via: IPv6Address) -> Message:
     message["family"], message["dst_len"] = socket.AF_INET6, prefix.prefixlen
     message["table"], message["proto"], message["type"] = _TABLE_MAIN, _PROTO_STATIC, _TYPE_UNICAST
     message["attrs"] = [("RTA_DST", str(prefix.network_address)), ("RTA_GATEWAY", str(via)), ("RTA_OIF", index)]
-    return Message(_NEWROUTE, _NEW, message)
+    return _message(_NEWROUTE, _NEW, message)
+
+
+def neighbour(index: int, value: IPv6Address, mac: str) -> Message:
+    """What an interface knows of a neighbour once it has resolved it: its link-layer address. It is STALE: used at once, probed then."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    header = _NEIGHBOUR.size, _NEWNEIGH, _REQUEST | _CREATE | _REPLACE, 0, 0
+    about = socket.AF_INET6, index, _STALE, 0, 0
+    return Message(_NEWNEIGH, _NEIGHBOUR.pack(*header, *about, 20, _NDA_DST, value.packed, 10, _NDA_LLADDR, octets))
+
+
+def keep_neighbours(index: int) -> Message:
+    """Let the kernel forget no neighbour of an interface within a run: it would those that nobody used for a minute, from 128 on in all
+    namespaces together."""
+    parameters = {"attrs": [("NDTPA_IFINDEX", index), ("NDTPA_GC_STALETIME", _LONG * 1000)]}
+    return _neighbour_table(("NDTA_PARMS", parameters))
+
+
+def _neighbour_table(*attributes: tuple[str, Any]) -> Message:
+    message = ndtmsg()
+    message["family"] = socket.AF_INET6
+    message["attrs"] = [("NDTA_NAME", _NEIGHBOURS), *attributes]
+    return _message(_SETNEIGHTBL, _REQUEST, message)
 
 
 def netem(index: int, settings: LinkSettings) -> Message:
@@ -200,7 +237,7 @@ def _tc(kind: int, index: int, parent: int, handle: int, info: int, attributes: 
     message = tcmsg()
     message["index"], message["parent"], message["handle"], message["info"] = index, parent, handle, info
     message["attrs"] = attributes
-    return Message(kind, _NEW if kind != _DELTFILTER else _REQUEST, message)
+    return _message(kind, _NEW if kind != _DELTFILTER else _REQUEST, message)
 
 
 class Namespace:
@@ -271,15 +308,8 @@ class Namespace:
         """The usable global IPv6 addresses of an interface, in the kernel's order."""
         message = ifaddrmsg()
         message["family"] = socket.AF_INET6
-        self._socket.send(Message(_GETADDR, _REQUEST | _DUMP, message).data)
-        found: list[IPv6Address] = []
-        while True:
-            for answer in self._marshal.parse(self._socket.recv(1 << 16)):
-                if answer["header"]["type"] == _DONE:
-                    return found
-                usable = _usable(answer, index)
-                if usable is not None:
-                    found.append(usable)
+        listed = _dump(self._socket, self._marshal, _message(_GETADDR, _REQUEST | _DUMP, message))
+        return [usable for answer in listed if (usable := _usable(answer, index)) is not None]
 
     def wait_for_address(self, index: int, prefix: IPv6Network | None, timeout: float) -> IPv6Address:
         """The first usable global address (in ``prefix``) of an interface, as soon as it has one; TimeoutError after ``timeout`` s."""
@@ -316,6 +346,37 @@ class Namespace:
         self.closed = True
         self._socket.close()
         os.close(self.fd)
+
+
+def make_room_for_neighbours(count: int) -> None:
+    """Have the kernel hold ``count`` neighbours, in all namespaces together, before it removes any that is not in use right now.
+
+    Raises:
+        OSError: the kernel has less room, and lets only its first namespace change that.
+    """
+    message = ndtmsg()
+    message["family"] = socket.AF_INET6
+    with _socket() as port:
+        listed = _dump(port, MarshalRtnl(), _message(_GETNEIGHTBL, _REQUEST | _DUMP, message))
+        room = min(found for table in listed for name in (_REMOVES_UNUSED, _REFUSES) if (found := table.get_attr(name)) is not None)
+        if room >= count:
+            return
+        request = _neighbour_table((_REMOVES_UNUSED, count), (_REFUSES, 2 * count))
+        struct.pack_into("=H", request.data, 6, _REQUEST | _ACK)
+        port.send(request.data)
+        if any(code for _, code in _acknowledgements(port.recv(1 << 16))):
+            remedy = f"on the host, sysctl net.ipv6.neigh.default.gc_thresh2={count} net.ipv6.neigh.default.gc_thresh3={2 * count}"
+            raise OSError(errno.ENOBUFS, f"this network may have {count} neighbours and the kernel has room for {room}: {remedy}")
+
+
+def _dump(port: socket.socket, marshal: MarshalRtnl, request: Message) -> Iterator[Any]:
+    """The kernel's answers to a request for a list."""
+    port.send(request.data)
+    while True:
+        for answer in marshal.parse(port.recv(1 << 16)):
+            if answer["header"]["type"] == _DONE:
+                return
+            yield answer
 
 
 def _usable(answer: Any, index: int) -> IPv6Address | None:

@@ -92,18 +92,14 @@ class NetworkNode(Node):  # type: ignore[misc]
 
     def spawn(self, run: Callable[[], object]) -> int:
         """Fork a process that calls ``run`` in the node's namespace and ends, with status 1 where it raised; returns its pid."""
-        sys.stdout.flush()
-        sys.stderr.flush()
         with self.within():
-            pid = os.fork()
-            if pid == 0:
-                _call_and_exit(run)
+            pid = fork(run)
         self._children[pid] = os.pidfd_open(pid)
         return pid
 
     def plugged(self, index: int) -> None:
         """A wire was plugged in: queue what the node does with its interface ``index``."""
-        self.namespace.queue(netlink.set_up(index))
+        self.namespace.queue(netlink.set_up(index), netlink.keep_neighbours(index))
 
     def terminate(self) -> None:
         """End the node's shell and processes and give its namespace up."""
@@ -130,6 +126,16 @@ def end_children(nodes: Iterable[NetworkNode]) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+def fork(run: Callable[[], object]) -> int:
+    """Fork a process that calls ``run`` and ends, with status 1 where it raised; returns its pid."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _call_and_exit(run)
+    return pid
 
 
 def _call_and_exit(run: Callable[[], object]) -> NoReturn:
@@ -204,8 +210,7 @@ class Bridge(NetworkNode, Switch):  # type: ignore[misc]
 
     def plugged(self, index: int) -> None:
         """Make the interface a port of the bridge."""
-        self.namespace.queue(netlink.set_master(index, self.INDEX))
-        super().plugged(index)
+        self.namespace.queue(netlink.set_master(index, self.INDEX), netlink.set_up(index))
 
 
 class Wires(NetworkNode):

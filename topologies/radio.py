@@ -28,6 +28,7 @@ class Radio:
         self._own, self._air = wire.intf1, wire.intf2
         self._announced = False
         self._wires.namespace.queue(netlink.set_alias(self._air.index, host.alias))
+        self._own.node.namespace.queue(netlink.keep_neighbours(self._own.index))
 
     def attach(self, mag: NetworkNode) -> None:
         """Associate with ``mag``, leaving another first; the host's carrier is there, and the Layer 2 Update sent, when this returns."""
@@ -41,6 +42,8 @@ class Radio:
             netlink.set_up(self._own.inner_index),
         )
         self._wires.namespace.flush()
+        mag.namespace.queue(netlink.keep_neighbours(self._air.index))
+        mag.namespace.flush()
         mag.namespace.settle(self._air.name)
         self._settle(station)
         self._air.relocate(mag)

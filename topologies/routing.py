@@ -6,13 +6,16 @@ Bridges join links into one segment with one /64; a router or an agent has one a
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
-from itertools import pairwise
+from itertools import pairwise, permutations
 
-from topologies.addresses import HOME, core_subnet, routed_aggregate, router_address
+from topologies.addresses import HOME, core_subnet, mac, routed_aggregate, router_address
 from topologies.domain import Agent, Domain, DomainError
+
+_NEIGHBOURS_BESIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class CoreInterface:
     node: str
     name: str
     link: int
+    mac: str
     address: IPv6Address | None
     prefix: IPv6Network | None
 
@@ -57,7 +61,7 @@ def core_interfaces(domain: Domain) -> tuple[CoreInterface, ...]:
     routers = [core.name for core in domain.core if core.routed]
     prefixes = _prefixes(domain, bridges)
     ports: dict[str, int] = dict.fromkeys(bridges, 1)
-    found = []
+    found: list[CoreInterface] = []
     for number, link in enumerate(domain.links):
         for node in (link.a, link.b):
             port = ports.get(node, 0)
@@ -66,7 +70,7 @@ def core_interfaces(domain: Domain) -> tuple[CoreInterface, ...]:
             address = None
             if prefix is not None:
                 address = fixed.get(node) or router_address(prefix, routers.index(node) + 1)
-            found.append(CoreInterface(node, f"{node}-eth{port}", number, address, prefix))
+            found.append(CoreInterface(node, f"{node}-eth{port}", number, mac(1, len(found) + 1), address, prefix))
     return tuple(found)
 
 
@@ -80,6 +84,22 @@ def _prefixes(domain: Domain, bridges: set[str]) -> list[IPv6Network]:
         segment = [lowest if of in merged else of for of in segment]
     named = {segment[number]: link.subnet for number, link in enumerate(domain.links) if link.subnet is not None}
     return [named.get(of, core_subnet(0)) for of in segment]
+
+
+def neighbours(domain: Domain) -> Iterator[tuple[CoreInterface, CoreInterface]]:
+    """Each interface of the core with an address, and every other on its segment, which it can reach without a router."""
+    segments: dict[IPv6Network, list[CoreInterface]] = {}
+    for end in core_interfaces(domain):
+        if end.prefix is not None:
+            segments.setdefault(end.prefix, []).append(end)
+    for segment in segments.values():
+        yield from permutations(segment, 2)
+
+
+def neighbour_count(domain: Domain) -> int:
+    """How many neighbours all nodes together may have: those on their segments, and on each interface groups and whoever else is there."""
+    ends = sum(end.address is not None for end in core_interfaces(domain)) + 2 * len(domain.hosts)
+    return sum(1 for _ in neighbours(domain)) + _NEIGHBOURS_BESIDE * ends
 
 
 def paths(domain: Domain, source: str) -> dict[str, tuple[str, ...]]:

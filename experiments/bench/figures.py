@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engines import choose
-from engines.base import Job
+from engines.base import MEMORY, Job
 from experiments import results
 
 
@@ -53,12 +53,12 @@ def one_core() -> set[int]:
     return {min(os.sched_getaffinity(0))}
 
 
-def in_guest(engine_name: str, command: tuple[str, ...], folder: Path, cores: set[int] | None = None) -> float:
+def in_guest(engine_name: str, command: tuple[str, ...], folder: Path, cores: set[int] | None = None, memory: int = MEMORY) -> float:
     """Run a command in a guest and return the wall seconds from boot to halt; RuntimeError where it failed."""
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores or own)
     try:
-        job = Job(command=command, results=folder, seed=1, wall_limit=600.0, log=folder / "console.log")
+        job = Job(command=command, results=folder, seed=1, wall_limit=600.0, log=folder / "console.log", memory=memory)
         outcome = asyncio.run(choose(engine_name).run(job))
     finally:
         os.sched_setaffinity(0, own)

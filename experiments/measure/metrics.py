@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import accumulate
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
 
@@ -154,9 +155,10 @@ def _interruptions(trace: Trace, run: Run) -> list[tuple[Occasion, float]]:
             by_arrival = association.node == flow.destination
             before = [at for at, sent in received if (at if by_arrival else sent) < association.time]
             after = [at for at, sent in received if (at if by_arrival else sent) >= association.time]
-            if before:
-                end = after[0] if after else max(packet.sent for packet in flows[number])
-                found.append((Occasion(association, flow), end - before[-1] - SECOND / flow.rate))
+            last = max(flows[number], key=attrgetter("sent"), default=None)
+            if before and last is not None and (after or last.received is None):
+                end = after[0] if after else last.sent
+                found.append((Occasion(association, flow), max(0.0, end - before[-1] - SECOND / flow.rate)))
     return found
 
 

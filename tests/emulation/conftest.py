@@ -9,7 +9,6 @@ import hashlib
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 
 from engines import choose
 from engines.base import Job, Outcome
-from experiments import declarations
+from experiments import declarations, deploy
 from experiments.catalogue import CATALOGUE
 from experiments.measure import metrics
 from experiments.measure.records import Trace
@@ -46,8 +45,7 @@ def job(run: Run, folder: Path) -> Job:
     """Lay a run's declaration down in ``folder``; the job that plays it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_bytes(declarations.to_json(run))
-    command = (sys.executable, "-m", "experiments.emulate", str(folder))
-    return Job(command=command, results=folder, seed=run.seed, wall_limit=600.0, log=folder / "console.log")
+    return deploy.job(run, folder, virtual=True)
 
 
 async def outcomes(jobs: Iterable[Job], engine: str = "virtual") -> list[Outcome]:

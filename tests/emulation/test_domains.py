@@ -30,6 +30,16 @@ def test_many_hosts_on_many_gateways(emulation: Emulation) -> None:
         assert played.metrics["one_way_delay_ms"] == pytest.approx(expected["one_way_delay_ms"], abs=TOLERANCE_MS)
 
 
+def test_neighbours_that_nobody_used_for_a_minute_are_still_resolved(emulation: Emulation) -> None:
+    """In a domain of more than 128 neighbours, of which the kernel would remove those (docs/topologies.md)."""
+    flows = tuple(Flow("cn1", "mn1", start, 0.1, 20.0) for start in (0.0, 72.0))
+    run = Run("idle", star(mags=3, mns=25, cns=1), Case("s-pmip", "notify"), Scenario(73.0, flows), 1, 1, "virtual")
+    (played,) = emulation.play(run)
+    expected = model.expect(played.run)
+    for name in ("first_packet_delay_ms", "buffer_wait_ms", "one_way_delay_ms"):
+        assert played.metrics[name] == pytest.approx(expected[name], abs=TOLERANCE_MS), name
+
+
 @pytest.mark.parametrize("case", SCHEMES[1:], ids=[case.scheme for case in SCHEMES[1:]])
 def test_both_ends_behind_one_gateway_need_no_query_and_no_tunnel(emulation: Emulation, case: Case) -> None:
     domain = star()
@@ -57,10 +67,10 @@ from pathlib import Path
 from agents import daemon
 from experiments import emulate
 run = daemon.run
-def dies(config, journal, ready, ahead):
+def dies(config, journal, ready, ahead, sequence):
     if config.name == "mag3":
         import os; os.write(ready, b"x"); time.sleep(1); raise SystemExit(3)
-    run(config, journal, ready, ahead)
+    run(config, journal, ready, ahead, sequence)
 daemon.run = dies
 emulate.emulate(Path(sys.argv[1]))
 """

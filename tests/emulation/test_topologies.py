@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from topologies import presets
+from topologies import netlink, presets
 from topologies.addresses import ALL_MAGS_MAC, GROUP, routed_prefix
 from topologies.build import Testbed, build
 from topologies.domain import Domain, LinkSettings
@@ -32,7 +33,7 @@ ETH_P_ALL = 3
 def probe(folder: Path) -> None:
     """In the guest: build networks, try them, and leave what was seen in ``folder``/seen.json."""
     seen: dict[str, Any] = {}
-    for name, look in {"star": _star, "tree": _tree, "slow": _slow, "radio": _radio, "stop": _stop}.items():
+    for name, look in {"star": _star, "tree": _tree, "slow": _slow, "radio": _radio, "stop": _stop, "room": _room}.items():
         seen[name] = look()
     (folder / "seen.json").write_text(json.dumps(seen))
 
@@ -194,6 +195,21 @@ def _stop() -> dict[str, Any]:
     return {"failed": os.waitstatus_to_exitcode(status), "descriptors": len(os.listdir("/proc/self/fd")) - before, "left": left}
 
 
+def _room() -> dict[str, Any]:
+    """What becomes of a wish for room, and of a network's, in a namespace that may not change it, before and after the first one has."""
+    wanted, said = 5000, []
+    inner = netlink.Namespace({})
+    for attempt in (inner.within, contextlib.nullcontext, inner.within):
+        try:
+            with attempt():
+                netlink.make_room_for_neighbours(wanted)
+            said.append("")
+        except OSError as error:
+            said.append(str(error.strerror))
+    inner.close()
+    return {"said": said}
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What ``probe`` saw in a guest."""
@@ -279,6 +295,12 @@ def test_the_layer_2_update_comes_first_and_what_was_in_the_air_is_lost(seen: di
     assert layer_2_update("02:00:00:00:00:01") == left[0]
     assert any(b"in the air while its radio stays" in frame for frame in stayed)
     assert not any(b"in the air when its radio leaves" in frame for frame in left)
+
+
+def test_more_neighbours_than_the_kernel_holds_are_refused_where_that_cannot_be_changed(seen: dict[str, Any]) -> None:
+    before, change, after = seen["room"]["said"]
+    assert before.startswith("this network may have 5000 neighbours and the kernel has room for 512: on the host, sysctl ")
+    assert (change, after) == ("", "")
 
 
 def test_stopping_leaves_no_process_and_no_descriptor(seen: dict[str, Any]) -> None:

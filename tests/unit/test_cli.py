@@ -94,3 +94,10 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "--help")
     assert status == 0
     assert "dmmlab run handover --runs 5 --seed 7" in out
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf", "soon"])
+def test_a_wall_limit_is_a_number_of_seconds(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    status, _, err = run(capsys, "run", "fig1", f"--wall-limit={limit}")
+    assert status == 2
+    assert f"expected a number of seconds above 0, not '{limit}'" in err

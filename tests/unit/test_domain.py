@@ -6,6 +6,7 @@ import copy
 import tomllib
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 
 from experiments import deploy
 from experiments.catalogue import CATALOGUE
-from experiments.scenario import Case, Run, Scenario
+from experiments.scenario import Case, Flow, Run, Scenario
 from experiments.selection import SelectionError, select
 from topologies import presets, routing, toml
 from topologies.addresses import mac, routed_aggregate, routed_aggregates, routed_prefix
 from topologies.check import check
 from topologies.domain import Agent, Core, Domain, DomainError, Link, LinkKind, LinkSettings
 from topologies.settings import LINK_SETTINGS, apply_link_setting, apply_link_settings
+from topologies.timing import links_between
 from topologies.units import UnitError, parse_probability, parse_rate, parse_time
 
 CAMPUS = Path(toml.__file__).with_name("examples") / "campus.toml"
@@ -680,3 +682,51 @@ def test_any_text_is_a_domain_or_is_refused_in_one_line(data: st.DataObject) -> 
     else:
         return
     assert "\n" not in said
+
+
+def test_who_can_be_reached_without_a_router_is_a_neighbour() -> None:
+    star, tree = presets.star(mags=4), presets.tree()
+    assert {(end.node, other.node) for end, other in routing.neighbours(star)} == set(
+        permutations(("lma", "mag1", "mag2", "mag3", "mag4"), 2)
+    )
+    joined = {(link.a, link.b) for link in tree.links}
+    assert {(end.node, other.node) for end, other in routing.neighbours(tree)} == joined | {(b, a) for a, b in joined}
+    for domain in (star, tree):
+        ends = routing.core_interfaces(domain)
+        assert len({end.mac for end in ends}) == len(ends)
+        assert routing.neighbour_count(domain) > len(list(routing.neighbours(domain)))
+
+
+def test_what_is_remembered_by_domain_is_that_domains() -> None:
+    """Domains of one name and size have one hash, and are told apart all the same."""
+    one = presets.star()
+    other = presets.star(mag=LinkSettings(delay=0.5))
+    assert hash(one) == hash(other)
+    assert [routing.path_delay(domain, "mag1", "mag2") for domain in (one, other)] == [0.01, 1.0]
+    assert links_between(one, "mag1", "mag2") != links_between(other, "mag1", "mag2")
+
+
+def test_agents_are_told_the_same_profiles_and_only_routed_ones_where_they_advertise_those() -> None:
+    domain = presets.star(mags=30, mns=40)
+    told = deploy.configurations(Run("many", domain, Case("s-pmip", "notify"), Scenario(1.0), 1, 1, "virtual"))
+    assert list(told) == ["lma", *(mag.name for mag in domain.mags)]
+    assert len({id(config.profiles) for config in told.values()}) == 1
+    assert (told["mag7"].address, told["mag7"].core) == (domain.mags[6].address, "mag7-eth0")
+    assert not any(profile.routed_prefixes for profile in told["lma"].profiles)
+    plain = deploy.configurations(Run("many", domain, Case("none", "none"), Scenario(1.0), 1, 1, "virtual"))
+    assert plain["mag1"].profiles[2].routed_prefixes["mag30"] == routed_prefix(domain, domain.mags[29], domain.hosts[2])
+
+
+def test_a_guests_memory_and_time_follow_the_run() -> None:
+    def run(mags: int, duration: float, rate: float = 100.0) -> Run:
+        flows = (Flow("cn1", "mn1", 0.0, duration, rate),)
+        return Run("needs", presets.star(mags=mags), Case("s-pmip", "notify"), Scenario(duration, flows), 1, 1, "virtual")
+
+    small, large, long, busy = run(3, 10.0), run(200, 10.0), run(3, 3600.0), run(3, 10.0, 20_000.0)
+    assert deploy.memory(small) < 1 << 30 < deploy.memory(large) < 4 << 30
+    for virtual in (True, False):
+        assert deploy.wall_limit(small, virtual) < deploy.wall_limit(large, virtual)
+        assert deploy.wall_limit(long, virtual) > 3600
+    assert deploy.wall_limit(busy, True) > deploy.wall_limit(small, True) + 1000
+    job = deploy.job(small, Path("/results"), virtual=True)
+    assert (job.memory, job.wall_limit, job.seed) == (deploy.memory(small), deploy.wall_limit(small, True), 1)

@@ -9,18 +9,19 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engines import EngineError, Job, choose, doctor, native
+from engines import EngineError, Job, Outcome, choose, doctor, native
 from engines import uml as uml_engine
-from engines.base import REPOSITORY
+from engines.base import MEMORY, REPOSITORY, Limited, Problem
 from engines.choose import automatic
 from engines.folders import temporary
 from engines.kernel import build, source
 from engines.kernel.build import Kernel
-from engines.process import console, supervise, why
+from engines.process import Ended, console, supervise, why
 from engines.uml import UserModeLinux
 
 
@@ -208,13 +209,13 @@ GUEST = UserModeLinux("virtual", virtual=True, built=Kernel(Path("/nowhere/linux
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a" * 255 + "/" + "/".join(["b" * 255] * 15)])
 def test_a_results_path_that_a_guest_cannot_take(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: None)
     with pytest.raises(EngineError, match="name a"):
         asyncio.run(GUEST.run(job(tmp_path / name, "true")))
 
 
 def test_a_results_folder_that_a_guest_covers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: None)
     with pytest.raises(EngineError, match="/dev of its own"):
         asyncio.run(GUEST.run(job(Path("/dev/shm/results"), "true")))
 
@@ -226,25 +227,72 @@ def test_a_jobs_temporary_folder_hides_nothing_that_it_needs(tmp_path: Path) -> 
 
 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: None)
     tarball(tmp_path, "file")
     with pytest.raises(EngineError, match="cannot write"):
         asyncio.run(GUEST.run(job(tmp_path / "file" / "run", "true")))
 
 
 def test_a_guest_that_cannot_start_leaves_nothing_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uml_engine, "memory_problem", lambda: None)
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: None)
     with pytest.raises(EngineError, match="cannot start"):
         asyncio.run(GUEST.run(job(tmp_path, "true")))
     assert [path.name for path in tmp_path.iterdir()] == ["console.log"]
 
 
 def test_no_room_for_a_guests_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(uml_engine, "MEMORY", tmp_path / "absent")
+    monkeypatch.setattr(uml_engine, "SHARED_MEMORY", tmp_path / "absent")
     assert "mount -t tmpfs" in str(uml_engine.memory_problem())
-    monkeypatch.setattr(uml_engine, "MEMORY", tmp_path)
-    monkeypatch.setattr(uml_engine, "GUEST_MEMORY", 1 << 60)
-    assert "remount" in str(uml_engine.memory_problem())
+    monkeypatch.setattr(uml_engine, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(uml_engine, "_available_memory", lambda: 1 << 61)
+    assert f"remount,exec,size={1 << 31}G" in str(uml_engine.memory_problem(1 << 60))
+
+
+def test_no_memory_for_a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uml_engine, "_available_memory", lambda: 99 << 20)
+    assert str(uml_engine.memory_problem(100 << 20)) == (
+        "this machine has 99 MB of memory free and a guest needs 100 MB: end other programs, add swap space or take a smaller domain"
+    )
+
+
+def test_what_does_not_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"memory free and a guest needs 1099511627776 MB: \w+"):
+        asyncio.run(GUEST.run(replace(job(tmp_path / "run", "true"), memory=1 << 60)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_guests_that_do_not_fit_together_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There is memory for one of them: the second begins when the first has ended, and whoever waits is not refused."""
+    monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: Problem("room for one", "wait") if needed > MEMORY else None)
+    running, most = 0, 0
+
+    async def supervised(command: object, job: Job, *_: object, **__: object) -> Ended:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        job.log.write_text("mem" if f"mem={MEMORY >> 20}M" in command else "")  # type: ignore[operator]
+        return Ended(0, 0.01)
+
+    async def both() -> list[Outcome]:
+        return await asyncio.gather(*(GUEST.run(job(tmp_path / name, "true")) for name in "ab"))
+
+    monkeypatch.setattr(uml_engine, "supervise", supervised)
+    assert [(outcome.ok, outcome.console) for outcome in asyncio.run(both())] == [(True, ("mem",))] * 2
+    assert most == 1
+
+
+def test_a_users_wall_limit_goes_before_a_jobs(tmp_path: Path) -> None:
+    class Told:
+        name, kernel, virtual = "told", "1.0", True
+
+        async def run(self, job: Job) -> Outcome:
+            return Outcome(True, f"{job.wall_limit:g}", (), 0.0)
+
+    engine = Limited(Told(), 7.0)
+    assert asyncio.run(engine.run(job(tmp_path, "true"))).reason == "7"
+    assert (engine.name, engine.kernel, engine.virtual) == ("told", "1.0", True)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,22 @@ def test_interruptions_by_hand() -> None:
     assert interruption("sd-pmip", "notify") == after(back + 2 * m + 2 * m, 14, a)
 
 
+@pytest.mark.parametrize("scheme", ["none", "pmip", "pmip-lr", "s-pmip", "sd-pmip"])
+def test_a_flow_that_was_over_is_not_interrupted_and_nothing_is_expected_to_be_less_than_nothing(scheme: str) -> None:
+    over, slow = Flow("cn1", "mn1", 0.0, 2.0, 5.0), Flow("cn2", "mn2", 0.0, 8.0, 5.0)
+    moves = (Move(4.007, "mn1", "mag3"), Move(4.107, "mn2", "mag1"))
+    both = expect(run(scheme, domain=star(mns=2, cns=2), scenario=Scenario(9.0, (over, slow), moves)))
+    alone = expect(run(scheme, domain=star(mns=2, cns=2), scenario=Scenario(9.0, (slow,), moves)))
+    assert both["handover_interruption_ms"] == alone["handover_interruption_ms"] >= 0
+    assert [name for name, value in both.items() if value < 0] == []
+
+
+def test_packets_that_come_sooner_than_before_are_no_interruption() -> None:
+    """The node comes to the correspondent's MAG between two packets: no way through the core is shorter than one through it."""
+    scenario = Scenario(4.0, (Flow("cn1", "mn1", 0.0, 3.5, 2.0),), (Move(1.1, "mn1", "mag1"),))
+    assert expect(run("s-pmip", scenario=scenario))["handover_interruption_ms"] == 0
+
+
 def test_error_in_sd_pmip_asks_again_after_a_retransmission() -> None:
     stray = 1012.0
     asked = stray + 10
