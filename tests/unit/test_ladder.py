@@ -124,7 +124,7 @@ def test_a_packet_multicast_to_the_mags_goes_on_from_the_mag_of_the_node() -> No
 
 
 def routed(scheme: str, policy: str, domain: Domain) -> RunResult:
-    scenario = Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5),), (Move(0.207, "mn1", "mag3"),))
+    scenario = Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5, rate=100.0),), (Move(0.207, "mn1", "mag3"),))
     return studies.predicted(domain, scenario, (Case(scheme, policy),), figures=(), folder=Path("results")).results[0]
 
 

@@ -50,7 +50,7 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done
     monkeypatch.setattr(runner, "_experiment", none)
 
     def carry(engine: Engine, *names: str, resume: str = "") -> Done:
-        monkeypatch.setattr(runner, "choose", lambda name: engine)
+        monkeypatch.setattr(runner, "choose", lambda name, wall_limit=None: engine)
         if resume:
             return runner.resume(tmp_path / resume, jobs=1)
         chosen = [Selection(CATALOGUE[name], {"query.tries": "3"}) for name in names]
