@@ -56,9 +56,9 @@ def emulate(folder: Path) -> None:
         run = replace(run, epoch=(time.time_ns() // SECOND + 2) * SECOND)
         (folder / "run.json").write_bytes(declarations.to_json(run))
         _play(testbed, run, agents)
+        state.record(testbed, run, folder)
         captures.stop()
         agents.check_alive()
-        state.record(testbed, run, folder)
     finally:
         try:
             captures.stop()

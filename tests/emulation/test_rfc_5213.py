@@ -10,7 +10,7 @@ from experiments.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, tshark
 from topologies.presets import star
 
-FLOWS = (Flow("cn1", "mn1", 0.0, 2.0), Flow("mn1", "cn1", 0.003, 2.0))
+FLOWS = (Flow("cn1", "mn1", 0.0, 2.0, rate=100.0), Flow("mn1", "cn1", 0.003, 2.0, rate=100.0))
 TIMESTAMP_OPTION = 27
 OUT_OF_WINDOW = 135
 IN_ORDER = Scenario(3.0, FLOWS[:1], (Move(1.007, "mn1", "mag3"),))

@@ -49,7 +49,7 @@ SEPARATE = network("", 'association = "att=3 hi=1"')
 SHARED = network('association = "hi=2"', 'association = "att=3 hi=2"\nhome_network_prefix = "2001:db8:100:1::/64"')
 """Whichever interface comes takes the one session over."""
 
-FLOWS = (Flow("cn1", "mn1", 0.0, 2.0), Flow("cn1", "mn1w", 0.003, 2.0))
+FLOWS = (Flow("cn1", "mn1", 0.0, 2.0, rate=100.0), Flow("cn1", "mn1w", 0.003, 2.0, rate=100.0))
 TOGETHER = tuple(Run("together", SEPARATE, case, Scenario(3.0, FLOWS), 1, 1, "virtual") for case in CASES)
 VERTICAL = tuple(Run("vertical", SHARED, case, Scenario(3.0, FLOWS, (MOVE,)), 1, 1, "virtual") for case in CASES)
 
