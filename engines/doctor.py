@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from engines.base import EngineError, Job
 from engines.choose import automatic
@@ -189,7 +189,8 @@ def rows() -> tuple[Row, ...]:
 
 def table(found: tuple[Row, ...]) -> Table:
     """The findings as a person wants to see them."""
-    shown = Table("", "state", "what was found", "what mends it", box=SIMPLE, title="What this machine can do", title_justify="left")
+    columns = (Column(heading, overflow="fold") for heading in ("", "state", "what was found", "what mends it"))
+    shown = Table(*columns, box=SIMPLE, title="What this machine can do", title_justify="left")
     for row in found:
         shown.add_row(row.thing, f"[{_STYLES[row.state]}]{row.state}[/]", row.detail, row.remedy)
     return shown

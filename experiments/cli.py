@@ -7,7 +7,7 @@ import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from agents.schemes import SCHEMES
 from engines.base import EngineError
@@ -47,6 +47,7 @@ exit status:
   0  all is as expected
   1  something failed, differs or is missing; the last lines say what
   2  wrong arguments, or results that cannot be compared
+  130  interrupted; what is complete is kept
 """
 
 
@@ -104,8 +105,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(Status.WRONG_ARGUMENTS, f"dmmlab: {message}; `{self.prog} --help` says more\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dmmlab",
         description="Run the mobility schemes of draft-jikim-dmm-pmip-00 on a real Linux kernel, and measure them from packet captures.",
         epilog=_EPILOG,
@@ -127,7 +135,11 @@ def _parser() -> argparse.ArgumentParser:
         "--scheme", action="append", default=[], metavar="SCHEME", help=f"only these schemes: {', '.join(SCHEMES)}; may be given again"
     )
     run.add_argument(
-        "--policy", action="append", default=[], metavar="POLICY", help="only, or instead, these handover policies; 'all' for every one"
+        "--policy",
+        action="append",
+        default=[],
+        metavar="POLICY",
+        help="run these handover policies instead of the experiment's own; 'all' for every one that a scheme has",
     )
     run.add_argument("--runs", type=_count, metavar="N", help="runs of each case (default: 1)")
     run.add_argument("--seed", type=_seed, metavar="N", help="seed of the first run, one more for each further (default: 1)")
@@ -154,7 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         type=Path,
         metavar="DIR",
-        help="do what an interruption left undone in DIR and what failed there, with the settings, seeds and engine that it has",
+        help="do what an interruption left undone in DIR and what failed there, with the settings, seeds and engine that it has; "
+        "takes no other choices",
     )
     run.set_defaults(do=_run)
 
@@ -223,7 +236,8 @@ def _run(options: argparse.Namespace) -> int:
     chosen = [selection for selection in selected if selection]
     if not chosen:
         raise UsageError(
-            f"{', '.join(names)}: no case left with scheme {' '.join(schemes) or 'any'} and policy {' '.join(options.policy) or 'any'}"
+            f"{', '.join(dict.fromkeys(names))}: no case left with scheme {' '.join(schemes) or 'any'} and policy "
+            f"{' '.join(options.policy) or 'any'}"
         )
     done = runner.run(
         chosen,

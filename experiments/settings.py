@@ -171,7 +171,16 @@ _SCENARIO: Mapping[str, _OfScenario] = {
     "flow.size": _OfScenario(
         Setting("UDP payload of a packet, its number included", _whole("bytes"), HEADER.size, LARGEST_PAYLOAD), Flow, "size"
     ),
-    "move.gap": _OfScenario(Setting("how long a node that moves has no link", TIME, 0.0, 3600.0), Move, "l2_gap"),
+    "move.gap": _OfScenario(
+        Setting(
+            "how long a node that moves has no link (RFC 5213's timestamps tell two updates apart that are so far from each other)",
+            TIME,
+            0.001,
+            3600.0,
+        ),
+        Move,
+        "l2_gap",
+    ),
 }
 
 KNOWN: Mapping[str, Setting] = {**LINK_SETTINGS, **{name: row.setting for name, row in _SCENARIO.items()}, **AGENT_SETTINGS}
