@@ -23,7 +23,6 @@ from experiments.present import report
 from experiments.present.attempts import Attempts, reason
 from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
-from experiments.scenario import Run
 from experiments.tolerance import TOLERANCES
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
@@ -66,8 +65,7 @@ def measure(folder: Path) -> None:
 
 
 def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
-    where = folder / record.folder
-    run = declarations.load(where / "run.json", Run)
+    run, where = results.read_run(folder, record)
     try:
         trace = read_trace(where, run)
         measured = metrics.measure(trace, run) if trace.packets else ()

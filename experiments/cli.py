@@ -92,7 +92,7 @@ _WRONG_ARGUMENTS = (
 def _end(status: Status, why: str, error: BaseException) -> Status:
     """Say in a line each why the command ends, and what else is known."""
     for line in (why, *getattr(error, "__notes__", ())):
-        print(f"dmmlab: {line}", file=sys.stderr)
+        streams.say(f"dmmlab: {line}", error=True)
     return status
 
 
@@ -264,9 +264,9 @@ def _conclude(done: runner.Done) -> int:
     studies = [study for study in done.studies if isinstance(study, Study)]
     for study in studies:
         terminal.show(study)
-        print(f"report: {study.folder / 'index.html'}\n")
+        streams.say(f"report: {study.folder / 'index.html'}\n")
     if (done.folder / results.OVERVIEW).exists() and studies:
-        print(f"all of them: {report.write_index(studies, done.folder)}")
+        streams.say(f"all of them: {report.write_index(studies, done.folder)}")
     lines = list(done.shortcomings())
     terminal.show_shortcomings(lines)
     return Status.NOT_AS_EXPECTED if lines else Status.AS_EXPECTED
@@ -283,7 +283,7 @@ def _compare(options: argparse.Namespace) -> int:
             terminal.show_comparison(comparison)
             found.append(comparison)
         except results.ResultsError as error:
-            print(error)
+            streams.say(str(error))
             found.append(None)
     if any(comparison and not comparison.same for comparison in found):
         return Status.NOT_AS_EXPECTED

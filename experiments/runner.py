@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,14 +19,14 @@ from pathlib import Path
 from engines import Engine, choose
 from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, deploy, results
+from experiments import declarations, deploy, files, results, streams
 from experiments.analyse import analyse
 from experiments.phase import Phase
 from experiments.present import terminal
 from experiments.present.study import Study
 from experiments.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
 from experiments.scenario import FAILED, Run
-from experiments.selection import Selection
+from experiments.selection import Selection, SelectionError
 from experiments.status import shortcomings
 
 
@@ -48,10 +47,10 @@ class Plan:
         self._began = time.monotonic()
         try:
             for run in self.runs:
-                target = results.run_folder(self.folder, run)
+                target = files.place(self.folder, results.record_name(run))
                 shutil.rmtree(target, ignore_errors=True)
                 target.mkdir(parents=True)
-                (target / "run.json").write_bytes(declarations.to_json(run))
+                files.write(target / "run.json", declarations.to_json(run))
         except OSError as error:
             raise ResultsError(f"cannot write {self.folder}: {error.strerror}; make room, or name another folder with --results") from None
         results.write_manifest(self.folder, self.manifest)
@@ -127,9 +126,9 @@ def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None) -
         if manifest.kernel != engine.kernel:
             raise ResumptionError(f"{plan.folder} was begun on the kernel {manifest.kernel} and this is {engine.kernel}; run it anew")
     if any(manifest.revision != results.revision() for manifest in manifests):
-        print(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", file=sys.stderr)
+        streams.say(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", error=True)
     left, failed = sum(len(plan.runs) for plan in plans), sum(plan.failed for plan in plans)
-    print(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", file=sys.stderr)
+    streams.say(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", error=True)
     return _carry_out(plans, engine, folder, jobs)
 
 
@@ -160,6 +159,10 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Pha
         settings=selection.settings,
         phase=phase,
     )
+    try:
+        results.check_manifest(manifest)
+    except ValueError as error:
+        raise SelectionError(f"{experiment.name}: {error}") from None
     folder = results.new_folder(results_folder, experiment.name, now)
     results.write_manifest(folder, manifest)
     return Plan(folder, manifest)
@@ -229,7 +232,7 @@ def unanalysed(folder: Path, error: Exception) -> Unanalysed:
         return Unanalysed(folder, str(error))
     log = folder / "analysis.log"
     with contextlib.suppress(OSError):
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        files.write(log, "".join(traceback.format_exception(error)))
     last = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
     return Unanalysed(folder, f"cannot be analysed: {last} (see {log}); its captures are kept")
 
