@@ -202,7 +202,7 @@ def _checked(path: Path, kind: type[T], check: Callable[[T], None]) -> T:
     declaration = declarations.load(path, kind)
     try:
         check(declaration)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise declarations.DeclarationError(f"{path}: {error}") from None
     return declaration
 
