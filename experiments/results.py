@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from experiments import admission, declarations, files
+from experiments import admission, declarations, files, keys
 from experiments.phase import Phase, with_drawn_phase
 from experiments.scenario import Experiment, Run
 from topologies.domain import shorten
@@ -252,5 +252,5 @@ def version() -> str:
 
 
 def command_line() -> str:
-    """The command as it was typed, as far as that can be known."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, as far as that can be known, with the fingerprint of a key."""
+    return " ".join([Path(sys.argv[0]).name, *map(keys.redacted, sys.argv[1:])])

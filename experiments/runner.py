@@ -19,7 +19,7 @@ from pathlib import Path
 from engines import Engine, choose
 from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, deploy, files, results, streams
+from experiments import declarations, deploy, files, keys, results, streams
 from experiments.analyse import analyse
 from experiments.phase import Phase
 from experiments.present import terminal
@@ -33,7 +33,9 @@ from experiments.status import shortcomings
 class Plan:
     """An experiment's folder and manifest, which is complete at every moment; the runs that are left, and how many of them failed."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, key: str = "") -> None:
+        """``key`` is the domain's, of which the manifest has the fingerprint."""
+        self.key = key
         done = {record.folder for record in manifest.runs if record.failure is None}
         self.folder = folder
         self.manifest = replace(manifest, runs=tuple(record for record in manifest.runs if record.folder in done))
@@ -111,18 +113,21 @@ def run(
     return _carry_out(plans, engine, folder, jobs)
 
 
-def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None) -> Done:
-    """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all.
+def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None, key: str = "") -> Done:
+    """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all; ``key`` is theirs.
 
     Raises:
         NoResultsError: ``folder`` is none that a run left.
         ResumptionError: its runs cannot be had here as the others were.
     """
     folder = folder.resolve()
-    plans = [Plan(place, results.read_manifest(place)) for place in results.experiments(folder)]
+    plans = [Plan(place, results.read_manifest(place), key) for place in results.experiments(folder)]
     manifests = [plan.manifest for plan in plans]
     engine = choose(manifests[0].engine, wall_limit)
     for plan, manifest in zip(plans, manifests, strict=True):
+        recorded = manifest.settings.get(keys.SETTING, "")
+        if plan.runs and keys.is_fingerprint(recorded) and (not key or keys.fingerprint(key) != recorded):
+            raise ResumptionError(f"{plan.folder} was begun with the key {recorded}; give it again with --set {keys.SETTING}=@FILE")
         if manifest.kernel != engine.kernel:
             raise ResumptionError(f"{plan.folder} was begun on the kernel {manifest.kernel} and this is {engine.kernel}; run it anew")
     if any(manifest.revision != results.revision() for manifest in manifests):
@@ -156,7 +161,7 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Pha
         started=now.isoformat(timespec="seconds"),
         revision=results.revision(),
         versions=results.versions(),
-        settings=selection.settings,
+        settings=keys.published(selection.settings),
         phase=phase,
     )
     try:
@@ -165,7 +170,7 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Pha
         raise SelectionError(f"{experiment.name}: {error}") from None
     folder = results.new_folder(results_folder, experiment.name, now)
     results.write_manifest(folder, manifest)
-    return Plan(folder, manifest)
+    return Plan(folder, manifest, selection.settings.get(keys.SETTING, ""))
 
 
 def _carry_out(plans: Sequence[Plan], engine: Engine, folder: Path, jobs: int | None) -> Done:
@@ -242,7 +247,8 @@ async def _emulate(plan: Plan, run: Run, engine: Engine, places: asyncio.Semapho
     name = str(target.relative_to(plan.folder.parent))
     async with places:
         progress.started(name)
-        outcome = await engine.run(deploy.job(run, target, engine.virtual))
+        with keys.lent(target, plan.key):
+            outcome = await engine.run(deploy.job(run, target, engine.virtual))
         failure = _failure(outcome)
         plan.ended(RunRecord(results.record_name(run), failure, round(outcome.wall, 3)))
         progress.finished(name, failure)
