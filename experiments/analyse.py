@@ -32,8 +32,15 @@ def analyse(folder: Path) -> Study:
     """Read every run of ``folder`` from its captures and write metrics.csv, summary.csv, the figures and index.html there.
 
     Raises:
-        ResultsError: ``folder`` is not one that a run left, or no run in it has ended yet.
+        ResultsError: ``folder`` is not one that a run left, no run in it has ended yet, or it cannot be written to.
     """
+    try:
+        return _analyse(folder)
+    except OSError as error:
+        raise results.ResultsError(f"cannot write {error.filename}: {error.strerror}; move away what is there, or make room") from None
+
+
+def _analyse(folder: Path) -> Study:
     manifest = results.read_manifest(folder)
     if not manifest.runs:
         raise results.ResultsError(f"{folder} has no run that has ended; `dmmlab run --resume {folder}` does them")

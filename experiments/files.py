@@ -50,8 +50,8 @@ def opened(path: Path) -> BufferedReader:
 def read(path: Path, most: int = MOST_TEXT) -> bytes:
     """All of a plain file; OSError as for ``opened``, and where it has more than ``most`` octets."""
     with opened(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+        data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
+    if data is None or len(data) > most:
         raise OSError(errno.EFBIG, f"has more than {most:,} bytes", str(path))
     return data
 
@@ -65,10 +65,10 @@ def write(path: Path, data: bytes | str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data.encode("utf-8", "replace") if isinstance(data, str) else data)
         part.replace(path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _check(path: Path, mode: int) -> None:
