@@ -16,7 +16,6 @@ from typing import Any
 from choices import Choices
 from folders import NAMES, leave
 
-from agents.schemes import SCHEMES
 from experiments import declarations, results
 from experiments.analyse import analyse
 from experiments.present import terminal
@@ -49,7 +48,7 @@ def _recorded() -> dict[str, bytes]:
 
 _FILES = _recorded()
 _JSON = tuple(name for name in _FILES if name.endswith((".json", ".jsonl")))
-_OUTPUTS = ("index.html", "metrics.csv", "summary.csv", *(f"ladder-{scheme}-x.svg" for scheme in SCHEMES))
+_OUTPUTS = ("index.html", "metrics.csv", "summary.csv", "ladder-pmip-anchor.svg", "ladder-s-pmip-notify.svg")
 _TEXTS = (
     '"><svg onload=x>',
     "../../outside",
@@ -82,7 +81,7 @@ def run(data: bytes) -> None:
         write_index([study], _FOLDER / "all")
         assert all(character.isprintable() or character == "\n" for character in output.getvalue()), output.getvalue()
         for page in (_FOLDER / "index.html", _FOLDER / "all" / "index.html", *_FOLDER.glob("*.svg")):
-            if page.is_file() and not page.is_symlink():
+            if page.is_file() and not page.is_symlink() and page.stat().st_nlink == 1:
                 _Page().feed(page.read_text())
     assert (_OUTSIDE / "secret").read_text() == _SECRET
     assert sorted(path.name for path in Path(_HOME.name).rglob("*") if not path.is_relative_to(_FOLDER)) == ["outside", "secret"]

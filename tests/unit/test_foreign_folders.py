@@ -318,6 +318,22 @@ def test_comparing_reads_no_metrics_and_no_captures_that_are_no_plain_files(kind
     assert reference.compare(folder, kept).captures == (f"{NAMES[0]}/mn1.pcap",)
 
 
+def test_an_output_that_is_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = leave(tmp_path)
+    (folder / "index.html").mkdir()
+    assert main(["analyse", str(folder)]) == 1
+    assert f"cannot write {folder}/index.html: Is a directory" in capsys.readouterr().out
+    assert not (folder / "index.html.part").exists()
+
+
+def test_resuming_leaves_nothing_of_an_earlier_try(tmp_path: Path) -> None:
+    folder = leave(tmp_path)
+    for name in ("mag1.restarts", "authentication.key", "anything"):
+        (folder / NAMES[0] / name).write_text("1")
+    runner.Plan(folder, replace(results.read_manifest(folder), runs=())).begin()
+    assert [path.name for path in (folder / NAMES[0]).iterdir()] == ["run.json"]
+
+
 # Sizes
 
 
