@@ -47,6 +47,8 @@ def _analyse(folder: Path) -> Study:
     attempts = Attempts()
     read = (attempts.make(f"What {record.folder} shows", partial(_read, folder, record, attempts), None) for record in manifest.runs)
     runs = metrics.without_idle_reasons([result for result in read if result is not None])
+    if not runs:
+        raise results.ResultsError(f"{folder}: no run can be read; {next(iter(attempts.lines()))}")
     summary = metrics.summarise(runs)
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", summary)

@@ -147,6 +147,15 @@ def test_a_run_is_refused_and_costs_no_other(where: str, new: object, tmp_path: 
     assert len(study.undrawn) == 1
 
 
+def test_a_folder_of_which_no_run_can_be_read_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = leave(tmp_path)
+    for name in NAMES:
+        (folder / name / "run.json").write_text("{}")
+    assert main(["analyse", str(folder)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"not as expected: {folder.name}: {folder}: no run can be read; “What {NAMES[0]} shows” could not be made")
+
+
 @pytest.mark.parametrize("name", ["../elsewhere", "/etc", ".", "..", "", "a/b", "\x1b[2J"])
 def test_an_overview_names_only_folders_beside_it(name: str, tmp_path: Path) -> None:
     leave(tmp_path / "elsewhere")
