@@ -23,7 +23,6 @@ from experiments.present import report
 from experiments.present.attempts import Attempts, reason
 from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
-from experiments.scenario import Run
 from experiments.tolerance import TOLERANCES
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
@@ -33,14 +32,23 @@ def analyse(folder: Path) -> Study:
     """Read every run of ``folder`` from its captures and write metrics.csv, summary.csv, the figures and index.html there.
 
     Raises:
-        ResultsError: ``folder`` is not one that a run left, or no run in it has ended yet.
+        ResultsError: ``folder`` is not one that a run left, no run in it has ended yet, or it cannot be written to.
     """
+    try:
+        return _analyse(folder)
+    except OSError as error:
+        raise results.ResultsError(f"cannot write {error.filename}: {error.strerror}; move away what is there, or make room") from None
+
+
+def _analyse(folder: Path) -> Study:
     manifest = results.read_manifest(folder)
     if not manifest.runs:
         raise results.ResultsError(f"{folder} has no run that has ended; `dmmlab run --resume {folder}` does them")
     attempts = Attempts()
     read = (attempts.make(f"What {record.folder} shows", partial(_read, folder, record, attempts), None) for record in manifest.runs)
     runs = metrics.without_idle_reasons([result for result in read if result is not None])
+    if not runs:
+        raise results.ResultsError(f"{folder}: no run can be read; {next(iter(attempts.lines()))}")
     summary = metrics.summarise(runs)
     metrics.write_metrics(folder / "metrics.csv", runs)
     metrics.write_summary(folder / "summary.csv", summary)
@@ -66,8 +74,7 @@ def measure(folder: Path) -> None:
 
 
 def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
-    where = folder / record.folder
-    run = declarations.load(where / "run.json", Run)
+    run, where = results.read_run(folder, record)
     try:
         trace = read_trace(where, run)
         measured = metrics.measure(trace, run) if trace.packets else ()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
-from experiments import results, settings, streams
+from experiments import keys, results, settings, streams
 from experiments.catalogue import CATALOGUE
 from experiments.phase import Phase
 from experiments.selection import SelectionError, select
@@ -93,7 +93,7 @@ _WRONG_ARGUMENTS = (
 def _end(status: Status, why: str, error: BaseException) -> Status:
     """Say in a line each why the command ends, and what else is known."""
     for line in (why, *getattr(error, "__notes__", ())):
-        print(f"dmmlab: {line}", file=sys.stderr)
+        streams.say(f"dmmlab: {line}", error=True)
     return status
 
 
@@ -224,13 +224,15 @@ def _run(options: argparse.Namespace) -> int:
     from experiments import runner
 
     if options.resume:
-        return _conclude(runner.resume(_resumed(options), jobs=options.jobs, wall_limit=options.wall_limit))
+        key = settings.key_of(_told(options.settings))
+        return _conclude(runner.resume(_resumed(options), jobs=options.jobs, wall_limit=options.wall_limit, key=key))
     engine = _known("engine", options.engine or "auto", NAMES)
     wanted = options.experiments or _USUAL
     names = list(CATALOGUE) if "all" in wanted else [_known("experiment", name, CATALOGUE) for name in wanted]
     schemes = [_known("scheme", name, SCHEMES) for name in options.scheme]
+    told = _told(options.settings)
     selected = (
-        select(CATALOGUE[name], schemes=schemes, policies=options.policy, domain=options.domain, assignments=options.settings)
+        select(CATALOGUE[name], schemes=schemes, policies=options.policy, domain=options.domain, assignments=told)
         for name in dict.fromkeys(names)
     )
     chosen = [selection for selection in selected if selection]
@@ -252,8 +254,19 @@ def _run(options: argparse.Namespace) -> int:
     return _conclude(done)
 
 
-_RECORDED = ("experiments", "scheme", "policy", "runs", "seed", "phase", "engine", "domain", "settings", "results")
+_RECORDED = ("experiments", "scheme", "policy", "runs", "seed", "phase", "engine", "domain", "results")
 """What a results folder has recorded, so that it cannot be asked for anew when it is resumed."""
+
+
+def _told(assignments: Sequence[str]) -> Sequence[str]:
+    """The settings, with a warning where they show a key to others."""
+    if any(map(keys.stands_in_argument, assignments)):
+        streams.say(
+            f"dmmlab: warning: whoever lists this machine's processes, or reads your shell's history, sees the key; "
+            f"put it into a file that only you can read, and give {keys.SETTING}=@FILE",
+            error=True,
+        )
+    return assignments
 
 
 def _resumed(options: argparse.Namespace) -> Path:
@@ -278,9 +291,9 @@ def _conclude(done: runner.Done) -> int:
     studies = [study for study in done.studies if isinstance(study, Study)]
     for study in studies:
         terminal.show(study)
-        print(f"report: {study.folder / 'index.html'}\n")
+        streams.say(f"report: {study.folder / 'index.html'}\n")
     if (done.folder / results.OVERVIEW).exists() and studies:
-        print(f"all of them: {report.write_index(studies, done.folder)}")
+        streams.say(f"all of them: {report.write_index(studies, done.folder)}")
     lines = list(done.shortcomings())
     terminal.show_shortcomings(lines)
     return Status.NOT_AS_EXPECTED if lines else Status.AS_EXPECTED
@@ -297,7 +310,7 @@ def _compare(options: argparse.Namespace) -> int:
             terminal.show_comparison(comparison)
             found.append(comparison)
         except results.ResultsError as error:
-            print(error)
+            streams.say(str(error))
             found.append(None)
     if any(comparison and not comparison.same for comparison in found):
         return Status.NOT_AS_EXPECTED

@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from experiments import files
+
 T = TypeVar("T")
 _TEXTUAL = (IPv6Address, IPv6Network)
+_LONGEST_REASON = 300
 
 
 class DeclarationError(ValueError):
@@ -37,14 +40,17 @@ def from_json(data: bytes, kind: type[T]) -> T:
     """The declaration of type ``kind`` that ``data`` holds; DeclarationError where it does not."""
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=_decode)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise DeclarationError(str(error)) from None
+    except RecursionError:
+        raise DeclarationError("nested too deeply") from None
+    except (msgspec.DecodeError, ValueError, ArithmeticError) as error:
+        said = str(error)
+        raise DeclarationError(said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}…") from None
 
 
 def load(path: Path, kind: type[T]) -> T:
-    """The declaration in a file; DeclarationError names the file."""
+    """The declaration in a plain file; DeclarationError names the file. Its names and numbers are as the file has them: see admission."""
     try:
-        return from_json(path.read_bytes(), kind)
+        return from_json(files.read(path), kind)
     except OSError as error:
         raise DeclarationError(f"{path}: {error.strerror}") from None
     except DeclarationError as error:

@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from agents.schemes import SCHEMES
-from experiments import declarations, deploy, faults, state, traffic
+from experiments import declarations, deploy, faults, keys, state, traffic
 from experiments.agents import Agents
 from experiments.capture import Captures
 from experiments.scenario import DRAIN, FAILED, Flow, Run
@@ -34,7 +34,8 @@ _PR_SET_TIMERSLACK = 29
 
 def emulate(folder: Path) -> None:
     """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
-    run = declarations.load(folder / "run.json", Run)
+    declared = declarations.load(folder / "run.json", Run)
+    run = keys.unlocked(declared, folder)
     gc.freeze()
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     _stage("building the network", SECOND)
@@ -54,7 +55,7 @@ def emulate(folder: Path) -> None:
         testbed.warm()
         time.sleep(_SETTLE)
         run = replace(run, epoch=(time.time_ns() // SECOND + 2) * SECOND)
-        (folder / "run.json").write_bytes(declarations.to_json(run))
+        (folder / "run.json").write_bytes(declarations.to_json(replace(declared, epoch=run.epoch)))
         _play(testbed, run, agents)
         state.record(testbed, run, folder)
         captures.stop()

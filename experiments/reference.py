@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import results
+from experiments import files, results
 from experiments.analyse import measure
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricRow
+from experiments.measure.pcap import MOST_OCTETS
 from experiments.measure.records import Reason
 from experiments.results import Manifest
 from experiments.scenario import Case
@@ -77,17 +78,36 @@ class Comparison:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every capture below ``folder``, by relative path."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.pcap"))}
+    return {str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob("*.pcap"))}
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a capture, or why it cannot be read, which is the digest of none."""
+    try:
+        with files.opened(path) as file:
+            if file.seek(0, 2) > MOST_OCTETS:
+                return "too large"
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return str(error.strerror)
 
 
 def keep(folder: Path, reference: Path = FOLDER) -> Path:
     """Keep what is small of the results in ``folder`` as the reference of its experiment; returns where."""
-    target = reference / results.read_manifest(folder).experiment.name
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for path in (*(folder / name for name in _KEPT), *sorted(folder.glob("*.png"))):
-        shutil.copy(path, target)
-    (target / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in checksums(folder).items()))
+    name = results.read_manifest(folder).experiment.name
+    target, fresh = reference / name, reference / f".{name}.part"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        for path in (*(folder / kept for kept in _KEPT), *sorted(folder.glob("*.png"))):
+            files.write(fresh / path.name, files.read(path))
+        files.write(fresh / SUMS, "".join(f"{digest}  {of}\n" for of, digest in checksums(folder).items()))
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 
@@ -162,8 +182,11 @@ def _only(runs: Collection[str], sums: dict[str, str]) -> dict[str, str]:
 
 
 def _rows(folder: Path) -> tuple[MetricRow, ...]:
-    path = folder / "metrics.csv"
-    return metrics.read_metrics(path) if path.exists() else ()
+    """Those of metrics.csv; none where it is not there or cannot be read."""
+    try:
+        return metrics.read_metrics(folder / "metrics.csv")
+    except metrics.MetricsFileError:
+        return ()
 
 
 def _run(row: MetricRow) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -14,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from experiments import declarations
+from experiments import admission, declarations, files, keys
 from experiments.phase import Phase, with_drawn_phase
 from experiments.scenario import Experiment, Run
+from topologies.domain import shorten
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,35 +137,74 @@ def write_overview(folder: Path, overview: Overview) -> None:
 
 
 def _write(path: Path, declaration: Manifest | Overview) -> None:
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(declarations.to_json(declaration))
-        part.replace(path)
+        files.write(path, declarations.to_json(declaration))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise ResultsError(f"cannot write {path}: {error.strerror}; what was complete is kept") from None
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an experiment's results folder; NoResultsError where there is none that can be read."""
-    return _read(folder / MANIFEST, Manifest)
+    """The manifest of an experiment's results folder, names and numbers checked; NoResultsError where there is none that can be read."""
+    return _read(folder / MANIFEST, Manifest, check_manifest)
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """AdmissionError or DomainError where its experiment cannot be run or analysed, or a run that has ended is none of those planned."""
+    admission.check_experiment(manifest.experiment, manifest.runs_per_case, manifest.seed, manifest.engine, manifest.settings)
+    planned = {record_name(run) for run in manifest.planned}
+    for record in manifest.runs:
+        if record.folder not in planned:
+            raise admission.AdmissionError(f"expected each run's folder once, as planned, not {shorten(record.folder)}")
+        planned.remove(record.folder)
+
+
+def read_run(folder: Path, record: RunRecord) -> tuple[Run, Path]:
+    """The declaration of a run and its folder below ``folder``; DeclarationError where it cannot be read, or is of another run."""
+
+    def check(run: Run) -> None:
+        admission.check_run(run)
+        if record_name(run) != record.folder:
+            raise admission.AdmissionError(f"expected the declaration of the run {record.folder}, not of {shorten(record_name(run))}")
+
+    try:
+        where = files.place(folder, record.folder)
+    except OSError as error:
+        raise declarations.DeclarationError(f"{error.filename}: {error.strerror}") from None
+    return _checked(where / "run.json", Run, check), where
 
 
 def experiments(folder: Path) -> tuple[Path, ...]:
     """The experiments' folders that ``folder`` stands for: itself, or those of an overview; NoResultsError where it is neither."""
     folder = folder.resolve()
-    if (folder / OVERVIEW).exists():
-        return tuple(folder.parent / name for name in _read(folder / OVERVIEW, Overview).experiments)
+    if os.path.lexists(folder / OVERVIEW):
+        names = _read(folder / OVERVIEW, Overview, _check_overview).experiments
+        try:
+            return tuple(files.place(folder.parent, name) for name in names)
+        except OSError as error:
+            raise NoResultsError(f"{error.filename}: {error.strerror}") from None
     read_manifest(folder)
     return (folder,)
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def _check_overview(overview: Overview) -> None:
+    for name in overview.experiments:
+        admission.check_name("an experiment's folder", name)
+
+
+def _read(path: Path, kind: type[T], check: Callable[[T], None]) -> T:
     try:
-        return declarations.load(path, kind)
+        return _checked(path, kind, check)
     except declarations.DeclarationError as error:
         raise NoResultsError(f"{error}; expected a folder that `dmmlab run` left") from None
+
+
+def _checked(path: Path, kind: type[T], check: Callable[[T], None]) -> T:
+    declaration = declarations.load(path, kind)
+    try:
+        check(declaration)
+    except (ValueError, ArithmeticError) as error:
+        raise declarations.DeclarationError(f"{path}: {error}") from None
+    return declaration
 
 
 def point_latest(folder: Path) -> None:
@@ -212,5 +252,5 @@ def version() -> str:
 
 
 def command_line() -> str:
-    """The command as it was typed, as far as that can be known."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, as far as that can be known, with the fingerprint of a key."""
+    return " ".join([Path(sys.argv[0]).name, *map(keys.redacted, sys.argv[1:])])

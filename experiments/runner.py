@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,21 +19,23 @@ from pathlib import Path
 from engines import Engine, choose
 from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, deploy, results
+from experiments import declarations, deploy, files, keys, results, streams
 from experiments.analyse import analyse
 from experiments.phase import Phase
 from experiments.present import terminal
 from experiments.present.study import Study
 from experiments.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
 from experiments.scenario import FAILED, Run
-from experiments.selection import Selection
+from experiments.selection import Selection, SelectionError
 from experiments.status import shortcomings
 
 
 class Plan:
     """An experiment's folder and manifest, which is complete at every moment; the runs that are left, and how many of them failed."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, key: str = "") -> None:
+        """``key`` is the domain's, of which the manifest has the fingerprint."""
+        self.key = key
         done = {record.folder for record in manifest.runs if record.failure is None}
         self.folder = folder
         self.manifest = replace(manifest, runs=tuple(record for record in manifest.runs if record.folder in done))
@@ -48,10 +49,10 @@ class Plan:
         self._began = time.monotonic()
         try:
             for run in self.runs:
-                target = results.run_folder(self.folder, run)
+                target = files.place(self.folder, results.record_name(run))
                 shutil.rmtree(target, ignore_errors=True)
                 target.mkdir(parents=True)
-                (target / "run.json").write_bytes(declarations.to_json(run))
+                files.write(target / "run.json", declarations.to_json(run))
         except OSError as error:
             raise ResultsError(f"cannot write {self.folder}: {error.strerror}; make room, or name another folder with --results") from None
         results.write_manifest(self.folder, self.manifest)
@@ -112,24 +113,27 @@ def run(
     return _carry_out(plans, engine, folder, jobs)
 
 
-def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None) -> Done:
-    """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all.
+def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None, key: str = "") -> Done:
+    """Do the runs that are missing from ``folder``, an experiment's or an overview's, or that failed, and analyse all; ``key`` is theirs.
 
     Raises:
         NoResultsError: ``folder`` is none that a run left.
         ResumptionError: its runs cannot be had here as the others were.
     """
     folder = folder.resolve()
-    plans = [Plan(place, results.read_manifest(place)) for place in results.experiments(folder)]
+    plans = [Plan(place, results.read_manifest(place), key) for place in results.experiments(folder)]
     manifests = [plan.manifest for plan in plans]
     engine = choose(manifests[0].engine, wall_limit)
     for plan, manifest in zip(plans, manifests, strict=True):
+        recorded = manifest.settings.get(keys.SETTING, "")
+        if plan.runs and keys.is_fingerprint(recorded) and (not key or keys.fingerprint(key) != recorded):
+            raise ResumptionError(f"{plan.folder} was begun with the key {recorded}; give it again with --set {keys.SETTING}=@FILE")
         if manifest.kernel != engine.kernel:
             raise ResumptionError(f"{plan.folder} was begun on the kernel {manifest.kernel} and this is {engine.kernel}; run it anew")
     if any(manifest.revision != results.revision() for manifest in manifests):
-        print(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", file=sys.stderr)
+        streams.say(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", error=True)
     left, failed = sum(len(plan.runs) for plan in plans), sum(plan.failed for plan in plans)
-    print(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", file=sys.stderr)
+    streams.say(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", error=True)
     return _carry_out(plans, engine, folder, jobs)
 
 
@@ -157,12 +161,16 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Pha
         started=now.isoformat(timespec="seconds"),
         revision=results.revision(),
         versions=results.versions(),
-        settings=selection.settings,
+        settings=keys.published(selection.settings),
         phase=phase,
     )
+    try:
+        results.check_manifest(manifest)
+    except ValueError as error:
+        raise SelectionError(f"{experiment.name}: {error}") from None
     folder = results.new_folder(results_folder, experiment.name, now)
     results.write_manifest(folder, manifest)
-    return Plan(folder, manifest)
+    return Plan(folder, manifest, selection.settings.get(keys.SETTING, ""))
 
 
 def _carry_out(plans: Sequence[Plan], engine: Engine, folder: Path, jobs: int | None) -> Done:
@@ -229,7 +237,7 @@ def unanalysed(folder: Path, error: Exception) -> Unanalysed:
         return Unanalysed(folder, str(error))
     log = folder / "analysis.log"
     with contextlib.suppress(OSError):
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        files.write(log, "".join(traceback.format_exception(error)))
     last = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
     return Unanalysed(folder, f"cannot be analysed: {last} (see {log}); its captures are kept")
 
@@ -239,7 +247,8 @@ async def _emulate(plan: Plan, run: Run, engine: Engine, places: asyncio.Semapho
     name = str(target.relative_to(plan.folder.parent))
     async with places:
         progress.started(name)
-        outcome = await engine.run(deploy.job(run, target, engine.virtual))
+        with keys.lent(target, plan.key):
+            outcome = await engine.run(deploy.job(run, target, engine.virtual))
         failure = _failure(outcome)
         plan.ended(RunRecord(results.record_name(run), failure, round(outcome.wall, 3)))
         progress.finished(name, failure)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from agents.config import MessageOrder
 from agents.schemes import SCHEMES
-from experiments import settings
-from experiments.scenario import Attack, Case, Experiment
-from experiments.traffic import MOST_PACKETS
+from experiments import admission, settings
+from experiments.scenario import Case, Experiment
 from topologies import presets, routing
 from topologies.check import check
 
@@ -76,20 +75,8 @@ def _with_policies(cases: Iterable[Case], policies: Sequence[str]) -> list[Case]
 
 
 def _check_nodes(experiment: Experiment) -> None:
-    hosts = {host.name for host in experiment.domain.hosts}
-    bridges = {core.name for core in experiment.domain.core if not core.routed}
-    mags = {mag.name for mag in experiment.domain.mags}
-    scenario = experiment.scenario
-    faults = [*scenario.faults, *(fault for case in experiment.cases for fault in case.faults)]
-    agents = {agent.name for agent in routing.agents(experiment.domain)}
-    wanted_hosts = [name for flow in scenario.flows for name in (flow.source, flow.destination)] + [move.mn for move in scenario.moves]
-    missing = [name for name in wanted_hosts if name not in hosts] + [move.to for move in scenario.moves if move.to not in mags]
-    missing += [node for fault in faults for node in fault.on if node not in agents]
-    attacks = [fault for fault in faults if isinstance(fault, Attack)]
-    missing += [attack.victim for attack in attacks if attack.victim not in hosts]
-    missing += [attack.attacker for attack in attacks if attack.attacker not in hosts | bridges]
-    if missing:
-        raise SelectionError(f"experiment {experiment.name} needs {missing[0]}, which the domain {experiment.domain.name} does not have")
+    if missing := admission.missing_node(experiment.domain, experiment.cases, experiment.scenario):
+        raise SelectionError(f"experiment {experiment.name} needs {missing}, which the domain {experiment.domain.name} does not have")
 
 
 def _check_times(experiment: Experiment) -> None:
@@ -99,8 +86,11 @@ def _check_times(experiment: Experiment) -> None:
         end = flow.start + flow.duration
         if not 0 <= flow.start < end <= scenario.duration:
             raise SelectionError(f"{name}: flow {number} goes from {flow.start:g} s to {end:g} s of a scenario of {scenario.duration:g} s")
-        if not 0 < flow.packets < MOST_PACKETS:
-            raise SelectionError(f"{name}: flow {number} would send {flow.packets} packets in {flow.duration:g} s; change flow.rate")
+        if not flow.packets:
+            raise SelectionError(f"{name}: flow {number} would send 0 packets in {flow.duration:g} s; change flow.rate")
+    packets, most = sum(flow.packets for flow in scenario.flows), admission.MOST_PACKETS_OF_A_RUN
+    if packets > most:
+        raise SelectionError(f"{name}: its flows would send {packets:,} packets in a run, more than {most:,}; change flow.rate")
     for mn in dict.fromkeys(move.mn for move in scenario.moves):
         moves = sorted((move for move in scenario.moves if move.mn == mn), key=lambda move: move.at)
         ends = (0.0, *(move.at + move.l2_gap for move in moves))

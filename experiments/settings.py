@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 from agents.authentication import key_octets
 from agents.config import Settings
 from engines.base import REPOSITORY
+from experiments import keys
 from experiments.scenario import Flow, Move, Scenario
 from experiments.traffic import HEADER
 from topologies.domain import Domain
@@ -63,7 +64,7 @@ def _number(text: str) -> float:
 
 def _key(text: str) -> str:
     try:
-        if text:
+        if text and not keys.is_fingerprint(text):
             key_octets(text)
     except ValueError as error:
         raise UnitError(f"{error}, not {text!r}") from None
@@ -118,7 +119,7 @@ _KINDS: Mapping[type, Kind] = {
     IPv6Address: Kind("a link-local address or ::", "", _link_local),
     str: Kind("a link-layer address", "", _link_layer),
 }
-_KEY = Kind("32 hexadecimal digits", "", _key, lambda value: value or "none")
+_KEY = Kind("32 hexadecimal digits, or @FILE with a file that holds them", "", _key, lambda value: value or "none")
 
 
 def _kind(field: str, hint: Any, unit: str) -> Kind:
@@ -212,8 +213,7 @@ def apply(assignments: Iterable[Assignment], domain: Domain, scenario: Scenario)
     for assignment in assignments:
         try:
             if assignment.name in AGENT_SETTINGS:
-                AGENT_SETTINGS[assignment.name].read(assignment.value)
-                agents[assignment.name] = assignment.value
+                agents[assignment.name] = _told(assignment)
             elif assignment.name in _SCENARIO:
                 scenario = _SCENARIO[assignment.name].apply(scenario, assignment.value)
             else:
@@ -221,6 +221,26 @@ def apply(assignments: Iterable[Assignment], domain: Domain, scenario: Scenario)
         except UnitError as error:
             raise SettingError(f"{assignment.name}: {error}") from None
     return domain, scenario, agents
+
+
+def _told(assignment: Assignment) -> str:
+    """What agents are told of a setting, checked; UnitError where it does not fit."""
+    value = keys.taken(assignment.value) if assignment.name == keys.SETTING else assignment.value
+    AGENT_SETTINGS[assignment.name].read(value)
+    return value
+
+
+def key_of(texts: Iterable[str]) -> str:
+    """The key that ``name=value`` settings give, the last of several, or ""; SettingError where one is not the key or does not fit."""
+    key = ""
+    for assignment in map(parse, texts):
+        if assignment.name != keys.SETTING:
+            raise SettingError(f"expected no other setting than {keys.SETTING}, not {assignment.name}: the others are recorded")
+        try:
+            key = _told(assignment)
+        except UnitError as error:
+            raise SettingError(f"{assignment.name}: {error}") from None
+    return key
 
 
 def agent_settings(values: Mapping[str, str]) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 from typing import Any, TextIO
 
@@ -26,6 +27,8 @@ _PLAIN = str.maketrans(
     }
 )
 _ERRORS = "dmmlab.plain"
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""Characters that steer a terminal, or the direction of its text, and halves of characters; not the tab and the end of a line."""
 
 
 def prepare() -> None:
@@ -38,6 +41,16 @@ def prepare() -> None:
         sys.stdout = _lasting(sys.stdout, 1)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _lasting(sys.stderr, 2)
+
+
+def printable(text: str) -> str:
+    """The text without characters that would steer a terminal: it may come from a file that somebody else wrote."""
+    return _CONTROL.sub("", text)
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print a line, or several, of which nothing steers the terminal; ``error`` for standard error."""
+    print(printable(text), file=sys.stderr if error else sys.stdout)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -13,9 +13,6 @@ from experiments.scenario import Flow
 PORT = 5213
 MAGIC = b"DMM1"
 HEADER = struct.Struct("!4sHI")
-MOST_PACKETS = 1 << 32
-"""How many packets of a flow have numbers of their own."""
-
 _REFUSED = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
 """What a host says that has no route, no address or no carrier just now."""
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.actions import IgnoreReason
 from agents.messages import PROTOCOL, Status
-from experiments import deploy, state
+from experiments import deploy, files, state
 from experiments.attacks import FLOOD, MARK, MARKS, REPLAY, STRANGER, mark
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
@@ -169,7 +169,7 @@ def _is_marked(capture: Capture, at: Integers, ends: Integers) -> Mask:
 
 def _lines(played: Played) -> Iterator[dict[str, Any]]:
     """The events, with their times in s of the scenario."""
-    for text in (played.folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
+    for text in files.read(played.folder / "events.jsonl", files.MOST_JOURNAL).decode().splitlines():
         line = json.loads(text)
         yield {**line, "at": (line["time"] - played.run.epoch) / 1e9}
 

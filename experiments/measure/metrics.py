@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
 
+from experiments import files
 from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
@@ -345,18 +348,18 @@ def _cell(value: str | float | None) -> str:
 
 
 def _write(path: Path, kind: type, lines: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(kind))
-        writer.writerows(lines)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(kind))
+    writer.writerows(lines)
+    files.write(path, text.getvalue())
 
 
 def _read(path: Path, kind: type, numbers: Sequence[str]) -> list[dict[str, str]]:
     names = [field.name for field in fields(kind)]
     try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            found = list(reader)
+        reader = csv.DictReader(io.StringIO(files.read(path).decode(), newline=""))
+        found = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MetricsFileError(f"{path.name}: {error}") from None
     if reader.fieldnames != names:
@@ -364,7 +367,8 @@ def _read(path: Path, kind: type, numbers: Sequence[str]) -> list[dict[str, str]
     for line, row in enumerate(found, 2):
         for name in numbers:
             try:
-                float(row[name])
+                if math.isnan(float(row[name])):
+                    raise ValueError
             except (TypeError, ValueError):
                 raise MetricsFileError(f"{path.name}, line {line}: expected a number as {name}, not {row[name]!r}") from None
     return found

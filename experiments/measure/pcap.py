@@ -11,11 +11,12 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from experiments import files
 from experiments.measure import pcapng
 
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -34,6 +35,14 @@ _FORMATS = {
 _GZIP = b"\x1f\x8b"
 _SUFFIXES = (".pcap", ".pcapng", ".pcap.gz", ".pcapng.gz")
 _PIECE = 1 << 20
+
+MOST_OCTETS = 1 << 30
+"""The octets of the largest capture that is read, out of gzip."""
+
+MOST_PACKETS = 1 << 23
+"""The packets of the largest capture that is read."""
+
+_TOO_MANY = f"more than the {MOST_PACKETS:,} packets that are read; record less, or split the run"
 
 
 class CaptureFileError(ValueError):
@@ -95,16 +104,19 @@ def find_capture(folder: Path, node: str) -> Path:
     return next((path for path in names if path.exists()), names[0])
 
 
-def read_capture(path: Path) -> Capture:
-    """Read a capture, as far as it is whole.
+def read_capture(path: Path, most: int = MOST_OCTETS) -> Capture:
+    """Read a capture, as far as it is whole; ``most`` is how many octets it may have, out of gzip.
 
     Raises:
-        CaptureFileError: the file cannot be opened, is empty, does not begin as a capture does, or mixes link types.
+        CaptureFileError: the file cannot be opened, is no plain file, is empty, does not begin as a capture does, mixes link types, or has
+            more octets than ``most`` or more packets than MOST_PACKETS.
     """
     try:
-        content, damage = _content(path)
+        content, damage = _content(path, most)
     except OSError as error:
         raise CaptureFileError(f"{path.name}: {error.strerror or error}") from None
+    if len(content) > most:
+        raise CaptureFileError(f"{path.name}: larger than the {most:,} bytes that are read; record less, or split the run")
     if not content:
         raise CaptureFileError(f"{path.name}: {damage or 'empty, expected a capture'}")
     try:
@@ -114,21 +126,23 @@ def read_capture(path: Path) -> Capture:
     return capture if capture.truncated or not damage else replace(capture, truncated=damage)
 
 
-def _content(path: Path) -> tuple[bytes | mmap.mmap, str | None]:
-    """The octets of a file, out of gzip where they are in it, and what is wrong with the gzip."""
-    with path.open("rb") as file:
+def _content(path: Path, most: int) -> tuple[bytes | mmap.mmap, str | None]:
+    """The octets of a file, out of gzip where they are in it (not many more than ``most``), and what is wrong with the gzip."""
+    with files.opened(path) as file:
         if not file.seek(0, 2):
             return b"", None
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return (content, None) if content[:2] != _GZIP else _unpacked(path)
+        return (content, None) if content[:2] != _GZIP else _unpacked(file, most)
 
 
-def _unpacked(path: Path) -> tuple[bytes, str | None]:
-    pieces = []
+def _unpacked(packed: BinaryIO, most: int) -> tuple[bytes, str | None]:
+    pieces, size = [], 0
+    packed.seek(0)
     try:
-        with gzip.open(path) as file:
-            while piece := file.read1(_PIECE):
+        with gzip.open(packed) as file:
+            while size <= most and (piece := file.read1(_PIECE)):
                 pieces.append(piece)
+                size += len(piece)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         return b"".join(pieces), f"gzip: {error}"
     return b"".join(pieces), None
@@ -169,13 +183,17 @@ def _walk(content: bytes | mmap.mmap, order: str) -> tuple[list[int], str | None
             return headers, f"record {len(headers) + 1} claims {length} bytes"
         if following > end:
             return headers, f"breaks off inside record {len(headers) + 1}"
+        if len(headers) == MOST_PACKETS:
+            raise CaptureFileError(_TOO_MANY)
         headers.append(at)
         at = following
     return headers, None if at == end else f"breaks off inside the header of record {len(headers) + 1}"
 
 
 def _read_pcapng(content: bytes | mmap.mmap) -> Capture:
-    packets = pcapng.walk(content)
+    packets = pcapng.walk(content, MOST_PACKETS)
+    if packets.more:
+        raise CaptureFileError(_TOO_MANY)
     if len(packets.link_types) != 1:
         found = " and ".join(map(str, sorted(packets.link_types)))
         raise CaptureFileError(f"link types {found}, expected one" if found else packets.truncated or "no interface is described")

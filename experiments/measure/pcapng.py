@@ -42,6 +42,7 @@ class Packets:
         lengths: how many bytes of each frame were captured.
         originals: how many bytes each frame had.
         truncated: where and why the file breaks off, or None; the packets before that are here.
+        more: whether there are more packets (or interfaces) than were to be read; those that are here are the first.
     """
 
     link_types: frozenset[int] = frozenset()
@@ -50,6 +51,7 @@ class Packets:
     lengths: list[int] = field(default_factory=list)
     originals: list[int] = field(default_factory=list)
     truncated: str | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class _Interface:
         return self.offset * _SECOND + stamp * _SECOND // self.ticks
 
 
-def walk(content: bytes | mmap.mmap) -> Packets:
-    """The packets of a pcapng file, as far as it is whole."""
+def walk(content: bytes | mmap.mmap, most: int) -> Packets:
+    """The packets of a pcapng file, as far as it is whole; of more than ``most`` only the first."""
     found = Packets()
     described: set[int] = set()
     used: set[int] = set()
@@ -74,6 +76,9 @@ def walk(content: bytes | mmap.mmap) -> Packets:
     order, at, number = "<", 0, 0
     try:
         while at < len(content):
+            if len(found.times) == most or len(interfaces) == most:
+                found.more = True
+                break
             number += 1
             order, kind, length = _block(content, at, order, number)
             if kind == _SECTION:

@@ -15,7 +15,7 @@ from agents.kernel import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
-from experiments import deploy, state
+from experiments import deploy, files, state
 from experiments.measure.records import Trace
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
 from experiments.settings import agent_settings
@@ -236,7 +236,7 @@ def held(events: Path) -> tuple[str, ...]:
     """Which agents still hold packets at the end, by their own account: of those that they were given since they last started, neither
     sent on nor dropped."""
     waiting: Counter[str] = Counter()
-    for line in events.read_text(encoding="utf-8").splitlines():
+    for line in files.read(events, files.MOST_JOURNAL).decode().splitlines():
         entry = json.loads(line)
         node, event = entry["node"], entry["event"]
         if event == "started":

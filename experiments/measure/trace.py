@@ -17,7 +17,7 @@ from agents.config import QueryFlag
 from experiments import deploy
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
-from experiments.measure.pcap import Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
+from experiments.measure.pcap import MOST_OCTETS, Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
 from experiments.scenario import Run
 from experiments.settings import agent_settings
@@ -59,10 +59,12 @@ def read_trace(folder: Path, run: Run) -> Trace:
     data: dict[str, Bytes] = {}
     truncated: list[str] = []
     macs = [host.mac for host in run.domain.hosts]
+    room = MOST_OCTETS
     for node in deploy.captured(run):
         path = find_capture(folder, node)
         try:
-            capture = read_capture(path)
+            capture = read_capture(path, room)
+            room -= len(capture.data)
             captures[node] = dissect(capture, macs)
         except CaptureFileError as error:
             truncated.append(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}")

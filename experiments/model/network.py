@@ -18,6 +18,7 @@ from agents.config import Settings
 from agents.messages import Message, ProxyBindingUpdate, UpdateNotification
 from agents.policies import POLICIES
 from agents.schemes import SCHEMES, Query
+from experiments import keys
 from experiments.measure.records import Reason, Signal
 from experiments.scenario import Run
 from experiments.settings import agent_settings
@@ -110,7 +111,7 @@ class Network:
         self.expected: dict[tuple[str, str], Handover] = {}
         self.signals: list[Signal] = []
         self.tied = False
-        self._protection = protection(self.settings)
+        self._protection = protection(keys.with_any_key(self.settings))
         self._events: list[tuple[int, bool, int, Callable[[], None]]] = []
         self._serial = 0
         self._sequences: dict[str, int] = defaultdict(int)

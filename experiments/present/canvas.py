@@ -7,6 +7,7 @@ where the user's settings keep it from loading, as does the backend of a noteboo
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from experiments import files
 from experiments.present import style
 
 RESOLUTION = 160
@@ -42,6 +44,10 @@ _SETTINGS = {
 }
 _NOT_DRAWN_WITH = ("backend", "backend_fallback", "interactive", "toolbar")
 """Settings of windows, of which a figure in a file has none; those that ``rc_context`` would not restore are among them."""
+
+
+_NO_PNG_METADATA = {"Software": None}
+_NO_SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def _load() -> ModuleType:
@@ -86,5 +92,7 @@ def save(draw: Callable[[], Any], png: Path, svg: Path) -> None:
     """Write the figure that ``draw`` returns to both files, without dates or versions in them."""
     with settings():
         figure = draw()
-        figure.savefig(png, dpi=RESOLUTION, backend="agg", metadata={"Software": None})
-        figure.savefig(svg, dpi=RESOLUTION, backend="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        for path, backend, kind, metadata in ((png, "agg", "png", _NO_PNG_METADATA), (svg, "svg", "svg", _NO_SVG_METADATA)):
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, dpi=RESOLUTION, backend=backend, metadata=metadata)
+            files.write(path, drawn.getvalue())

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from experiments.measure.records import Packet, Signal
 from experiments.present import style
 from experiments.present.study import RunResult, Step
+from experiments.streams import printable
 from topologies.domain import Domain
 from topologies.routing import agents, paths
 from topologies.timing import SECOND
@@ -568,5 +569,5 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", size: float =
     bold = f' font-weight="{weight}"' if weight else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}"{bold} fill="{colour}" '
-        f'stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke">{escape(text)}</text>'
+        f'stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke">{escape(printable(text))}</text>'
     )

@@ -13,8 +13,9 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from experiments import files
 from experiments.measure import metrics
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import explanation, style
@@ -148,7 +149,7 @@ def write_report(study: Study, folder: Path) -> tuple[str, ...]:
         origin=_ORIGIN,
         **values,
     )
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    files.write(folder / "index.html", page)
     return attempts.lines()
 
 
@@ -162,7 +163,7 @@ def write_index(studies: Sequence[Study], folder: Path) -> Path:
         href = attempts.make("The link to its report", partial(_link, study, folder), "#")
         entries.append({"study": study, "href": href, "findings": findings + attempts.lines(), "failed": len(study.failed)})
     path = folder / "index.html"
-    path.write_text(_render("overview.html", entries=entries), encoding="utf-8")
+    files.write(path, _render("overview.html", entries=entries))
     return path
 
 
@@ -436,7 +437,7 @@ def _plot(name: str, study: Study, folder: Path, attempts: Attempts, heading: st
     png, svg = plots.save(name, study, folder)
     caption = _CAPTIONS[name][1]
     reasons = attempts.make(_SECTIONS["expected"], lambda: tuple(_reasons(study)), ()) if name == "bars" else ()
-    drawing = inline(svg.read_text(encoding="utf-8"), name, f"{heading}. {caption}")
+    drawing = inline(files.read(svg).decode(), name, f"{heading}. {caption}")
     return FigurePart(name, heading, drawing, caption, reasons, (svg.name, png.name))
 
 
@@ -478,7 +479,7 @@ def _ladder(case: Case, result: RunResult, steps: Sequence[Step], folder: Path, 
     name = f"ladder-{case.scheme}-{case.label}"
     drawing = ladder(result, steps)
     path = folder / f"{name}.svg"
-    path.write_text(drawing, encoding="utf-8")
+    files.write(path, drawing)
     caption = (
         "Each arrow runs from when a message left its sender, or a router on its way, to when it came to the next, as the captures show; "
         "times are ms of scenario time. Rows are in order of time but not to scale. Data packets are coloured; double arrows travel "
@@ -515,4 +516,4 @@ def inline(svg: str, name: str, label: str) -> Markup:
     body = body.replace('<style type="text/css">*{', f'<style type="text/css">[data-figure="{name}"] *{{')
     tag, rest = body[: body.index(">")], body[body.index(">") :]
     tag = re.sub(r'\s(?:width|height|role|version|xmlns|xmlns:xlink)="[^"]*"', "", tag)
-    return Markup(f'{tag} role="img" data-figure="{name}" aria-label="{escape(label)}"{rest}')
+    return Markup('{} role="img" data-figure="{}" aria-label="{}"{}').format(Markup(tag), name, label, Markup(rest))

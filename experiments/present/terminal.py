@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from experiments import streams
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import style
 from experiments.present.attacks import AttackTable, table_of_attacks
@@ -23,11 +26,23 @@ _GOOD, _BAD = "green", "bold red"
 _CONSOLE_LINES = 5
 
 
+class Printable(Console):
+    """A console on which only styles of our own steer the terminal: texts are taken as they are, without control characters and markup."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=streams.printable(segment.text))
+
+
 class Progress:
     """How many of ``total`` runs are done and which are going on: a bar on a terminal, a line a run elsewhere."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Printable(stderr=True)
         self._total = total
         self._done = 0
         self._running: dict[str, None] = {}
@@ -72,14 +87,14 @@ class Progress:
 
 def show(study: Study, console: Console | None = None) -> None:
     """Print a study: a row a case, the draft's steps and Table 1 where it has them, what failed and what was cut short."""
-    console = console or Console()
+    console = console or Printable()
     console.print(Text(study.experiment.title, style="bold"))
     console.print(Group(*_parts(study)))
 
 
 def show_shortcomings(lines: Sequence[str], console: Console | None = None) -> None:
     """Print what is not as expected, a line an experiment, or that all is."""
-    console = console or Console()
+    console = console or Printable()
     if not lines:
         console.print(Text("all is as expected", style=_GOOD))
     for line in lines:
@@ -88,7 +103,7 @@ def show_shortcomings(lines: Sequence[str], console: Console | None = None) -> N
 
 def show_comparison(found: Comparison, console: Console | None = None) -> None:
     """Print how a run differs from the reference, whether that matters, and what does not."""
-    console = console or Console()
+    console = console or Printable()
 
     def say(text: str, good: bool | None = None) -> None:
         console.print(Text(text, style={True: _GOOD, False: _BAD, None: ""}[good]), soft_wrap=True)
@@ -255,7 +270,7 @@ def show_bench(rows: Iterable[tuple[str, str, str, str, float]], console: Consol
         table.add_column(heading, justify="right" if heading in ("measured", "ratio") else "left")
     for what, measured, detail, goal, ratio in rows:
         table.add_row(what, measured, detail, goal, f"{ratio:.2f}", _mark(ratio >= 1))
-    (console or Console()).print(table)
+    (console or Printable()).print(table)
 
 
 def _mark(good: bool) -> Text:

@@ -23,8 +23,9 @@ _FOLDER = TemporaryDirectory(prefix="fuzz-")
 _FILE = Path(_FOLDER.name, "capture")
 _RUN = runs.run("s-pmip", "error", runs.moving((runs.Move(0.013, "mn1", "mag3"),), 0.03))
 
+_FILE.touch()
 for _node in deploy.captured(_RUN):
-    Path(_FOLDER.name, f"{_node}.pcap").symlink_to(_FILE)
+    Path(_FOLDER.name, f"{_node}.pcap").hardlink_to(_FILE)
 
 
 def run(data: bytes) -> None:

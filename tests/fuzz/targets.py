@@ -7,6 +7,7 @@ from types import ModuleType
 
 import fuzz_capture
 import fuzz_codec
+import fuzz_folder
 import fuzz_lma
 import fuzz_mag
 import fuzz_neighbour_discovery
@@ -17,4 +18,5 @@ TARGETS: Mapping[str, ModuleType] = {
     "lma": fuzz_lma,
     "mag": fuzz_mag,
     "capture": fuzz_capture,
+    "folder": fuzz_folder,
 }

@@ -7,33 +7,10 @@ from typing import NoReturn
 
 import pytest
 
-from experiments import analyse, declarations, model, results
+from experiments import analyse, model
 from experiments.measure import metrics, procedures
-from experiments.results import Manifest, RunRecord
-from experiments.scenario import Case, Experiment, Flow, Kill, Run, Scenario
-from tests.unit.captures import render
-from topologies.presets import star
-
-CASES = (Case("pmip", "anchor"), Case("s-pmip", "notify"))
-NAMES = ("pmip/anchor/1", "s-pmip/notify/1")
-
-
-def leave(folder: Path, scenario: Scenario | None = None) -> Path:
-    """A results folder such as a run leaves: the captures are what the model says that they show."""
-    scenario = scenario or Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5),))
-    experiment = Experiment("fig1", "Two schemes", "Which?", star(), CASES, scenario, ("bars", "table1"))
-    for case in CASES:
-        run = Run("fig1", experiment.domain, case, scenario, 1, 1, "virtual", epoch=1_704_067_205_000_000_000)
-        target = results.run_folder(folder, run)
-        target.mkdir(parents=True)
-        (target / "run.json").write_bytes(declarations.to_json(run))
-        (target / "events.jsonl").touch()
-        render(model.Prediction(run).trace(), run, target)
-    records = tuple(RunRecord(name, None, 1.0) for name in NAMES)
-    results.write_manifest(
-        folder, Manifest("dmmlab run", experiment, 1, 1, "virtual", "6.12", "2024", "abc", {"python": "3"}, 4.5, records)
-    )
-    return folder
+from experiments.scenario import Flow, Kill, Scenario
+from tests.unit.folders import NAMES, leave
 
 
 def measured(folder: Path) -> set[str]:
