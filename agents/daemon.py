@@ -221,8 +221,11 @@ class Daemon:
         self._input("received", lambda now: self._taken_in(message, received, arrival, now), source=source, **details)
 
     def _malformed(self, error: MessageError, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
-        source = received.source
-        told = [] if arrival else self._header_errors.answer(error, received.data, source, received.destination, now)
+        data, source, destination = received.data, received.source, received.destination
+        told: list[Action] = []
+        if not arrival:
+            trusted = self._effects.protection.refusal(None, data, source, destination, now) is None
+            told = self._header_errors.answer(error, data, source, destination, now, trusted)
         return [*self._agent.malformed(source, now), *told]
 
     def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
