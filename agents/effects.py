@@ -36,7 +36,7 @@ from agents.actions import (
     Unreachable,
 )
 from agents.authentication import protection
-from agents.config import AgentConfig
+from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
 from agents.journal import Journal
 from agents.kernel import TRIGGER, DataPlane, tunnel_mtu
@@ -179,9 +179,9 @@ class Effects:
         for action in outbox:
             self._transmit(action)
 
-    def admit(self, link: str, index: int) -> None:
-        """An access link came."""
-        self._plane.admit(link, index)
+    def admit(self, link: str, index: int, mn_id: str) -> None:
+        """An access link came, with a node whose profile says which sources are its own."""
+        self._plane.admit(link, index, home_prefixes_of(self._config.profiles, mn_id))
 
     def dismiss(self, link: str) -> None:
         """An access link left."""

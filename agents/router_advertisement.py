@@ -29,11 +29,13 @@ _ICMPV6 = 58
 _FRAGMENT = 44
 _LEAST_EXTENSION_HEADER = 8
 _EXTENSION_HEADERS: Mapping[int, Callable[[int], int]] = {
-    **dict.fromkeys((0, 43, 60, 135, 139, 140), lambda length: 8 * (length + 1)),
+    **dict.fromkeys((0, 43, 60, 139, 140), lambda length: 8 * (length + 1)),
     _FRAGMENT: lambda length: _LEAST_EXTENSION_HEADER,
     51: lambda length: 4 * (length + 2),
 }
-"""The extension headers to octets in all, by what their length field says (RFC 7045, 4; IP Authentication Header: RFC 4302, 2.2)."""
+"""The extension headers to octets in all, by what their length field says (RFC 7045, 4; IP Authentication Header: RFC 4302, 2.2).
+
+Not the Mobility Header: nothing may follow it (RFC 6275, 6.1.1), and one after which something does is what is reported."""
 _IPV6_HEADER = 40
 MINIMUM_MTU = 1280
 """The least MTU that IPv6 asks of a link, in octets (RFC 8200, 5)."""

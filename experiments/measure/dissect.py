@@ -194,7 +194,8 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
 def _layer_2_updates(capture: Capture, at: Integers, ends: Integers, protocol: Integers, outgoing: Mask) -> Mask:
     """Which records may be Layer 2 Update frames, to the null LSAP: the protocol of what a node sends is whatever its sender calls it."""
     named: Mask = np.where(outgoing, (protocol != _ETH_P_IPV6) | (ends > at), protocol == _ETH_P_802_2)
-    return named & (capture.integers(at, 1, ends) == _NULL_LSAP)
+    found: Mask = named & (capture.integers(at, 1, ends) == _NULL_LSAP)
+    return found
 
 
 def _mac(capture: Capture, start: int) -> str:

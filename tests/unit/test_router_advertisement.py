@@ -124,6 +124,7 @@ def test_unreachable_quotes_the_packet_up_to_the_minimum_mtu() -> None:
         (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17) / b"datagram", True),
         (IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6TimeExceeded(), False),
         (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=58), False),
+        (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=135) / bytes((58, 0, 5, 0, 0, 0, 0, 0)), True),
         (IPv6(src="2001:db8::1", dst="ff0e::1", nh=17), False),
         (IPv6(src="::", dst="2001:db8::2", nh=17), False),
         (IPv6(src="ff02::1", dst="2001:db8::2", nh=17), False),
