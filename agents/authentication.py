@@ -112,7 +112,7 @@ class Protected(Unprotected):
     def _not_asked(self, source: IPv6Address, sent: int, now: float) -> IgnoreReason | None:
         about, last = (source, sent % _FRACTION), self._last.get(source, sent)
         if not self._asked.knows(about, now) or _seconds_apart(sent - sent % _FRACTION, last - last % _FRACTION) < 0:
-            return IgnoreReason.REPLAYED
+            return IgnoreReason.UNMATCHED
         self._asked.forget(about)
         self._last[source] = sent
         return None

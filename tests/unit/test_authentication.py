@@ -200,14 +200,14 @@ class TestRefusalsForAWrongTime:
     def test_it_is_taken_in_once(self, ahead: float) -> None:
         mag, lma = guard(), guard()
         told = self.refused(mag, lma, EPOCH, ahead)
-        assert [self.taken(mag, told, EPOCH + ahead) for _ in range(2)] == [None, IgnoreReason.REPLAYED]
+        assert [self.taken(mag, told, EPOCH + ahead) for _ in range(2)] == [None, IgnoreReason.UNMATCHED]
 
     def test_one_that_was_heard_before_is_none_though_its_number_is_that_of_an_open_pbu(self) -> None:
         mag, lma = guard(), guard()
         heard = self.refused(mag, lma, EPOCH)
         assert self.taken(mag, heard, EPOCH + 3600) is None
         again = self.refused(mag, lma, EPOCH + self.LATER + 0.3)
-        assert self.taken(mag, heard, EPOCH + self.LATER + 3601) is IgnoreReason.REPLAYED
+        assert self.taken(mag, heard, EPOCH + self.LATER + 3601) is IgnoreReason.UNMATCHED
         assert self.taken(mag, again, EPOCH + self.LATER + 3601) is None
 
     def test_one_that_is_older_than_what_its_sender_said_since_is_none_whatever_it_repeats(self) -> None:
@@ -216,21 +216,21 @@ class TestRefusalsForAWrongTime:
         since = lma.octets(PBU, LMA, MAG, EPOCH + self.LATER)
         assert mag.refusal(decode(since), since, LMA, MAG, EPOCH + self.LATER) is None
         again = self.refused(mag, lma, EPOCH + self.LATER)
-        assert self.taken(mag, heard, EPOCH + self.LATER + 3600) is IgnoreReason.REPLAYED
+        assert self.taken(mag, heard, EPOCH + self.LATER + 3600) is IgnoreReason.UNMATCHED
         assert self.taken(mag, again, EPOCH + self.LATER + 3600) is None
 
     def test_one_that_an_agent_did_not_hear_is_none_to_it_either(self) -> None:
         heard = self.refused(guard(), guard(), EPOCH)
         mag = guard()
         mag.octets(PBU, MAG, LMA, EPOCH + self.LATER + 0.25)
-        assert self.taken(mag, heard, EPOCH + self.LATER + 0.25) is IgnoreReason.REPLAYED
+        assert self.taken(mag, heard, EPOCH + self.LATER + 0.25) is IgnoreReason.UNMATCHED
 
     def test_one_from_elsewhere_is_none(self) -> None:
         mag = guard()
         told = self.refused(mag, guard(), EPOCH)
         message = decode(told)
         from_another = guard().octets(message, OTHER, MAG, EPOCH)
-        assert mag.refusal(decode(from_another), from_another, OTHER, MAG, EPOCH + 3600) is IgnoreReason.REPLAYED
+        assert mag.refusal(decode(from_another), from_another, OTHER, MAG, EPOCH + 3600) is IgnoreReason.UNMATCHED
 
     def test_its_time_is_the_anchors_in_whole_seconds_and_the_rest_that_of_the_pbu(self) -> None:
         mag, lma = guard(), guard()
