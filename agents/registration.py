@@ -49,7 +49,7 @@ class Outcomes:
 class Registrar:
     """Keeps the LMA informed of the nodes attached to one MAG.
 
-    What RFC 5213 leaves to an administrative action (6.9.1.2 (6), (7) and (9)) is left until the agent is started anew.
+    What RFC 5213 leaves to an administrative action (6.9.1.2 (6) and (7)) is left until the agent is started anew.
     """
 
     def __init__(self, config: AgentConfig, ordering: Ordering, outcomes: Outcomes) -> None:
