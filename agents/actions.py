@@ -40,6 +40,7 @@ class IgnoreReason(StrEnum):
     STALE = "stale"
     ALTERED = "does not echo the request"
     NOT_OURS = "no binding here"
+    NO_SUCH_PREFIX = "not a node's prefix"
     NOT_AUTHENTICATED = "not authenticated"
     REPLAYED = "replayed"
     UNTIMELY = "sent at another time"

@@ -17,7 +17,7 @@ from ipaddress import IPv6Address
 
 from agents.actions import IgnoreReason
 from agents.config import QueryFlag, Settings
-from agents.messages import Authentication, Message, ProxyBindingAcknowledgement, Status, encode
+from agents.messages import Authentication, Message, ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, encode
 from agents.ordering import Recent
 
 MN_HA = 1
@@ -27,6 +27,8 @@ _KEY_OCTETS = 16
 _AUTHENTICATOR_OCTETS = 12
 _OPTION_TYPE = 9
 _OPTION_LENGTH = 5 + _AUTHENTICATOR_OCTETS
+_TIME_OCTETS = 8
+_REPLAY_PROTECTION = bytes((10, _TIME_OCTETS))
 _PADDING = b"\1\2\0\0"
 _SECONDS_FROM_1900_TO_1970 = 2208988800
 _FRACTION = 1 << 32
@@ -43,8 +45,11 @@ class Unprotected:
         """The Mobility Header of a message that is sent ``now`` (s since 1970); MessageError as ``encode``."""
         return encode(message, self._query_flag)
 
-    def refusal(self, message: Message, data: bytes, source: IPv6Address, destination: IPv6Address, now: float) -> IgnoreReason | None:
-        """Why ``message``, decoded of ``data``, is not to be taken in; None where nothing is wrong with it."""
+    def refusal(
+        self, message: Message | None, data: bytes, source: IPv6Address, destination: IPv6Address, now: float
+    ) -> IgnoreReason | None:
+        """Why ``message``, decoded of ``data``, is not to be taken in, or, where it could not be decoded (None), not to be answered;
+        None where nothing is wrong with it."""
         return None
 
 
@@ -53,6 +58,9 @@ class Protected(Unprotected):
 
     A message is refused that is not authenticated, whose time is more than ``window`` s from this agent's, or that was taken in
     before. Unlike RFC 4285 it need not be later than all before it: packets of two exchanges may overtake each other.
+
+    One answer is taken in whatever its time: that clocks differ, to a PBU. Beside its sender's seconds, which may not be less than in
+    the last message of that sender, it repeats the low 32 bits of the PBU's time; so it was made after that PBU, and it counts once.
     """
 
     def __init__(self, query_flag: QueryFlag, spi: int, key: bytes, window: float) -> None:
@@ -63,31 +71,59 @@ class Protected(Unprotected):
         self._option = bytes((_OPTION_TYPE, _OPTION_LENGTH, MN_HA)) + spi.to_bytes(4, "big")
         self._sent = 0
         self._taken: Recent[bytes] = Recent(2 * window)
+        self._asked: Recent[tuple[IPv6Address, int]] = Recent(2 * window)
+        self._last: dict[IPv6Address, int] = {}
 
     def octets(self, message: Message, source: IPv6Address, destination: IPv6Address, now: float) -> bytes:
-        self._sent = max(_ntp(now), self._sent + 1)
+        self._sent = at = max(_ntp(now), self._sent + 1)
+        if isinstance(message, ProxyBindingUpdate) and not message.query:
+            self._asked.note((destination, at % _FRACTION), now)
+        elif _says_that_clocks_differ(message) and message.replay_protection is not None:
+            at = at - at % _FRACTION + message.replay_protection % _FRACTION
         unsigned = Authentication(MN_HA, self._spi, bytes(_AUTHENTICATOR_OCTETS))
-        data = super().octets(replace(message, replay_protection=self._sent, authentication=unsigned), source, destination, now)
-        at = self._authenticator_at(data)
-        assert at is not None, "the authenticator is the last option"
-        return data[:at] + self._authenticator(data[:at], source, destination) + data[at + _AUTHENTICATOR_OCTETS :]
+        data = super().octets(replace(message, replay_protection=at, authentication=unsigned), source, destination, now)
+        begins = self._authenticator_at(data)
+        assert begins is not None, "the authenticator is the last option"
+        return data[:begins] + self._authenticator(data[:begins], source, destination) + data[begins + _AUTHENTICATOR_OCTETS :]
 
-    def refusal(self, message: Message, data: bytes, source: IPv6Address, destination: IPv6Address, now: float) -> IgnoreReason | None:
-        data = data[: 8 * (data[1] + 1)]
+    def refusal(
+        self, message: Message | None, data: bytes, source: IPv6Address, destination: IPv6Address, now: float
+    ) -> IgnoreReason | None:
+        data = data[: 8 * (data[1] + 1)] if len(data) > 1 else b""
         at = self._authenticator_at(data)
         if at is None:
             return IgnoreReason.NOT_AUTHENTICATED
         said = data[at : at + _AUTHENTICATOR_OCTETS]
         if not hmac.compare_digest(said, self._authenticator(data[:at], source, destination)):
             return IgnoreReason.NOT_AUTHENTICATED
-        if _says_that_clocks_differ(message):
-            return None
-        if message.replay_protection is None or abs(_seconds_apart(message.replay_protection, _ntp(now))) > self._window:
+        sent = self._sent_at(data[: at - len(self._option)]) if message is None else message.replay_protection
+        if sent is None:
+            return IgnoreReason.UNTIMELY
+        if message is not None and _says_that_clocks_differ(message):
+            return self._not_asked(source, sent, now)
+        if abs(_seconds_apart(sent, _ntp(now))) > self._window:
             return IgnoreReason.UNTIMELY
         if self._taken.knows(said, now):
             return IgnoreReason.REPLAYED
         self._taken.note(said, now)
+        self._last[source] = sent
         return None
+
+    def _not_asked(self, source: IPv6Address, sent: int, now: float) -> IgnoreReason | None:
+        about, last = (source, sent % _FRACTION), self._last.get(source, sent)
+        if not self._asked.knows(about, now) or _seconds_apart(sent - sent % _FRACTION, last - last % _FRACTION) < 0:
+            return IgnoreReason.UNMATCHED
+        self._asked.forget(about)
+        self._last[source] = sent
+        return None
+
+    @staticmethod
+    def _sent_at(data: bytes) -> int | None:
+        """What a Replay Protection option says that ends, with the octet of padding that aligns what follows, at the end of ``data``."""
+        option = data[-len(_REPLAY_PROTECTION) - _TIME_OCTETS - 1 : -1]
+        if not option.startswith(_REPLAY_PROTECTION) or data[-1]:
+            return None
+        return int.from_bytes(option[len(_REPLAY_PROTECTION) :], "big")
 
     def _authenticator_at(self, data: bytes) -> int | None:
         """Where a header's authenticator begins: in its last option, after which there is nothing but padding."""
@@ -123,7 +159,7 @@ def key_octets(text: str) -> bytes:
 
 
 def _says_that_clocks_differ(message: Message) -> bool:
-    """Whether this is the answer to a PBU sent by a wrong clock, for which its receiver's time is as wrong (RFC 4285, 6)."""
+    """Whether this is the answer to a PBU sent by a wrong clock, for which its sender's time is as wrong (RFC 4285, 6)."""
     return isinstance(message, ProxyBindingAcknowledgement) and not message.query and message.status == Status.TIMESTAMP_MISMATCH
 
 

@@ -210,7 +210,7 @@ class Settings:
     )
     authentication_key: str = field(
         default="",
-        metadata=_about("what the agents authenticate their messages with, 32 hexadecimal digits; empty for not at all (RFC 4285)"),
+        metadata=_about("what the agents authenticate their messages with, 32 hexadecimal digits, or none for not at all (RFC 4285)"),
     )
     authentication_spi: int = field(default=256, metadata=_about("the key's Mobility SPI (RFC 4285, 5.1)", (256, 2**32 - 1)))
     authentication_window: float = field(
@@ -264,15 +264,36 @@ class AgentConfig:
 
 
 class _Profiles:
-    """The profiles last indexed; thousands of agents in one process are told the same tuple and share its index."""
+    """Profiles and what they are looked up by; thousands of agents in one process are told the same tuple and share the last one's."""
 
-    last: tuple[tuple[Profile, ...], dict[str, Profile]] = ((), {})
+    last: _Profiles
+
+    def __init__(self, profiles: tuple[Profile, ...]) -> None:
+        self.profiles = profiles
+        self.by_mn_id = {profile.mn_id: profile for profile in profiles}
+        self.prefixes = frozenset(prefix for profile in profiles for prefix in profile.home_network_prefixes)
+
+    @classmethod
+    def of(cls, profiles: tuple[Profile, ...]) -> _Profiles:
+        if cls.last.profiles is not profiles:
+            cls.last = cls(profiles)
+        return cls.last
+
+
+_Profiles.last = _Profiles(())
 
 
 def profiles_by_mn_id(profiles: tuple[Profile, ...]) -> dict[str, Profile]:
     """The policy profiles by MN-ID; not to be changed."""
-    known, index = _Profiles.last
-    if known is not profiles:
-        index = {profile.mn_id: profile for profile in profiles}
-        _Profiles.last = (profiles, index)
-    return index
+    return _Profiles.of(profiles).by_mn_id
+
+
+def home_prefixes(profiles: tuple[Profile, ...]) -> frozenset[IPv6Network]:
+    """The prefixes of all nodes: whatever else a message names is not to be routed."""
+    return _Profiles.of(profiles).prefixes
+
+
+def home_prefixes_of(profiles: tuple[Profile, ...], mn_id: str | None) -> frozenset[IPv6Network]:
+    """The prefixes that the profile of ``mn_id`` gives it: none where there is no such profile."""
+    profile = profiles_by_mn_id(profiles).get(mn_id or "")
+    return frozenset(profile.home_network_prefixes) if profile else frozenset()

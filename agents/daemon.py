@@ -184,7 +184,7 @@ class Daemon:
         link = association.link
         if isinstance(event, Attached):
             self._access_links[association.index] = link
-            self._effects.admit(link, association.index)
+            self._effects.admit(link, association.index, association.mn_id)
             who = association.mn_id, association.link_layer
             names = "handoff", "access_technology", "timestamp"
             how = {name: value for name in names if (value := getattr(association, name)) is not None}
@@ -221,8 +221,11 @@ class Daemon:
         self._input("received", lambda now: self._taken_in(message, received, arrival, now), source=source, **details)
 
     def _malformed(self, error: MessageError, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
-        source = received.source
-        told = [] if arrival else self._header_errors.answer(error, received.data, source, received.destination, now)
+        data, source, destination = received.data, received.source, received.destination
+        told: list[Action] = []
+        if not arrival:
+            trusted = self._effects.protection.refusal(None, data, source, destination, now) is None
+            told = self._header_errors.answer(error, data, source, destination, now, trusted)
         return [*self._agent.malformed(source, now), *told]
 
     def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:

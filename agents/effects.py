@@ -36,10 +36,12 @@ from agents.actions import (
     Unreachable,
 )
 from agents.authentication import protection
-from agents.config import AgentConfig
+from agents.config import AgentConfig, home_prefixes_of
+from agents.header_errors import ERROR_RATE
 from agents.journal import Journal
 from agents.kernel import TRIGGER, DataPlane, tunnel_mtu
 from agents.messages import Message, ipv6_packet, kind
+from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
     HOP_LIMIT,
@@ -118,6 +120,8 @@ class Effects:
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(config)
         self._advertised_mtu: int | None = None
+        self._errors: TokenBuckets[None] = TokenBuckets(ERROR_RATE)
+        self._withheld = 0
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
@@ -175,9 +179,9 @@ class Effects:
         for action in outbox:
             self._transmit(action)
 
-    def admit(self, link: str, index: int) -> None:
-        """An access link came."""
-        self._plane.admit(link, index)
+    def admit(self, link: str, index: int, mn_id: str) -> None:
+        """An access link came, with a node whose profile says which sources are its own."""
+        self._plane.admit(link, index, home_prefixes_of(self._config.profiles, mn_id))
 
     def dismiss(self, link: str) -> None:
         """An access link left."""
@@ -191,6 +195,7 @@ class Effects:
     def close(self) -> None:
         """Withdraw everything from the kernel; messages that wait never leave."""
         self._outbox.clear()
+        self._count_withheld()
         try:
             self._plane.withdraw()
         finally:
@@ -329,12 +334,23 @@ class Effects:
         self._report("parameter problem", encode_parameter_problem(action.packet, action.pointer), action.packet)
 
     def _report(self, what: str, error: bytes, packet: bytes) -> None:
+        """Send an ICMPv6 error, or count it where there have been too many of any kind (RFC 4443, 2.4 (f))."""
         self.settle()
         if not may_report(packet):
             return
+        if not self._errors.take(None, self._now * _NANOSECOND):
+            self._withheld += 1
+            return
+        self._count_withheld()
         source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
         if self._attempt(what, self.neighbours.send_from, self._config.address, 0, _HOP_LIMIT, error, source):
             self._note(f"reported {what}", source=source, destination=destination)
+
+    def _count_withheld(self) -> None:
+        """Note how many errors were not sent since the last one that was."""
+        if self._withheld:
+            self._note("errors withheld", packets=self._withheld)
+            self._withheld = 0
 
     def _ignore(self, action: Ignore) -> None:
         self._note("ignored", reason=action.reason, source=action.source)

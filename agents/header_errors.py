@@ -9,24 +9,33 @@ from agents.messages import BindingError, BindingErrorStatus, MessageError, Para
 from agents.ordering import TokenBuckets
 
 ERROR_RATE = 10.0
-"""Errors a second, as RFC 4443, 2.4 (f) has it for ICMPv6."""
+"""Errors a second, of ICMPv6 (RFC 4443, 2.4 (f)) and as many Binding Errors about unknown types."""
 
 _IPV6_HEADER = 40
 _UNSPECIFIED = IPv6Address("::")
 
 
 class HeaderErrors:
-    """Answers what RFC 6275 wants to be answered, no more often than ERROR_RATE allows."""
+    """Answers what RFC 6275 wants to be answered.
+
+    A Binding Error is signed where the domain has a key, so only who has the key gets one, no more often than ERROR_RATE allows. An
+    ICMPv6 error bears no signature and changes nothing at any agent; how often it is sent, who sends it decides (agents/effects.py).
+    """
 
     def __init__(self) -> None:
         self._budget: TokenBuckets[None] = TokenBuckets(ERROR_RATE)
 
-    def answer(self, error: MessageError, data: bytes, source: IPv6Address, destination: IPv6Address, now: float) -> list[Action]:
-        """Tell ``source`` what ``error`` there was in ``data``, the octets that it sent behind an IPv6 header."""
-        if not isinstance(error, UnknownTypeError | ParameterProblemError) or source.is_multicast or source.is_unspecified:
+    def answer(
+        self, error: MessageError, data: bytes, source: IPv6Address, destination: IPv6Address, now: float, trusted: bool = True
+    ) -> list[Action]:
+        """Tell ``source`` what ``error`` there was in ``data``, the octets that it sent behind an IPv6 header.
+
+        ``trusted`` tells whether they are authenticated, where the domain has a key.
+        """
+        if source.is_multicast or source.is_unspecified:
             return []
-        if not self._budget.take(None, now):
+        if isinstance(error, ParameterProblemError):
+            return [ParameterProblem(ipv6_packet(data, source, destination), _IPV6_HEADER + error.offset)]
+        if not isinstance(error, UnknownTypeError) or not trusted or not self._budget.take(None, now):
             return []
-        if isinstance(error, UnknownTypeError):
-            return [Send(BindingError(status=BindingErrorStatus.UNRECOGNIZED_MH_TYPE, home_address=_UNSPECIFIED), source)]
-        return [ParameterProblem(ipv6_packet(data, source, destination), _IPV6_HEADER + error.offset)]
+        return [Send(BindingError(status=BindingErrorStatus.UNRECOGNIZED_MH_TYPE, home_address=_UNSPECIFIED), source)]

@@ -10,6 +10,8 @@ from math import inf
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, Send
 from agents.config import Settings
 from agents.messages import BindingError, BindingErrorStatus, Heartbeat, Message, kind
+from agents.notifications import NOT_SUPPORTED_FOR
+from agents.ordering import Recent
 from agents.timers import Timers, earliest
 
 _SEQUENCE = 0xFFFFFFFF
@@ -60,14 +62,14 @@ class Heartbeats:
         self._sequence = 0
         self._peers: dict[IPv6Address, _Peer] = {}
         self._beats: Timers[IPv6Address] = Timers()
-        self._unsupported: set[IPv6Address] = set()
+        self._unsupported: Recent[IPv6Address] = Recent(NOT_SUPPORTED_FOR)
         self._untold: Timers[IPv6Address] = Timers()
         for peer in sorted(peers) if self._interval and restarts else ():
             self._untold.set(peer, now)
 
     def watch(self, peer: IPv6Address, now: float) -> None:
         """There is a binding that ``peer`` knows too: send it heartbeats, the first at once."""
-        if self._interval and peer not in self._peers and peer not in self._unsupported:
+        if self._interval and peer not in self._peers and not self._unsupported.knows(peer, now):
             self._peers[peer] = _Peer()
             self._beats.set(peer, now)
 
@@ -86,14 +88,15 @@ class Heartbeats:
             peer.awaited, peer.confirmed = None, peer.asked
         return back + lost
 
-    def unsupported(self, message: Message, source: IPv6Address) -> list[Action]:
-        """Where ``message`` says that ``source`` knows not every type of message, and that may be heartbeats, it gets no more (3)."""
+    def unsupported(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
+        """Where ``message`` says that ``source`` knows not every type of message, and that may be heartbeats, it gets none for a while
+        (3), and then those of the next binding."""
         peer = self._peers.get(source)
         unrecognized = isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE
         if not unrecognized or peer is None or peer.awaited is None or peer.confirmed > -inf:
             return []
         self._stop(source)
-        self._unsupported.add(source)
+        self._unsupported.note(source, now)
         return [Note(Notice.NOT_SUPPORTED, source, _KIND)]
 
     @property

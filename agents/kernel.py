@@ -60,10 +60,14 @@ _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _KERNEL = 2
 _IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
+_OF_ANY_NODE = IPv6Network("fe80::/10"), IPv6Network("::/128")
+"""The sources that a node has on its link before it has any prefix."""
 
 _RULE_TUNNELLED_FROM_ACCESS = 10
 _RULE_PEERS = 12
 _RULE_STRANGERS = 13
+_RULE_OWN_SOURCE = 15
+_RULE_FOREIGN_SOURCE = 16
 _RULE_LOCAL = 20
 _RULE_SIGNALLING_FROM_ACCESS = 30
 _RULE_DELIVERED = 40
@@ -160,6 +164,7 @@ class DataPlane:
         self._undo: dict[object, Request] = {}
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
+        self._own: dict[str, frozenset[IPv6Network]] = {}
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -252,8 +257,9 @@ class DataPlane:
         self._take_back((RULE_UPLINK, link, None))
         self._take_back((_RULE_LOCALIZED, link, None))
 
-    def admit(self, link: str, index: int) -> None:
-        """Make ``link`` an access link: the fixed addresses, neither tunnelled packets nor signalling from it, and nothing forwarded."""
+    def admit(self, link: str, index: int, own: frozenset[IPv6Network]) -> None:
+        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed addresses, neither tunnelled packets nor
+        signalling from it, nothing forwarded, and nothing taken in that has another's source."""
         settings = self._config.settings
         if settings.link_layer != FIXED_LINK_LAYER:
             self._assign_link_layer(link, settings.link_layer)
@@ -263,12 +269,18 @@ class DataPlane:
             self._put_rule(_RULE_TUNNELLED_FROM_ACCESS, _AGENTS, link, _IPV6_IN_IPV6)
             self._put_rule(_RULE_SIGNALLING_FROM_ACCESS, _AGENTS, link, _MOBILITY_HEADER)
             self._put_rule(_RULE_REFUSED, _NO_TABLE, link, action=_DISCARD)
+            self._own[link] = own
+            for prefix in own:
+                self._put_rule(_RULE_OWN_SOURCE, _RULE_LOCAL, link, source=prefix, action=_GO_TO)
+            self._put_rule(_RULE_FOREIGN_SOURCE, _NO_TABLE, link, action=_DISCARD)
 
     def dismiss(self, link: str) -> None:
         """Withdraw what ``admit`` and ``assign_link_local`` installed."""
         self._take_back((_LINK_LOCAL, link))
-        for priority in (_RULE_TUNNELLED_FROM_ACCESS, _RULE_SIGNALLING_FROM_ACCESS, _RULE_REFUSED):
+        for priority in (_RULE_TUNNELLED_FROM_ACCESS, _RULE_SIGNALLING_FROM_ACCESS, _RULE_REFUSED, _RULE_FOREIGN_SOURCE):
             self._take_back((priority, link, None))
+        for prefix in self._own.pop(link, ()):
+            self._take_back((_RULE_OWN_SOURCE, link, prefix))
 
     def assign_link_local(self, link: str, address: IPv6Address) -> None:
         """Let ``address`` be this node's link-local address on ``link``, in place of an earlier one; nothing where the link has left."""
@@ -340,6 +352,8 @@ class DataPlane:
         anchors = {self._config.lma} if self._config.lma else set()
         for address in sorted(self._config.mags | anchors):
             self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
+        for source in _OF_ANY_NODE:
+            self._put_rule(_RULE_OWN_SOURCE, _RULE_LOCAL, source=source, action=_GO_TO)
         self._put_rule(_RULE_DELIVERED, ACCESS, TUNNEL)
         self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
         if self._config.settings.local_routing and not self._config.scheme.localized_routing:

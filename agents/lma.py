@@ -86,7 +86,7 @@ class Lma:
             return self._heartbeats.receive(message, source, now)
         if isinstance(message, BindingRevocationIndication | BindingRevocationAcknowledgement):
             return self._revocations.receive(message, source, now)
-        return self._heartbeats.unsupported(message, source) or self._policy.receive(message, source, now)
+        return self._heartbeats.unsupported(message, source, now) or self._policy.receive(message, source, now)
 
     def revoke(self, mn_id: str, now: float) -> list[Action]:
         """End every session of a node, for an administrative reason (RFC 5846, 8.1)."""
@@ -351,6 +351,8 @@ class Lma:
     def _refusal(self, request: ProxyBindingUpdate, source: IPv6Address, status: Status, session: Binding | None, now: float) -> Action:
         """Refuse a PBU (RFC 5213, 5.3.6, 5.5; RFC 6275, 9.5.1)."""
         acknowledgement = _acknowledgement(request, status, request.link_local_address)
+        if status is Status.TIMESTAMP_MISMATCH:
+            acknowledgement = replace(acknowledgement, replay_protection=request.replay_protection)
         if status in _BY_TIMESTAMP and self._settings.message_order is not MessageOrder.NODE_TIMESTAMP:
             acknowledgement = replace(acknowledgement, timestamp=timestamp_from_seconds(now))
         elif status is Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and session is not None:

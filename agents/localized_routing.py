@@ -13,7 +13,7 @@ from math import ceil
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.bindings import AccessLinks, Binding, BindingCache
-from agents.config import AgentConfig
+from agents.config import AgentConfig, home_prefixes_of
 from agents.messages import (
     INFINITE_LIFETIME,
     LocalizedRoutingAcknowledgment,
@@ -261,6 +261,8 @@ class LocalizedRoutes:
             return [Ignore(IgnoreReason.STALE, source)]
         if message.lifetime == 0:
             return [*self._end(pair), _acknowledge(message, source)]
+        if not all(home_prefixes_of(self._config.profiles, node.mn_id).issuperset(node.home_network_prefixes) for node in (own, other)):
+            return [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
         if remote is not None and (refusal := self._distrust(other, remote)) is not None:
             return [Ignore(refusal, source)]
         status = self._objection(own, other, remote)

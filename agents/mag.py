@@ -184,7 +184,7 @@ class Mag:
             return self._revocations.receive(message, source, now)
         if isinstance(message, UpdateNotification) and message.notification_reason == NotificationReason.FORCE_REREGISTRATION:
             return self._registrar.notified(message, source, now)
-        return self._heartbeats.unsupported(message, source) or self._policy.receive(message, source, now)
+        return self._heartbeats.unsupported(message, source, now) or self._policy.receive(message, source, now)
 
     def malformed(self, source: IPv6Address, now: float) -> list[Action]:
         """Octets came from ``source`` that are no message."""

@@ -24,7 +24,7 @@ from agents.actions import (
 )
 from agents.bindings import AddressIndex, Answer, PrefixTable
 from agents.buffering import Buffers
-from agents.config import AgentConfig, FirstPacket
+from agents.config import AgentConfig, FirstPacket, home_prefixes
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, lifetime_seconds, lifetime_units
 from agents.ordering import Ordering, Recent, TokenBuckets
 from agents.schemes import Query
@@ -81,7 +81,10 @@ class Resolver:
         return self._buffers.add(hoa, packet, now)
 
     def answered(self, message: ProxyBindingAcknowledgement, source: IPv6Address, now: float) -> list[Action]:
-        """Take in a PQA: failure gives the waiting packets up; success releases them first and then sets up the route."""
+        """Take in a PQA: failure gives the waiting packets up; success releases them first and then sets up the route.
+
+        Its prefix holds the address that was asked for and is one of a node's profile; who speaks to a group speaks of nobody else.
+        """
         hoa = self._by_sequence.get(message.sequence)
         if hoa is None:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
@@ -93,8 +96,10 @@ class Resolver:
         care_of = message.alternate_care_of or (source if self._multicast else None)
         if prefix is None or care_of is None:
             return [Ignore(IgnoreReason.MALFORMED, source)]
-        if care_of not in self._config.mags:
+        if care_of not in self._config.mags or (self._multicast and care_of != source):
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
+        if prefix not in home_prefixes(self._config.profiles):
+            return [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
         if care_of == self._config.address:
             return [Ignore(IgnoreReason.STALE, source)]
         query = self._open[hoa]

@@ -18,7 +18,6 @@ from agents.messages import (
     UpdateNotificationStatus,
     lifetime_seconds,
     lifetime_units,
-    seconds_from_timestamp,
 )
 from agents.notifications import acknowledge
 from agents.ordering import Ordering, RateLimit
@@ -50,7 +49,7 @@ class Outcomes:
 class Registrar:
     """Keeps the LMA informed of the nodes attached to one MAG.
 
-    What RFC 5213 leaves to an administrative action (6.9.1.2 (6), (7) and (9)) is left until the agent is started anew.
+    What RFC 5213 leaves to an administrative action (6.9.1.2 (6) and (7)) is left until the agent is started anew.
     """
 
     def __init__(self, config: AgentConfig, ordering: Ordering, outcomes: Outcomes) -> None:
@@ -75,7 +74,7 @@ class Registrar:
             Status.PROXY_REG_NOT_ENABLED: self._bar,
             Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX: self._ask_for_any_prefix,
             Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED: self._go_on,
-            Status.TIMESTAMP_MISMATCH: self._go_on_if_clocks_agree,
+            Status.TIMESTAMP_MISMATCH: self._go_on,
             Status.SEQUENCE_NUMBER_OUT_OF_WINDOW: self._go_on_from_sequence,
         }
 
@@ -270,15 +269,11 @@ class Registrar:
         return self._register(update, now)
 
     def _go_on(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
-        return []
+        """Try again as if nothing had come, ever less often: a PBU may come late, clocks are set right, and a refusal may be a fraud.
 
-    def _go_on_if_clocks_agree(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
-        """Try again what came late; where the LMA's clock is not ours, not before this node's has been set (RFC 5213, 6.9.1.2 (9))."""
-        window = self._settings.timestamp_window
-        theirs = seconds_from_timestamp(message.timestamp or 0)
-        if min(sent.at for sent in update.sent.values()) - window <= theirs <= now + window:
-            return []
-        return self._stop_asking(update, message, now)
+        The LMA's time sets nothing here, and is not compared with this node's (RFC 5213, 6.9.1.2 (9)).
+        """
+        return []
 
     def _go_on_from_sequence(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
         """Take the LMA's sequence number over (RFC 6275, 11.7.3)."""

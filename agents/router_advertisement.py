@@ -6,6 +6,7 @@ Parameter Problem as RFC 4443 sections 3.1 and 3.4 do. On a raw ICMPv6 socket th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
@@ -22,7 +23,19 @@ _ADDRESS_UNREACHABLE = 3
 _PARAMETER_PROBLEM = 4
 _ERRONEOUS_HEADER_FIELD = 0
 _ECHO_REQUEST = 128
+_FIRST_INFORMATIONAL = 128
+_REDIRECT = 137
 _ICMPV6 = 58
+_FRAGMENT = 44
+_LEAST_EXTENSION_HEADER = 8
+_EXTENSION_HEADERS: Mapping[int, Callable[[int], int]] = {
+    **dict.fromkeys((0, 43, 60, 139, 140), lambda length: 8 * (length + 1)),
+    _FRAGMENT: lambda length: _LEAST_EXTENSION_HEADER,
+    51: lambda length: 4 * (length + 2),
+}
+"""The extension headers to octets in all, by what their length field says (RFC 7045, 4; IP Authentication Header: RFC 4302, 2.2).
+
+Not the Mobility Header: nothing may follow it (RFC 6275, 6.1.1), and one after which something does is what is reported."""
 _IPV6_HEADER = 40
 MINIMUM_MTU = 1280
 """The least MTU that IPv6 asks of a link, in octets (RFC 8200, 5)."""
@@ -113,12 +126,25 @@ def encode_echo_request(size: int) -> bytes:
 
 
 def may_report(packet: bytes) -> bool:
-    """Whether an ICMPv6 error may answer ``packet`` (RFC 4443, 2.4 e): no error, no group, an identifiable sender."""
+    """Whether an ICMPv6 error may answer ``packet`` (RFC 4443, 2.4 (e)): no error or redirect, no group, an identifiable sender."""
     if len(packet) < _IPV6_HEADER:
         return False
     source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-    is_error = packet[6] == _ICMPV6 and (len(packet) == _IPV6_HEADER or packet[_IPV6_HEADER] < 128)
-    return not (is_error or destination.is_multicast or source.is_multicast or source.is_unspecified)
+    return not (destination.is_multicast or source.is_multicast or source.is_unspecified or _may_be_error(packet))
+
+
+def _may_be_error(packet: bytes) -> bool:
+    """Whether ``packet`` carries an ICMPv6 error or a redirect, or breaks off, or is a fragment, before that can be told."""
+    following, at = packet[6], _IPV6_HEADER
+    while (size_of := _EXTENSION_HEADERS.get(following)) is not None:
+        if len(packet) < at + _LEAST_EXTENSION_HEADER:
+            return True
+        if following == _FRAGMENT and int.from_bytes(packet[at + 2 : at + 4], "big") >> 3:
+            return packet[at] == _ICMPV6 or packet[at] in _EXTENSION_HEADERS
+        following, at = packet[at], at + size_of(packet[at + 1])
+    if following != _ICMPV6:
+        return len(packet) < at
+    return len(packet) <= at or packet[at] < _FIRST_INFORMATIONAL or packet[at] == _REDIRECT
 
 
 def encode_unreachable(packet: bytes) -> bytes:

@@ -59,6 +59,10 @@ _IPV6_HEADER = 40
 _ETHERNET_HEADER = 14
 _ETH_P_IPV6, _ETH_P_ALL = 0x86DD, 3
 _IPV6_IN_IPV6, _NO_NEXT_HEADER = 41, 59
+ICMPV6, _ECHO_REQUEST, ECHO_REPLY = 58, 128, 129
+ECHO_HEADER = 8
+"""Octets of an Echo message before its data; the mark is in the last four of them."""
+_UNASSIGNED_TYPE = 255
 _LIFETIME = 75
 _LARGEST_FRAME = 2048
 _FIRST_UNKNOWN_PREFIX = 0x10000
@@ -182,18 +186,30 @@ def _unknown(forgery: Forgery) -> bytes:
     return _packet(_NO_NEXT_HEADER, forgery.source, IPv6Address(prefix + 1), b"")
 
 
-FLOOD, REPLAY = "flood", "replay"
+def _unrecognized(forgery: Forgery) -> bytes:
+    return ipv6_packet(bytes((_NO_NEXT_HEADER, 1, _UNASSIGNED_TYPE)) + bytes(13), forgery.source, forgery.agent)
+
+
+def _echo_request(forgery: Forgery) -> bytes:
+    request = struct.pack("!BBHI", _ECHO_REQUEST, 0, 0, 0)
+    return _packet(ICMPV6, forgery.source, forgery.agent, request)
+
+
+FLOOD, REPLAY, UNRECOGNIZED, ECHO = "flood", "replay", "unknown type", "echo"
 
 FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
     **{kind: partial(_signalling, kind) for kind in MESSAGES},
     "tunnel": lambda flag, forgery: _tunnelled(forgery),
     FLOOD: lambda flag, forgery: _unknown(forgery),
+    UNRECOGNIZED: lambda flag, forgery: _unrecognized(forgery),
+    ECHO: lambda flag, forgery: _echo_request(forgery),
 }
 """Kind of attack to the octets of its next packet."""
 
 KINDS = (*FORGERIES, REPLAY)
 """The kinds of attack: messages by their names; ``tunnel``: a packet for the victim that another host seems to have sent; ``flood``:
-packets for ever new home addresses; ``replay``: signalling that was heard."""
+packets for ever new home addresses; ``replay``: signalling that was heard; ``unknown type``: signalling of a type that nobody knows;
+``echo``: a ping, whose answer shows its mark too."""
 
 
 def marked(packet: bytes, label: int) -> bytes:
@@ -202,7 +218,17 @@ def marked(packet: bytes, label: int) -> bytes:
     payload = packet[_IPV6_HEADER:]
     if packet[6] == _IPV6_IN_IPV6:
         payload = marked(payload, label)
+    elif packet[6] == ICMPV6:
+        payload = _echo(payload, packet[8:24] + packet[24:40], label)
     return struct.pack("!I", first & ~MARK | label) + packet[4:_IPV6_HEADER] + payload
+
+
+def _echo(message: bytes, addresses: bytes, label: int) -> bytes:
+    """An Echo Request whose identifier and sequence number are ``label``, which its reply repeats; checksum filled in."""
+    message = message[:2] + bytes(2) + label.to_bytes(4, "big") + message[ECHO_HEADER:]
+    words = addresses + struct.pack("!II", len(message), ICMPV6) + message
+    checksum: int = -sum(struct.unpack(f"!{len(words) // 2}H", words)) % 0xFFFF
+    return message[:2] + checksum.to_bytes(2, "big") + message[4:]
 
 
 def _is_marked(packet: bytes) -> bool:

@@ -24,6 +24,9 @@ SETTING = "authentication.key"
 FILE = "authentication.key"
 """In a run's folder, readable by its owner only, from before its kernel boots until its emulation has read it."""
 
+NONE = "none"
+"""What a user says for no key."""
+
 _MOST = 4096
 _SHOWN = 16
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{16}")
@@ -44,7 +47,12 @@ def is_fingerprint(text: str) -> bool:
 
 
 def taken(value: str) -> str:
-    """The key that a user gives: itself, or what is in the file behind an @; UnitError, which never shows a file's content, for none."""
+    """The key that a user gives: itself, what is in the file behind an @, or nothing for ``none``.
+
+    UnitError, which never shows a file's content, where it is neither.
+    """
+    if value == NONE:
+        return ""
     if is_fingerprint(value):
         raise UnitError("expected a key, not a fingerprint, from which no key can be had")
     if not value.startswith("@"):
@@ -64,7 +72,7 @@ def taken(value: str) -> str:
 def stands_in_argument(assignment: str) -> bool:
     """Whether ``name=value`` shows a key to whoever lists this machine's processes."""
     name, _, value = assignment.partition("=")
-    return name == SETTING and not value.startswith("@")
+    return name == SETTING and value != NONE and not value.startswith("@")
 
 
 def published(settings: Mapping[str, str]) -> dict[str, str]:

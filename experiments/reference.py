@@ -24,7 +24,7 @@ from experiments import files, results
 from experiments.analyse import measure
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricRow
-from experiments.measure.pcap import MOST_OCTETS
+from experiments.measure.pcap import MOST_OCTETS, find_capture
 from experiments.measure.records import Reason
 from experiments.results import Manifest
 from experiments.scenario import Case
@@ -135,7 +135,8 @@ def compare(folder: Path, reference: Path = FOLDER) -> Comparison:
         measure(folder)
     same_engine = manifest.engine == kept.engine
     sums, found = (_only(runs, _kept_sums(target)), _only(runs, checksums(folder))) if same_engine else ({}, {})
-    captures = sorted({*sums, *found})
+    converted = {name: path for name in sums if name not in found and (path := _capture(folder / name)).exists()}
+    captures = sorted({*sums, *found} - {*converted})
     values, differing, noise = _numbers(folder, target, TOLERANCES[manifest.engine], runs)
     return Comparison(
         name=name,
@@ -146,8 +147,17 @@ def compare(folder: Path, reference: Path = FOLDER) -> Comparison:
         metrics=differing,
         noise=noise,
         failed=tuple(record.folder for record in manifest.runs if record.failure is not None),
-        notes=(*_alone("here", here, runs), *_alone("in the reference", there, runs), *_other_versions(manifest, kept)),
+        notes=(
+            *_alone("here", here, runs),
+            *_alone("in the reference", there, runs),
+            *(f"not compared, for its bytes cannot be: {path.relative_to(folder)}" for path in converted.values()),
+            *_other_versions(manifest, kept),
+        ),
     )
+
+
+def _capture(named: Path) -> Path:
+    return find_capture(named.parent, named.stem)
 
 
 _MUST_AGREE: tuple[tuple[str, Callable[[Manifest], Any]], ...] = (

@@ -133,7 +133,13 @@ def resume(folder: Path, *, jobs: int | None, wall_limit: float | None = None, k
     if any(manifest.revision != results.revision() for manifest in manifests):
         streams.say(f"begun with the project's revision {manifests[0].revision}; this is {results.revision()}", error=True)
     left, failed = sum(len(plan.runs) for plan in plans), sum(plan.failed for plan in plans)
-    streams.say(f"{left} of {sum(plan.total for plan in plans)} runs are left; {failed} of them failed and are done again", error=True)
+    total = sum(plan.total for plan in plans)
+    said = (
+        f"{left} of {total} runs are left; {failed} of them failed and are done again"
+        if left
+        else f"all {total} runs are done; they are analysed anew"
+    )
+    streams.say(said, error=True)
     return _carry_out(plans, engine, folder, jobs)
 
 

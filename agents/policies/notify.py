@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, Send
 from agents.bindings import Attachment, Binding, Interface
-from agents.config import AgentConfig, profiles_by_mn_id
+from agents.config import AgentConfig, home_prefixes_of
 from agents.messages import (
     BindingError,
     BindingErrorStatus,
@@ -20,8 +20,8 @@ from agents.messages import (
     UpdateNotificationStatus,
     kind,
 )
-from agents.notifications import acknowledge
-from agents.ordering import Ordering
+from agents.notifications import NOT_SUPPORTED_FOR, acknowledge
+from agents.ordering import Ordering, Recent
 from agents.policies.base import LmaPolicy, MagPolicy
 from agents.queries import Resolver
 from agents.timers import Exchanges, Timers
@@ -34,7 +34,6 @@ class NotifyMagPolicy(MagPolicy):
         super().__init__(config, ordering, resolver)
         settings = config.settings
         wait = settings.update_timeout
-        self._profiles = profiles_by_mn_id(config.profiles)
         self._repeats: Exchanges[Interface] = Exchanges(wait, wait, settings.update_announcements)
         self._news: dict[Interface, UpdateNotification] = {}
 
@@ -75,12 +74,10 @@ class NotifyMagPolicy(MagPolicy):
 
     def _applies(self, news: UpdateNotification) -> bool:
         """Whether news say where prefixes of a node are: at another MAG of the domain."""
-        profile = self._profiles.get(news.mn_id or "")
-        owned = () if profile is None else profile.home_network_prefixes
         return (
             news.notification_reason == NotificationReason.UPDATE_SESSION_PARAMETERS
             and bool(news.home_network_prefixes)
-            and set(news.home_network_prefixes) <= set(owned)
+            and home_prefixes_of(self._config.profiles, news.mn_id).issuperset(news.home_network_prefixes)
             and news.alternate_care_of in self._config.mags - {self._config.address}
         )
 
@@ -118,7 +115,8 @@ class NotifyLmaPolicy(LmaPolicy):
         self._repeats: Exchanges[_Told] = Exchanges(settings.update_timeout, settings.update_timeout, settings.update_tries)
         self._news: dict[_Told, UpdateNotification] = {}
         self._by_sequence: dict[int, _Told] = {}
-        self._unsupported: set[IPv6Address] = set()
+        self._supported: set[IPv6Address] = set()
+        self._unsupported: Recent[IPv6Address] = Recent(NOT_SUPPORTED_FOR)
 
     def asked(self, prefix: IPv6Network, mag: IPv6Address, lifetime: float, now: float) -> None:
         self._expire(now)
@@ -131,18 +129,19 @@ class NotifyLmaPolicy(LmaPolicy):
         for prefix in binding.prefixes:
             for mag in self._relying.get(prefix, {}):
                 self._close((prefix, mag))
-                if mag != binding.care_of and mag not in self._unsupported:
+                if mag != binding.care_of and not self._unsupported.knows(mag, now):
                     actions.append(self._tell(prefix, mag, binding, now))
         return actions
 
     def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
         if isinstance(message, BindingError) and message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE:
-            return self._not_supported(source)
+            return self._not_supported(source, now)
         if not isinstance(message, UpdateNotificationAcknowledgement):
             return super().receive(message, source, now)
         told = self._by_sequence.get(message.sequence)
         if told is None or told[1] != source:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
+        self._supported.add(source)
         refused = message.status >= UpdateNotificationStatus.FAILED_TO_UPDATE_SESSION_PARAMETERS
         notes: list[Action] = [Note(Notice.REFUSED, source, kind(self._news[told]))] if refused else []
         self._close(told)
@@ -162,13 +161,13 @@ class NotifyLmaPolicy(LmaPolicy):
                 self._close(told)
         return actions
 
-    def _not_supported(self, mag: IPv6Address) -> list[Action]:
-        """A MAG knows not every type of message: if that may be notifications it gets no more (RFC 7077, 5.2)."""
-        unknown = [told for told in self._news if told[1] == mag]
+    def _not_supported(self, mag: IPv6Address, now: float) -> list[Action]:
+        """A MAG knows not every type of message: if that may be notifications it gets no more for a while (RFC 7077, 5.2)."""
+        unknown = [told for told in self._news if told[1] == mag and mag not in self._supported]
         if not unknown:
             return [Ignore(IgnoreReason.UNEXPECTED, mag)]
         notes: list[Action] = [Note(Notice.NOT_SUPPORTED, mag, kind(self._news[unknown[0]]))]
-        self._unsupported.add(mag)
+        self._unsupported.note(mag, now)
         for told in unknown:
             self._close(told)
         return notes

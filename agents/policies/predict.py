@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
 from agents.bindings import Attachment, Interface, PrefixTable
-from agents.config import AgentConfig, profiles_by_mn_id
+from agents.config import AgentConfig, home_prefixes_of
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate, HandoverInitiateCode, Message
 from agents.ordering import Ordering
 from agents.policies.forward import ForwardMagPolicy
@@ -36,7 +36,6 @@ class PredictMagPolicy(ForwardMagPolicy):
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
         settings = config.settings
-        self._profiles = profiles_by_mn_id(config.profiles)
         self._handovers: dict[Interface, _Handover] = {}
         self._going: PrefixTable[_Handover] = PrefixTable()
         self._initiated: Exchanges[Interface] = Exchanges(settings.query_timeout, tries=settings.query_tries)
@@ -119,8 +118,7 @@ class PredictMagPolicy(ForwardMagPolicy):
     def _handed_over(self, initiate: HandoverInitiate, source: IPv6Address, now: float) -> list[Action]:
         """A node of ``source`` is about to come here."""
         interface, prefixes = _interface(initiate), initiate.home_network_prefixes
-        profile = self._profiles.get(interface.mn_id)
-        ours = profile is not None and bool(prefixes) and set(prefixes) <= set(profile.home_network_prefixes)
+        ours = bool(prefixes) and home_prefixes_of(self._config.profiles, interface.mn_id).issuperset(prefixes)
         if ours:
             self._expect_no_more(interface)
             self._expected[interface] = initiate

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agents.schemes import SCHEMES, Query
-from experiments.attacks import MESSAGES, REPLAY
+from experiments.attacks import ECHO, MESSAGES, REPLAY, UNRECOGNIZED
 from experiments.scenario import Attack, Case, Experiment, Flow, Move, Scenario
 from topologies.presets import star
 
@@ -11,7 +11,7 @@ KEY = {"authentication.key": "000102030405060708090a0b0c0d0e0f", "authentication
 UNDISTURBED, OUTSIDERS, IMPOSTORS, NO_KEY = "undisturbed", "outsiders", "impostors", "no-key"
 
 _POLICIES = (("pmip", "anchor"), ("s-pmip", "notify"), ("sd-pmip", "error"))
-_FIRST, _SPACING, _COUNT = 1.511, 0.1, 3
+_PING, _FIRST, _SPACING, _COUNT = 1.311, 1.511, 0.1, 3
 _NODE, _CORE, _VICTIM, _ITS_MAG, _SENDER, _ELSEWHERE = "cn2", "s1", "mn1", "mag2", "mag1", "mag3"
 
 
@@ -22,6 +22,7 @@ def _anchor(scheme: str) -> str | None:
 def _outsiders(scheme: str) -> Iterator[Attack]:
     """Without a key: from an access link, and from the core with an address that is no agent's."""
     anchor, other = _anchor(scheme), _anchor(scheme) or _ELSEWHERE
+    yield Attack(ECHO, _NODE, _ITS_MAG, _VICTIM, _PING, _COUNT, claims=anchor or _SENDER)
     tries = [(kind, _NODE, _ITS_MAG, claims) for kind in MESSAGES for claims in ("", anchor or _SENDER)]
     tries += [(kind, _NODE, other, _SENDER) for kind in MESSAGES]
     tries += [(kind, _CORE, target, "") for kind in MESSAGES for target in (_SENDER, other)]
@@ -37,7 +38,7 @@ def _impostors(scheme: str) -> Iterator[Attack]:
     """With a key: from the core with an agent's address; and what was heard once more, within the window and after it."""
     anchor = _anchor(scheme)
     pairs = ((_SENDER, anchor or _ITS_MAG), (anchor or _ELSEWHERE, _SENDER))
-    for number, (kind, (target, claims)) in enumerate((kind, pair) for kind in MESSAGES for pair in pairs):
+    for number, (kind, (target, claims)) in enumerate((kind, pair) for kind in (*MESSAGES, UNRECOGNIZED) for pair in pairs):
         yield Attack(kind, _CORE, target, _VICTIM, _FIRST + number * _SPACING, _COUNT, claims=claims)
     for at in (3.011, 6.511):
         yield Attack(REPLAY, _CORE, _SENDER, _VICTIM, at, count=12)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from agents.actions import IgnoreReason
-from agents.messages import PROTOCOL, Status
+from agents.messages import PROTOCOL, BindingErrorStatus, Status
 from experiments import deploy, files, state
-from experiments.attacks import FLOOD, MARK, MARKS, REPLAY, STRANGER, mark
+from experiments.attacks import ECHO_HEADER, ECHO_REPLY, FLOOD, ICMPV6, MARK, MARKS, REPLAY, STRANGER, mark
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
 from experiments.scenario import Attack, Run
@@ -119,7 +119,7 @@ class Sights:
 def sights(run: Run, folder: Path) -> Sights:
     """The packets of a run's attacks in the agents' captures, of which one that cannot be read counts as empty, as in a trace."""
     attacks = {mark(number): attack for number, attack in enumerate(run.attacks)}
-    hosts = {host.name for host in run.domain.hosts}
+    hosts = {host.name: host for host in run.domain.hosts}
     agents = deploy.agents(run)
     found = Sights()
     for agent in agents:
@@ -128,8 +128,7 @@ def sights(run: Run, folder: Path) -> Sights:
             capture = read_capture(find_capture(folder, agent.name))
         except CaptureFileError:
             continue
-        for packet, sent in _marked_packets(capture):
-            label = int.from_bytes(packet[:4], "big") & MARK
+        for label, packet, sent in _marked_packets(capture):
             if label not in attacks:
                 continue
             if sent:
@@ -137,30 +136,36 @@ def sights(run: Run, folder: Path) -> Sights:
                 continue
             found.arrived[label] += 1
             source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-            if attacks[label].attacker in hosts:
-                barred = packet[6] == _IPV6_IN_IPV6 or (packet[6] == PROTOCOL and destination != agent.address)
+            if (host := hosts.get(attacks[label].attacker)) is not None:
+                foreign = source not in host.home_network_prefix and not source.is_link_local
+                barred = foreign or packet[6] == _IPV6_IN_IPV6 or (packet[6] == PROTOCOL and destination != agent.address)
             else:
                 barred = packet[6] == _IPV6_IN_IPV6 and source not in peers
             found.barred[label] += barred
     return found
 
 
-def _marked_packets(capture: Capture) -> Iterator[tuple[bytes, bool]]:
-    """The packets on links that bear a mark, on their own or in a tunnel, and whether they are sent; none that was cut in its header."""
+def _marked_packets(capture: Capture) -> Iterator[tuple[int, bytes, bool]]:
+    """The packets on links that bear a mark, on their own, in a tunnel or as an answer to an Echo Request that bore it: the mark, the
+    packet, and whether it is sent; none that was cut before its mark."""
     starts, ends = capture.starts, capture.ends
     link = (capture.integers(starts, 2, ends) == _ETH_P_IPV6) & (capture.integers(starts + 8, 2, ends) == _ETHERNET)
     way = capture.integers(starts + 10, 1, ends)
     at = starts + _SLL2
     inside = capture.integers(at + 6, 1, ends) == _IPV6_IN_IPV6
     outer, inner = _is_marked(capture, at, ends), inside & _is_marked(capture, at + _IPV6_HEADER, ends)
-    for record in np.flatnonzero(link & (way != _OTHER_HOST) & (outer | inner)).tolist():
+    reply = (capture.integers(at + 6, 1, ends) == ICMPV6) & (capture.integers(at + _IPV6_HEADER, 1, ends) == ECHO_REPLY)
+    answer = reply & _is_marked(capture, at + _IPV6_HEADER + ECHO_HEADER - 4, ends, 4)
+    for record in np.flatnonzero(link & (way != _OTHER_HOST) & (outer | inner | answer)).tolist():
         packet = capture.frame(record)[_SLL2:]
-        yield packet if outer[record] else packet[_IPV6_HEADER:], bool(way[record] == _OUTGOING)
+        packet = packet if outer[record] or answer[record] else packet[_IPV6_HEADER:]
+        shown = packet[_IPV6_HEADER + ECHO_HEADER - 4 :] if answer[record] else packet
+        yield int.from_bytes(shown[:4], "big") & MARK, packet, bool(way[record] == _OUTGOING)
 
 
-def _is_marked(capture: Capture, at: Integers, ends: Integers) -> Mask:
-    """Whether a whole IPv6 header that bears a mark lies at each position."""
-    marked: Mask = (capture.integers(at, 4, ends) & MARKS == mark(0)) & (ends - at >= _IPV6_HEADER)
+def _is_marked(capture: Capture, at: Integers, ends: Integers, size: int = _IPV6_HEADER) -> Mask:
+    """Whether a header of ``size`` octets that bears a mark lies, whole, at each position."""
+    marked: Mask = (capture.integers(at, 4, ends) & MARKS == mark(0)) & (ends - at >= size)
     return marked
 
 
@@ -187,7 +192,9 @@ def _refusals(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Coun
 
 
 def _refusal(events: list[dict[str, Any]]) -> str | None:
-    """Why an agent refused what it was given, by what it did; None where it did not."""
+    """Why an agent refused what it was given, by what it did; None where it did not, or said that it knows no such type."""
+    if any(event.get("status") == BindingErrorStatus.UNRECOGNIZED_MH_TYPE for event in events if event.get("message") == "BE"):
+        return None
     for event in events:
         if event["event"] in ("ignored", "dropped"):
             return str(event["reason"])

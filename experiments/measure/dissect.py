@@ -31,6 +31,7 @@ _TUN = 65534
 _OTHER_HOST = 3
 _OUTGOING = 4
 _ETH_P_802_2 = 4
+_NULL_LSAP = 0
 _ETH_P_IPV6 = 0x86DD
 _UDP = 17
 _IPV6_IN_IPV6 = 41
@@ -100,10 +101,14 @@ class SignalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A Layer 2 Update frame that the node took in: its source is the link-layer address of the host that associated."""
+    """A Layer 2 Update frame that came in, or that the node itself sent, as access points do and hosts should not.
+
+    ``mac`` is its source: the link-layer address of the host that associated.
+    """
 
     time: int
     mac: str
+    outgoing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +147,8 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
     packet_type = capture.integers(starts + 10, 1, ends)
     source = capture.integers(starts + 12, 6, ends)
     ours = packet_type != _OTHER_HOST
-    updates = np.flatnonzero((protocol == _ETH_P_802_2) & wire & ours & (packet_type != _OUTGOING))
-
     at = starts + _SLL2
+    updates = np.flatnonzero(wire & ours & _layer_2_updates(capture, at, ends, protocol, packet_type == _OUTGOING))
     ipv6 = np.flatnonzero((protocol == _ETH_P_IPV6) & ours & (ends - at >= _IPV6) & (capture.integers(at, 1, ends) >> 4 == 6))
     at, times, ends, wire, tun = at[ipv6], times[ipv6], ends[ipv6], wire[ipv6], tun[ipv6]
     outgoing, source = packet_type[ipv6] == _OUTGOING, source[ipv6]
@@ -181,10 +185,21 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
         packets=packets,
         signals=tuple(SignalRecord(*row) for row in zip(*(column[signals].tolist() for column in columns), strict=True)),
         updates=tuple(
-            Update(int(capture.times[whole][row]), bytes(capture.data[starts[row] + 12 : starts[row] + 18]).hex(":")) for row in updates
+            Update(int(capture.times[whole][row]), _mac(capture, starts[row]), bool(packet_type[row] == _OUTGOING)) for row in updates
         ),
         errors=errors,
     )
+
+
+def _layer_2_updates(capture: Capture, at: Integers, ends: Integers, protocol: Integers, outgoing: Mask) -> Mask:
+    """Which records may be Layer 2 Update frames, to the null LSAP: the protocol of what a node sends is whatever its sender calls it."""
+    named: Mask = np.where(outgoing, (protocol != _ETH_P_IPV6) | (ends > at), protocol == _ETH_P_802_2)
+    found: Mask = named & (capture.integers(at, 1, ends) == _NULL_LSAP)
+    return found
+
+
+def _mac(capture: Capture, start: int) -> str:
+    return bytes(capture.data[start + 12 : start + 18]).hex(":")
 
 
 def _test_packets(capture: Capture, following: Integers, payload: Integers, ends: Integers) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -201,21 +201,41 @@ def _refusals(captures: Mapping[str, Dissected]) -> tuple[Refusal, ...]:
 
 
 def _associations(run: Run, captures: Mapping[str, Dissected]) -> tuple[Association, ...]:
+    """What the MAGs' captures show of Layer 2 Updates, but for those that hosts' captures show going out: only an access point says who
+    associates."""
     hosts = {host.mac.lower(): host for host in run.domain.hosts}
     updates = sorted(
         (update.time, hosts[update.mac].name, mag.name)
         for mag in run.domain.mags
         if mag.name in captures
         for update in captures[mag.name].updates
-        if update.mac in hosts
+        if update.mac in hosts and not update.outgoing
     )
     last_frame = partial(_last_frame, captures, _flows_by(run, "destination"), _flows_by(run, "source"))
     at = {host.name: host.mag for host in run.domain.hosts}
+    since = dict.fromkeys(at, 0)
+    forged: dict[tuple[str, str], deque[int]] = defaultdict(deque)
+    for sender in at:
+        for update in captures[sender].updates if sender in captures else ():
+            if update.outgoing and update.mac in hosts:
+                forged[sender, hosts[update.mac].name].append(update.time)
     associations = []
     for time, node, mag in updates:
+        if any(_came_from(forged[sender, node], since[sender], time) for sender in at if at[sender] == mag and (sender, node) in forged):
+            continue
         associations.append(Association(node, mag, time, last_frame(at[node], node, time) if at[node] != mag else None))
-        at[node] = mag
+        at[node], since[node] = mag, time
     return tuple(associations)
+
+
+def _came_from(sent: deque[int], since: int, time: int) -> bool:
+    """Whether a frame that came in at ``time`` was sent by a host, which has been there ``since``; a frame accounts for one."""
+    while sent and sent[0] < since:
+        sent.popleft()
+    if not sent or sent[0] > time:
+        return False
+    sent.popleft()
+    return True
 
 
 def _last_frame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments import state
+from experiments.attacks import UNRECOGNIZED
 from experiments.catalogue import CATALOGUE
 from experiments.catalogue.attacks import IMPOSTORS, NO_KEY, OUTSIDERS, UNDISTURBED
 from experiments.measure import attacks
@@ -46,7 +47,7 @@ def test_outsiders_are_refused_for_what_they_are(played: dict[tuple[str, str], P
         if attack.kind == "tunnel":
             expected = KERNEL
         elif attack.attacker in hosts:
-            expected = "from an access link" if hosts[attack.attacker] == attack.target else KERNEL
+            expected = "from an access link" if hosts[attack.attacker] == attack.target and not attack.claims else KERNEL
         else:
             expected = "status 154" if (attack.kind, attack.target) == ("PBU", "lma") else "unknown sender"
         if attack.kind != "flood":
@@ -56,7 +57,9 @@ def test_outsiders_are_refused_for_what_they_are(played: dict[tuple[str, str], P
 @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
 def test_impostors_are_not_authenticated_and_replays_are_told(played: dict[tuple[str, str], Played], scheme: str) -> None:
     *forged, early, late, tunnelled = _outcomes(played, scheme, IMPOSTORS)
-    assert [outcome.refused for outcome in forged] == [{"not authenticated": outcome.attack.count} for outcome in forged]
+    reasons = {UNRECOGNIZED: "malformed"}
+    expected = [{reasons.get(outcome.attack.kind, "not authenticated"): outcome.attack.count} for outcome in forged]
+    assert [outcome.refused for outcome in forged] == expected
     assert set(early.refused) - {KERNEL} == {"replayed"}
     assert "sent at another time" in late.refused
     assert (tunnelled.refused, tunnelled.passed) == ({}, tunnelled.attack.count)

@@ -93,6 +93,22 @@ for source in sources:
     raw.sendto(struct.pack("!IHBB", 6 << 28, 8, 17, 64) + address(source) + address(destination) + udp, (destination, 0))
 """
 
+ECHO = """
+import socket, struct, sys
+target, *sources = sys.argv[1:]
+target, _, device = target.partition("%")
+address = lambda text: socket.inet_pton(socket.AF_INET6, text)
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+destination, place = address(target), (target, 0, 0, socket.if_nametoindex(device) if device else 0)
+for source in sources:
+    echo = struct.pack("!BBHHH", 128, 0, 0, 1, 1)
+    pseudo = address(source) + destination + struct.pack("!II", len(echo), 58) + echo
+    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    echo = echo[:2] + struct.pack("!H", (-total % 0xFFFF) or 0xFFFF) + echo[4:]
+    raw.sendto(struct.pack("!IHBB", 6 << 28, len(echo), 58, 64) + address(source) + destination + echo, place)
+"""
+
 TOO_BIG = """
 import socket, struct, sys
 mtu, mag, lma, source, destination = int(sys.argv[1]), *sys.argv[2:]
@@ -221,6 +237,17 @@ class Lab:
             assert listener.stdout.readline() == "listening\n"
             ip("netns", "exec", sender, sys.executable, "-c", SEND, destination, *sources)
             return set(listener.stdout.read().split())
+
+    def answered(self, host: str, target: str, sources: list[str]) -> int:
+        """To how many Echo Requests of ``host`` to ``target`` its MAG sends replies, wherever to; one has each of ``sources``."""
+        before = self._echo_replies()
+        ip("netns", "exec", host, sys.executable, "-c", ECHO, target, *sources)
+        time.sleep(0.2)
+        return self._echo_replies() - before
+
+    def _echo_replies(self) -> int:
+        counters = ip("netns", "exec", "mag1", "cat", "/proc/net/snmp6")
+        return int(re.search(r"Icmp6OutEchoReplies\s+(\d+)", counters)[1])  # type: ignore[index]
 
     def mtu(self, host: str) -> int:
         """What the host takes for its link's MTU."""

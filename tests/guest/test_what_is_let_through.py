@@ -81,6 +81,20 @@ def test_a_node_is_forwarded_for_with_its_own_prefixes_only(lab: Lab, scheme: st
     assert lab.heard("mn1", "cn1", target, [*FOREIGN, own, also_own]) == {own, also_own}
 
 
+@pytest.mark.parametrize("scheme", ["pmip", "sd-pmip"])
+def test_a_node_is_answered_with_its_own_addresses_only(lab: Lab, scheme: str) -> None:
+    """Whoever else it pretends to be gets nothing for that: not the echo replies of its MAG, to whatever address of the MAG's it speaks."""
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    own = lab.address("mn1")
+    others = [AGENTS["mag2"], "2001:db8:100:2::bad", "2001:db8:77::1"]
+    router = "fe80::200:5eff:fe00:5213%mn1-eth0"
+    for target in (AGENTS["mag1"], router, "ff02::2%mn1-eth0", "ff02::1%mn1-eth0"):
+        assert lab.answered("mn1", target, others) == 0
+        assert lab.answered("mn1", target, [own]) == 1
+    assert lab.pings("mn1", router, 1) == lab.pings("mn1", AGENTS["mag1"], 1) == 1
+
+
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
 def test_a_node_without_a_binding_is_not_forwarded_for_but_may_speak_to_the_gateway(lab: Lab, scheme: str) -> None:
     lab.start_all(scheme)

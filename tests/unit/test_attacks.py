@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from captures import OUT, Record, pcap
 from rich.console import Console
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
@@ -48,6 +49,28 @@ def test_a_mark_is_on_the_packet_and_on_the_one_inside() -> None:
     assert [int.from_bytes(packet[at : at + 4], "big") & MARK for at in (0, 40)] == [mark(5)] * 2
     assert packet[0] >> 4 == packet[40] >> 4 == 6
     assert (IPv6Address(packet[48:64]), IPv6Address(packet[64:80])) == (OTHER, HOA)
+
+
+def test_an_echo_request_and_its_reply_bear_the_mark() -> None:
+    request = IPv6(marked(octets("echo"), mark(7)))
+    echo = request[ICMPv6EchoRequest]
+    assert (echo.id << 16 | echo.seq) == mark(7)
+    sum_of_its_own = echo.cksum
+    del echo.cksum
+    assert IPv6(bytes(request))[ICMPv6EchoRequest].cksum == sum_of_its_own
+
+
+def test_an_echo_reply_that_goes_out_is_harm(tmp_path: Path) -> None:
+    experiment = CATALOGUE["attacks"]
+    case = next(case for case in experiment.cases if case.faults and case.faults[0].kind == "echo")
+    run = Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual")
+    request = marked(octets("echo"), mark(0))
+    reply = bytes(IPv6(src=str(MAG), dst=str(LMA)) / ICMPv6EchoReply(id=mark(0) >> 16, seq=mark(0) & 0xFFFF))
+    for agent in deploy.agents(run):
+        (tmp_path / f"{agent.name}.pcap").write_bytes(pcap([]))
+    (tmp_path / "mag1.pcap").write_bytes(pcap([Record(1, request), Record(2, reply, OUT)]))
+    found = sights(run, tmp_path)
+    assert (found.arrived[mark(0)], found.barred[mark(0)], found.passed[mark(0)]) == (1, 1, 1)
 
 
 def test_a_flood_goes_to_ever_new_home_addresses() -> None:

@@ -180,6 +180,66 @@ def test_a_mag_whose_clock_is_an_hour_off_is_told_so() -> None:
     assert mag_wire.refusal(message, told[:-1] + bytes((told[-1] ^ 1,)), LMA, MAG, ahead) is IgnoreReason.NOT_AUTHENTICATED
 
 
+class TestRefusalsForAWrongTime:
+    """RFC 4285, 6: the answer to a PBU of a wrong clock is taken in whatever its time, but it answers one PBU, once."""
+
+    LATER = 2 * 86400
+
+    def refused(self, mag: Protected, lma: Protected, now: float, ahead: float = 3600) -> bytes:
+        """A PBU of a MAG whose clock is wrong, and what the LMA says to it."""
+        data = mag.octets(PBU, MAG, LMA, now + ahead)
+        anchor = Lma(config("pmip", number=None, settings=SETTINGS), EPOCH)
+        _, answer = anchor.refused(IgnoreReason.UNTIMELY, decode(data), MAG, now)
+        assert isinstance(answer, Send)
+        return lma.octets(answer.message, LMA, MAG, now)
+
+    def taken(self, mag: Protected, data: bytes, now: float) -> IgnoreReason | None:
+        return mag.refusal(decode(data), data, LMA, MAG, now)
+
+    @pytest.mark.parametrize("ahead", [3600.0, -3600.0, 0.25])
+    def test_it_is_taken_in_once(self, ahead: float) -> None:
+        mag, lma = guard(), guard()
+        told = self.refused(mag, lma, EPOCH, ahead)
+        assert [self.taken(mag, told, EPOCH + ahead) for _ in range(2)] == [None, IgnoreReason.UNMATCHED]
+
+    def test_one_that_was_heard_before_is_none_though_its_number_is_that_of_an_open_pbu(self) -> None:
+        mag, lma = guard(), guard()
+        heard = self.refused(mag, lma, EPOCH)
+        assert self.taken(mag, heard, EPOCH + 3600) is None
+        again = self.refused(mag, lma, EPOCH + self.LATER + 0.3)
+        assert self.taken(mag, heard, EPOCH + self.LATER + 3601) is IgnoreReason.UNMATCHED
+        assert self.taken(mag, again, EPOCH + self.LATER + 3601) is None
+
+    def test_one_that_is_older_than_what_its_sender_said_since_is_none_whatever_it_repeats(self) -> None:
+        mag, lma = guard(), guard()
+        heard = self.refused(mag, lma, EPOCH)
+        since = lma.octets(PBU, LMA, MAG, EPOCH + self.LATER)
+        assert mag.refusal(decode(since), since, LMA, MAG, EPOCH + self.LATER) is None
+        again = self.refused(mag, lma, EPOCH + self.LATER)
+        assert self.taken(mag, heard, EPOCH + self.LATER + 3600) is IgnoreReason.UNMATCHED
+        assert self.taken(mag, again, EPOCH + self.LATER + 3600) is None
+
+    def test_one_that_an_agent_did_not_hear_is_none_to_it_either(self) -> None:
+        heard = self.refused(guard(), guard(), EPOCH)
+        mag = guard()
+        mag.octets(PBU, MAG, LMA, EPOCH + self.LATER + 0.25)
+        assert self.taken(mag, heard, EPOCH + self.LATER + 0.25) is IgnoreReason.UNMATCHED
+
+    def test_one_from_elsewhere_is_none(self) -> None:
+        mag = guard()
+        told = self.refused(mag, guard(), EPOCH)
+        message = decode(told)
+        from_another = guard().octets(message, OTHER, MAG, EPOCH)
+        assert mag.refusal(decode(from_another), from_another, OTHER, MAG, EPOCH + 3600) is IgnoreReason.UNMATCHED
+
+    def test_its_time_is_the_anchors_in_whole_seconds_and_the_rest_that_of_the_pbu(self) -> None:
+        mag, lma = guard(), guard()
+        told = decode(self.refused(mag, lma, EPOCH + 0.75, 3600.25))
+        assert told.replay_protection is not None
+        assert told.replay_protection >> 32 == EPOCH + 2208988800
+        assert told.replay_protection & 0xFFFFFFFF == 0
+
+
 @pytest.mark.parametrize("reason", [IgnoreReason.NOT_AUTHENTICATED, IgnoreReason.REPLAYED])
 def test_nobody_else_is_answered(reason: IgnoreReason) -> None:
     lma, mag = Lma(config("s-pmip", number=None), EPOCH), Mag(config("s-pmip"), EPOCH)

@@ -18,6 +18,7 @@ from agents.heartbeat import Heartbeats, Sessions
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import BindingError, Heartbeat
+from agents.notifications import NOT_SUPPORTED_FOR
 from agents.schemes import SCHEMES
 
 ON = Settings(heartbeat_interval=60.0)
@@ -157,22 +158,24 @@ def test_where_heartbeats_are_off_they_are_not_known() -> None:
     assert beating.answer(4, 1) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
 
 
-def test_who_knows_no_heartbeats_gets_no_more() -> None:
+def test_who_knows_no_heartbeats_gets_no_more_for_a_while() -> None:
     beating = watching()
-    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA, EPOCH) == []
     beating.beat(0)
-    assert beating.heart.unsupported(UNKNOWN_TYPE, MAG1) == []
-    assert beating.heart.unsupported(BindingError(status=1, home_address=IPv6Address("::")), LMA) == []
-    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == [Note(Notice.NOT_SUPPORTED, LMA, "HB")]
+    assert beating.heart.unsupported(UNKNOWN_TYPE, MAG1, EPOCH) == []
+    assert beating.heart.unsupported(BindingError(status=1, home_address=IPv6Address("::")), LMA, EPOCH) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA, EPOCH) == [Note(Notice.NOT_SUPPORTED, LMA, "HB")]
     beating.heart.watch(LMA, EPOCH + 1)
     assert beating.heart.next_timeout is None
+    beating.heart.watch(LMA, EPOCH + NOT_SUPPORTED_FOR)
+    assert beating.heart.next_timeout == EPOCH + NOT_SUPPORTED_FOR
 
 
 def test_who_has_answered_one_knows_heartbeats() -> None:
     beating = watching()
     beating.answer(beating.beat(0), 1)
     beating.beat(60)
-    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA) == []
+    assert beating.heart.unsupported(UNKNOWN_TYPE, LMA, EPOCH + 60) == []
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40))

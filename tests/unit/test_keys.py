@@ -65,6 +65,11 @@ def test_a_file_without_a_key_is_refused_and_not_shown(content: bytes | None, sa
     assert "\n" not in str(refused.value)
 
 
+def test_none_is_no_key_and_no_secret() -> None:
+    assert settings.key_of([f"{ABOUT_KEY}=none"]) == ""
+    assert not keys.stands_in_argument(f"{ABOUT_KEY}=none")
+
+
 def test_a_key_cannot_be_had_from_a_fingerprint() -> None:
     with pytest.raises(settings.SettingError, match="expected a key, not a fingerprint"):
         settings.key_of([f"{ABOUT_KEY}={SHOWN}"])

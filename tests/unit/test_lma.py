@@ -22,6 +22,7 @@ from agents.messages import (
     UpdateNotificationAcknowledgement,
     timestamp_from_seconds,
 )
+from agents.notifications import NOT_SUPPORTED_FOR
 
 
 def query(now: float, hoa: IPv6Address, lifetime: int = 2) -> ProxyBindingUpdate:
@@ -301,14 +302,29 @@ def test_a_notification_that_failed_is_noted_and_not_repeated() -> None:
     assert notified(anchor.timeout(EPOCH + 10)) == []
 
 
-def test_who_knows_no_notifications_gets_no_more() -> None:
+UNKNOWN_TYPE = BindingError(status=2, home_address=IPv6Address("::"))
+
+
+def test_who_knows_no_notifications_gets_no_more_for_a_while() -> None:
     anchor, _ = asked_and_moved()
-    unknown = BindingError(status=2, home_address=IPv6Address("::"))
-    assert anchor.receive(unknown, MAG2, EPOCH + 2.1) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
-    assert anchor.receive(unknown, MAG3, EPOCH + 2.1) == [Note(Notice.NOT_SUPPORTED, MAG3, "UPN")]
+    assert anchor.receive(UNKNOWN_TYPE, MAG2, EPOCH + 2.1) == [Ignore(IgnoreReason.UNEXPECTED, MAG2)]
+    assert anchor.receive(UNKNOWN_TYPE, MAG3, EPOCH + 2.1) == [Note(Notice.NOT_SUPPORTED, MAG3, "UPN")]
     assert notified(anchor.timeout(EPOCH + 10)) == []
     anchor.receive(query(EPOCH + 11, hoa_of(1)), MAG3, EPOCH + 11)
     assert notified(anchor.receive(update(EPOCH + 12), MAG1, EPOCH + 12)) == []
+    later = EPOCH + 2.1 + NOT_SUPPORTED_FOR
+    anchor.receive(query(later, hoa_of(1)), MAG3, later)
+    assert [mag for mag, _ in notified(anchor.receive(update(later + 1), MAG2, later + 1))] == [MAG3]
+
+
+def test_who_has_acknowledged_a_notification_knows_them() -> None:
+    anchor, actions = asked_and_moved()
+    ((_, news),) = notified(actions)
+    anchor.receive(UpdateNotificationAcknowledgement(sequence=news.sequence, status=0), MAG3, EPOCH + 2.1)
+    anchor.receive(query(EPOCH + 3, hoa_of(1)), MAG3, EPOCH + 3)
+    assert notified(anchor.receive(update(EPOCH + 4), MAG1, EPOCH + 4))
+    assert anchor.receive(UNKNOWN_TYPE, MAG3, EPOCH + 4.1) == [Ignore(IgnoreReason.UNEXPECTED, MAG3)]
+    assert notified(anchor.timeout(EPOCH + 5))
 
 
 def test_notify_forgets_who_asked_when_the_answer_ends() -> None:

@@ -65,6 +65,17 @@ def initiation(
     )
 
 
+@pytest.mark.parametrize("change", [{"home_network_prefixes": (prefix_of(1), prefix_of(3))}, {"mn_id": mn_id_of(3)}])
+@pytest.mark.parametrize("which", ["own", "other"])
+def test_an_initiation_names_only_prefixes_of_its_nodes(which: str, change: dict[str, object]) -> None:
+    gateway = Mag(config("pmip-lr"), EPOCH)
+    message = initiation(1, 2, MAG2)
+    assert message.correspondent is not None
+    changed = change if which == "own" else {"correspondent": replace(message.correspondent, **change)}  # type: ignore[arg-type]
+    wrong = replace(message, **changed)  # type: ignore[arg-type]
+    assert gateway.receive(wrong, LMA, EPOCH) == [Ignore(IgnoreReason.NO_SUCH_PREFIX, LMA)]
+
+
 class TestWays:
     def test_packets_go_straight_once_both_mags_know(self) -> None:
         network = talking()

@@ -254,13 +254,28 @@ class TestRegistration:
         again = request_of(gateway.timeout(EPOCH + 1))
         assert again.timestamp == timestamp_from_seconds(EPOCH + 1)
 
-    @pytest.mark.parametrize(("ahead", "again"), [(0.4, True), (0.9, False), (-0.2, True), (-0.4, False), (3600, False)])
-    def test_an_update_refused_for_a_wrong_timestamp_is_tried_again_only_where_the_clocks_agree(self, ahead: float, again: bool) -> None:
+    @pytest.mark.parametrize("ahead", [0.4, -0.4, 3600, -2 * 86400])
+    def test_an_update_refused_for_a_wrong_timestamp_is_tried_again_ever_less_often(self, ahead: float) -> None:
         gateway = mag("pmip")
-        refusal = acknowledge(request_of(attach(gateway)), Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(EPOCH + ahead))
-        assert gateway.receive(refusal, LMA, EPOCH + 0.5) == []
-        own_times = [request_of([action]).timestamp for _, action in timeouts(gateway, 1)]
-        assert own_times == [timestamp_from_seconds(EPOCH + 1)] * again
+        request, now, times = request_of(attach(gateway)), EPOCH, []
+        while now < EPOCH + 100:
+            wrong = acknowledge(request, Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(now + ahead))
+            assert gateway.receive(wrong, LMA, now) == []
+            now = gateway.next_timeout or now + 1000
+            request = request_of(gateway.timeout(now))
+            assert request.timestamp == timestamp_from_seconds(now)
+            times.append(now - EPOCH)
+        assert times == [1, 3, 7, 15, 31, 63, 95, 127]
+        gateway.receive(acknowledge(request), LMA, now)
+        assert gateway.attachments[0].served
+
+    def test_a_refusal_of_no_open_exchange_is_none(self) -> None:
+        gateway = serving("pmip")
+        (before,) = gateway._registrar.updates
+        assert before.request is not None
+        refusal = acknowledge(before.request, Status.TIMESTAMP_MISMATCH, timestamp=timestamp_from_seconds(EPOCH))
+        assert gateway.receive(refusal, LMA, EPOCH + 2 * 86400) == [Ignore(IgnoreReason.UNMATCHED, LMA)]
+        assert gateway.attachments[0].served
 
     @pytest.mark.parametrize("status", [Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, Status.REASON_UNSPECIFIED])
     def test_a_node_refused_at_its_refresh_is_denied_service_whatever_the_reason(self, status: Status) -> None:
@@ -962,6 +977,21 @@ class TestSdPmip:
         gateway = serving("sd-pmip")
         question = request_of(gateway.packet_for(MN, P1, EPOCH))
         assert gateway.receive(answer(question), MAG2, EPOCH) == [Release((P1,), MAG2), InstallRoute(prefix_of(2), MAG2)]
+
+    def test_an_answer_speaks_of_nobody_but_its_sender(self) -> None:
+        gateway = serving("sd-pmip")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        assert gateway.receive(answer(question, MAG3), MAG2, EPOCH) == [Ignore(IgnoreReason.UNKNOWN_SENDER, MAG2)]
+        assert gateway.receive(answer(question, MAG2), MAG2, EPOCH)[-1] == InstallRoute(prefix_of(2), MAG2)
+
+    @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
+    @pytest.mark.parametrize("prefix", ["2001:db8:100::/40", "2001:db8:100:2::/63", "2001:db8:100:2::2/128", "::/0"])
+    def test_an_answer_names_a_prefix_of_a_nodes_profile(self, scheme: str, prefix: str) -> None:
+        gateway, source = serving(scheme), LMA if scheme == "s-pmip" else MAG2
+        question = request_of(gateway.packet_for(MN, P1, EPOCH))
+        wrong = replace(answer(question), home_network_prefixes=(IPv6Network(prefix, strict=False),))
+        assert gateway.receive(wrong, source, EPOCH) == [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
+        assert gateway.receive(answer(question), source, EPOCH)[-1] == InstallRoute(prefix_of(2), MAG2)
 
     def test_an_answer_without_care_of_option_means_its_sender(self) -> None:
         gateway = serving("sd-pmip")

@@ -71,6 +71,15 @@ def test_with_the_same_kernel_every_capture_that_differs_is_named(tmp_path: Path
     assert not found.same
 
 
+def test_a_capture_in_another_format_is_not_compared(tmp_path: Path, kept: Path) -> None:
+    folder = lay(tmp_path / "new", MANIFEST)
+    capture = folder / "pmip/anchor/1/mag1.pcap"
+    capture.rename(capture.with_suffix(".pcapng"))
+    found = reference.compare(folder, kept)
+    assert (found.same, found.compared) == (True, 2)
+    assert found.notes == ("not compared, for its bytes cannot be: pmip/anchor/1/mag1.pcapng",)
+
+
 def test_with_another_kernel_bytes_are_compared_and_only_numbers_count(tmp_path: Path, kept: Path) -> None:
     other = replace(MANIFEST, kernel="6.12.115 (User-Mode Linux, fedcba987654)")
     found = reference.compare(lay(tmp_path / "new", other, delay=14.04, capture=b"others"), kept)

@@ -1,19 +1,31 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from ipaddress import IPv6Address, IPv6Network
+from operator import truediv
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
     ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
     ICMPv6ND_RS,
     ICMPv6NDOptMTU,
     ICMPv6NDOptPrefixInfo,
     ICMPv6NDOptSrcLLAddr,
     ICMPv6TimeExceeded,
     IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
 )
+from scapy.packet import Packet
 
 from agents.router_advertisement import (
     NeighbourDiscoveryError,
@@ -112,6 +124,7 @@ def test_unreachable_quotes_the_packet_up_to_the_minimum_mtu() -> None:
         (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17) / b"datagram", True),
         (IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6TimeExceeded(), False),
         (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=58), False),
+        (IPv6(src="2001:db8::1", dst="2001:db8::2", nh=135) / bytes((58, 0, 5, 0, 0, 0, 0, 0)), True),
         (IPv6(src="2001:db8::1", dst="ff0e::1", nh=17), False),
         (IPv6(src="::", dst="2001:db8::2", nh=17), False),
         (IPv6(src="ff02::1", dst="2001:db8::2", nh=17), False),
@@ -120,3 +133,49 @@ def test_unreachable_quotes_the_packet_up_to_the_minimum_mtu() -> None:
 def test_what_an_error_may_answer(packet: IPv6, expected: bool) -> None:
     assert may_report(bytes(packet)) is expected
     assert not may_report(bytes(packet)[:39])
+
+
+_CHAINS = {
+    "destination options": lambda: IPv6ExtHdrDestOpt(),
+    "hop-by-hop": lambda: IPv6ExtHdrHopByHop(),
+    "routing": lambda: IPv6ExtHdrRouting(addresses=["2001:db8::9"], segleft=0),
+    "first fragment": lambda: IPv6ExtHdrFragment(m=1),
+    "first fragment, then options": lambda: IPv6ExtHdrFragment(m=1) / IPv6ExtHdrDestOpt(),
+    "twenty headers": lambda: reduce(truediv, [IPv6ExtHdrDestOpt() for _ in range(20)]),
+    "all of them": lambda: IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / IPv6ExtHdrRouting() / IPv6ExtHdrFragment(),
+}
+
+
+@pytest.mark.parametrize("chain", _CHAINS)
+@pytest.mark.parametrize(
+    ("carried", "expected"),
+    [
+        (lambda: ICMPv6EchoRequest(), True),
+        (lambda: UDP(), True),
+        (lambda: ICMPv6TimeExceeded(), False),
+        (lambda: ICMPv6DestUnreach(), False),
+        (lambda: ICMPv6ND_Redirect(), False),
+    ],
+    ids=["echo", "datagram", "time exceeded", "unreachable", "redirect"],
+)
+def test_an_error_is_found_behind_whatever_stands_before_it(chain: str, carried: Callable[[], Packet], expected: bool) -> None:
+    packet = IPv6(src="2001:db8::1", dst="2001:db8::2") / _CHAINS[chain]() / carried()
+    assert may_report(bytes(packet)) is expected
+
+
+def test_an_authentication_header_counts_its_length_in_words_of_32_bits() -> None:
+    before = bytes(IPv6(src="2001:db8::1", dst="2001:db8::2", nh=51) / (bytes((58, 4)) + bytes(22)))
+    assert [may_report(before + bytes((kind, 0))) for kind in (1, 128)] == [False, True]
+
+
+@pytest.mark.parametrize(("following", "expected"), [(17, True), (6, True), (58, False), (60, False), (43, False)])
+def test_a_later_fragment_is_answered_where_it_is_of_no_icmpv6_message(following: int, expected: bool) -> None:
+    packet = IPv6(src="2001:db8::1", dst="2001:db8::2") / IPv6ExtHdrFragment(nh=following, offset=3) / bytes([128] * 8)
+    assert may_report(bytes(packet)) is expected
+
+
+@given(st.binary(min_size=40, max_size=120))
+def test_a_chain_that_breaks_off_is_not_answered(data: bytes) -> None:
+    header = bytes(IPv6(src="2001:db8::1", dst="2001:db8::2", nh=60))
+    assert may_report(header + b"\x3c\xff" + data) is False
+    assert may_report(header[:6] + data[6:7] + header[7:] + data[40:]) in (True, False)

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
-from captures import LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, pcapng, render
+from captures import IPV6, LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, pcapng, render
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
@@ -142,6 +142,37 @@ def test_associations_and_the_last_packet_on_the_link_that_was_left(tmp_path: Pa
     )
     expected = (Association("mn1", "mag2", EPOCH), Association("mn1", "mag3", EPOCH + 9, EPOCH + 5))
     assert read_trace(tmp_path, run("pmip")).associations == expected
+
+
+def _update(time: int, direction: int, mac: str = MN_MAC, protocol: int = LLC) -> Record:
+    return Record(time, bytes.fromhex("0001af810100"), direction, mac=mac, protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", [LLC, 6, IPV6, 0])
+def test_an_association_is_what_the_radio_says_not_what_a_host_sends(tmp_path: Path, protocol: int) -> None:
+    """Each frame of a host, with its own or another source, accounts for one that came in where it is, and none after it has left."""
+    claimed = [_update(EPOCH + at, OUT, mac, protocol) for at, mac in ((10, MN_MAC), (20, MN_MAC), (30, CN_MAC))]
+    write(
+        tmp_path,
+        cn1=claimed,
+        mag1=[_update(EPOCH + at, 1, mac) for at, mac in ((1, CN_MAC), (12, MN_MAC), (22, MN_MAC), (32, CN_MAC), (40, MN_MAC))],
+        mag2=[_update(EPOCH + at, 1) for at in (2, 50)],
+        mn1=[_update(EPOCH + 51, OUT, protocol=protocol)],
+        mag3=[_update(EPOCH + 60, 1)],
+    )
+    found = [(a.node, a.mag, a.time - EPOCH) for a in read_trace(tmp_path, run("pmip")).associations]
+    assert found == [("cn1", "mag1", 1), ("mn1", "mag2", 2), ("mn1", "mag1", 40), ("mn1", "mag2", 50), ("mn1", "mag3", 60)]
+
+
+def test_what_the_802_2_frame_says_is_looked_at(tmp_path: Path) -> None:
+    """A frame that would look like IPv6 where its sender says so is no Layer 2 Update."""
+    forged = b"\x60\x01\xaf\x81\x01\x00"
+    write(
+        tmp_path,
+        cn1=[Record(EPOCH, forged, OUT, mac=MN_MAC, protocol=IPV6)],
+        mag1=[Record(EPOCH + 2, forged, 1, mac=MN_MAC, protocol=LLC)],
+    )
+    assert read_trace(tmp_path, run("pmip")).associations == ()
 
 
 def test_broken_and_missing_captures_are_named_and_the_others_read(tmp_path: Path) -> None:
