@@ -310,6 +310,15 @@ def _line(study: Study, case: Case, columns: Sequence[str]) -> CaseLine:
     return CaseLine(case, style.title(case.scheme), style.colour(case.scheme), case.label, values)
 
 
+def _difference(value: float, metric: str) -> str:
+    """A difference with its sign, or nothing where it is too small to be seen."""
+    size = style.number(abs(value), metric)
+    if size == style.number(0.0, metric):
+        return ""
+    sign = "+" if value > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{size}"
+
+
 def _value(row: SummaryRow | None, engine: str) -> Value | None:
     if row is None:
         return None
@@ -317,9 +326,8 @@ def _value(row: SummaryRow | None, engine: str) -> Value | None:
     measured = style.number(row.mean, row.metric) + spread
     if row.expected is None:
         return Value(measured, "", "", "none")
-    difference = style.number(row.mean - row.expected, row.metric)
-    signed = difference if row.mean < row.expected else f"+{difference}"
-    return Value(measured, style.number(row.expected, row.metric), signed, "good" if agrees(row, engine) else "bad")
+    difference = _difference(row.mean - row.expected, row.metric)
+    return Value(measured, style.number(row.expected, row.metric), difference, "good" if agrees(row, engine) else "bad")
 
 
 def _others(study: Study, columns: Sequence[str]) -> list[tuple[str, list[Value | None]]]:

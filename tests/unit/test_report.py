@@ -132,6 +132,9 @@ def test_measured_and_expected_stand_side_by_side(tmp_path: Path) -> None:
     page = make(tmp_path)
     assert "54.004 ✓" in page.text
     assert "54.000 expected, +0.004" in page.text
+    assert "0 expected" in page.text
+    assert "+0.000" not in page.text
+    assert "expected, +0 " not in page.text
     assert "24 of 24 measured values are what arithmetic expects." in page.text
 
 
