@@ -195,7 +195,7 @@ def _echo_request(forgery: Forgery) -> bytes:
     return _packet(ICMPV6, forgery.source, forgery.agent, request)
 
 
-FLOOD, REPLAY, UNRECOGNIZED, ECHO = "flood", "replay", "unknown type", "echo"
+FLOOD, REPLAY, UNRECOGNIZED, ECHO = "flood", "replay", "unknown-type", "echo"
 
 FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
     **{kind: partial(_signalling, kind) for kind in MESSAGES},
@@ -208,7 +208,7 @@ FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
 
 KINDS = (*FORGERIES, REPLAY)
 """The kinds of attack: messages by their names; ``tunnel``: a packet for the victim that another host seems to have sent; ``flood``:
-packets for ever new home addresses; ``replay``: signalling that was heard; ``unknown type``: signalling of a type that nobody knows;
+packets for ever new home addresses; ``replay``: signalling that was heard; ``unknown-type``: signalling of a type that nobody knows;
 ``echo``: a ping, whose answer shows its mark too."""
 
 
