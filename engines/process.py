@@ -20,7 +20,7 @@ CONSOLE_LINES = 15
 _PR_SET_PDEATHSIG = 1
 # A guest that dies alone in its first moments leaves a stopped child behind, so its whole process group, which it names to this guard
 # before it is a guest, goes when this process's end of a pipe does.
-_GUARD = ("/bin/sh", "-c", 'read group; read word || kill -KILL -- "-$group"')
+_GUARD = ("/bin/sh", "-c", 'read group; read word || kill -s KILL -- "-$group"')
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -86,14 +86,17 @@ async def supervise(command: Sequence[str], job: Job, environment: Mapping[str, 
 
 @contextlib.contextmanager
 def _guard() -> Iterator[Callable[[], object]]:
-    """Within, the process group of whoever has called what this yields is killed should this process end without leaving."""
+    """Within, the process group of whoever has called what this yields is killed should this process end without leaving, or leave by an
+    exception: a guest that is cancelled while it is being started is killed alone."""
     guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert guard.stdin is not None
     pipe = guard.stdin.fileno()
+    word = b""
     try:
         yield lambda: os.write(pipe, b"%d\n" % os.getpid())
+        word = b"\n"
     finally:
-        guard.communicate(b"\n")
+        guard.communicate(word)
 
 
 def console(log: Path) -> tuple[str, ...]:

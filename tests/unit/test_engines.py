@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import EngineError, Job, Outcome, choose, doctor, native
+from engines import EngineError, Job, Outcome, choose, doctor, native, process
 from engines import uml as uml_engine
 from engines.base import MEMORY, REPOSITORY, Limited, Problem
 from engines.choose import automatic
@@ -170,6 +172,7 @@ def test_two_builds_at_once_are_one(unbuilt: source.Source, monkeypatch: pytest.
 
 _WAIT = """
 import platform
+import signal
 platform.machine = lambda: "x86_64"
 from engines.kernel.build import ensure
 assert ensure().release == "6.12.1"
@@ -344,3 +347,19 @@ def test_the_doctor_names_what_installs_a_missing_program(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor, "PROGRAMS", (doctor.Program("no-such-program", "nothing"),))
     (row,) = doctor._programs()
     assert (row.state, row.remedy) == (doctor.State.MISSING, "make setup-system")
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_who_is_left_by_an_exception_goes_with_all_its_group(cancelled: bool) -> None:
+    """A guest's helper that stays behind when its start is cancelled would stay for ever."""
+    with contextlib.suppress(KeyboardInterrupt), process._guard() as guarded:
+        group = subprocess.Popen(("sh", "-c", "sleep 60 & echo; wait"), stdout=subprocess.PIPE, start_new_session=True, preexec_fn=guarded)
+        assert group.stdout is not None
+        group.stdout.readline()
+        if cancelled:
+            raise KeyboardInterrupt
+    if not cancelled:
+        assert group.poll() is None
+        os.killpg(group.pid, signal.SIGKILL)
+    assert group.wait() == -signal.SIGKILL
+    assert group.stdout.read() == b"", "the pipe has no writer left"
