@@ -97,10 +97,15 @@ def _first_rows(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
     """For each of the sorted ``keys`` the first of ``rows``, or _NOWHERE."""
     firsts = np.full(len(keys), _NOWHERE, dtype=np.int64)
     found, first = np.unique(_keys(packets, rows), return_index=True)
-    place = np.searchsorted(keys, found)
-    known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
+    place, known = _places(found, keys)
     firsts[place[known]] = np.flatnonzero(rows)[first[known]]
     return firsts
+
+
+def _places(found: Integers, keys: Integers) -> tuple[Integers, Mask]:
+    """Where each of ``found`` is among the sorted ``keys``, and whether it is there."""
+    place = np.searchsorted(keys, found)
+    return place, (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
 
 
 def _first_times(packets: TestPackets, rows: Mask, keys: Integers) -> Integers:
@@ -147,8 +152,7 @@ def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
             received = np.minimum(received, _times(table, first))
             orders = np.maximum(orders, first)
             found, counts = np.unique(_keys(table, rows), return_counts=True)
-            place = np.searchsorted(keys, found)
-            known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == found)
+            place, known = _places(found, keys)
             copies[place[known]] += counts[known]
     agents = {agent.name for agent in routing.agents(run.domain)}
     seen = _sights(tables, {node: np.ones(len(table.times), dtype=np.bool_) for node, table in tables.items()}, keys)
