@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network, collapse_addresses
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from pyroute2.netlink import nlmsg
@@ -19,6 +19,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from agents import packet_filter
 from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
@@ -43,6 +44,7 @@ from agents.netlink import (
     route,
 )
 from agents.router_advertisement import MINIMUM_MTU
+from agents.schemes import Query
 from agents.sockets import link_mtu
 
 TUNNEL = "tnl"
@@ -52,24 +54,19 @@ OURS = 213
 
 _HOP_LIMIT = 64
 MAIN, _LOCAL = 254, 255
-ACCESS, _UPLINK, _AGENTS, _LOCALIZED = 100, 101, 102, 103
-_UNICAST, _BLACKHOLE, _UNREACHABLE = 1, 6, 7
+ACCESS, _UPLINK, _LOCALIZED = 100, 101, 103
+_UNICAST, _UNREACHABLE = 1, 7
 _NO_TABLE = 0
 _IPV6_HEADER = 40
 _TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _KERNEL = 2
-_IPV6_IN_IPV6, _MOBILITY_HEADER = 41, 135
 _EVERYTHING = IPv6Network("::/0")
 _OF_ANY_NODE = IPv6Network("fe80::/10"), IPv6Network("::/128")
 """The sources that a node has on its link before it has any prefix."""
 
-_RULE_TUNNELLED_FROM_ACCESS = 10
-_RULE_PEERS = 12
-_RULE_STRANGERS = 13
 _RULE_OWN_SOURCE = 15
 _RULE_FOREIGN_SOURCE = 16
 _RULE_LOCAL = 20
-_RULE_SIGNALLING_FROM_ACCESS = 30
 _RULE_DELIVERED = 40
 _RULE_NOT_DELIVERED = 41
 _RULE_ADMITTED = 50
@@ -102,20 +99,16 @@ def _rule(
     priority: int,
     target: int,
     link: str | None = None,
-    carried: int | None = None,
     source: IPv6Network | None = None,
     destination: IPv6Network | None = None,
     action: int = _TO_TABLE,
     protocol: int = OURS,
 ) -> bytes:
-    """A rule for what comes from ``link`` (any link) and carries the protocol ``carried``, with a source in ``source`` and a destination in
-    ``destination`` (anything).
+    """A rule for what comes from ``link`` (any link), with a source in ``source`` and a destination in ``destination`` (anything).
 
     ``target`` is the table to look into, or the rule to go on at; who set the rule is ``protocol``.
     """
     selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
-    if carried is not None:
-        selectors.append(("FRA_IP_PROTO", carried))
     if source is not None:
         selectors.append(("FRA_SRC", str(source.network_address)))
     if destination is not None:
@@ -146,7 +139,7 @@ def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:
 
 
 _ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
-_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_IP_PROTO", "FRA_SRC", "FRA_DST", "FRA_GOTO")
+_RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_SRC", "FRA_DST", "FRA_GOTO")
 _FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
 _RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
@@ -165,6 +158,7 @@ class DataPlane:
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
+        self._guarded = False
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -174,12 +168,12 @@ class DataPlane:
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
             return
+        self._guard()
         self._create_tunnel()
         if self._trigger:
             self._start_device(TRIGGER)
         self.commit()
         self._tunnel = socket.if_nametoindex(TUNNEL)
-        self._admit_peers()
         if self._gateway:
             self._start_gateway()
         else:
@@ -206,6 +200,8 @@ class DataPlane:
             for path, value in self._settings.items():
                 path.write_text(value)
             self._settings.clear()
+            if self._guarded:
+                packet_filter.remove()
             self._netlink.close()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
@@ -258,16 +254,14 @@ class DataPlane:
         self._take_back((_RULE_LOCALIZED, link, None))
 
     def admit(self, link: str, index: int, own: frozenset[IPv6Network]) -> None:
-        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed addresses, neither tunnelled packets nor
-        signalling from it, nothing forwarded, and nothing taken in that has another's source."""
+        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed addresses, nothing forwarded from it, and nothing
+        taken in that has another's source."""
         settings = self._config.settings
         if settings.link_layer != FIXED_LINK_LAYER:
             self._assign_link_layer(link, settings.link_layer)
         if int(settings.link_local):
             self._put_link_local(link, index, settings.link_local)
         if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_TUNNELLED_FROM_ACCESS, _AGENTS, link, _IPV6_IN_IPV6)
-            self._put_rule(_RULE_SIGNALLING_FROM_ACCESS, _AGENTS, link, _MOBILITY_HEADER)
             self._put_rule(_RULE_REFUSED, _NO_TABLE, link, action=_DISCARD)
             self._own[link] = own
             for prefix in own:
@@ -277,7 +271,7 @@ class DataPlane:
     def dismiss(self, link: str) -> None:
         """Withdraw what ``admit`` and ``assign_link_local`` installed."""
         self._take_back((_LINK_LOCAL, link))
-        for priority in (_RULE_TUNNELLED_FROM_ACCESS, _RULE_SIGNALLING_FROM_ACCESS, _RULE_REFUSED, _RULE_FOREIGN_SOURCE):
+        for priority in (_RULE_REFUSED, _RULE_FOREIGN_SOURCE):
             self._take_back((priority, link, None))
         for prefix in self._own.pop(link, ()):
             self._take_back((_RULE_OWN_SOURCE, link, prefix))
@@ -349,9 +343,8 @@ class DataPlane:
             self._put_route("route to the agent of", self._config.home, MAIN, _UNICAST, device)
             self._put_rule(_RULE_DELIVERED, ACCESS, TRIGGER)
             self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
-        anchors = {self._config.lma} if self._config.lma else set()
-        for address in sorted(self._config.mags | anchors):
-            self._put_route("guard of", IPv6Network(address), _AGENTS, _BLACKHOLE)
+        self._put_rule(_RULE_LOCAL, _LOCAL)
+        self._move_local_rule()
         for source in _OF_ANY_NODE:
             self._put_rule(_RULE_OWN_SOURCE, _RULE_LOCAL, source=source, action=_GO_TO)
         self._put_rule(_RULE_DELIVERED, ACCESS, TUNNEL)
@@ -361,15 +354,13 @@ class DataPlane:
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
 
-    def _admit_peers(self) -> None:
+    def _guard(self) -> None:
         """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device."""
-        anchors = {self._config.lma} if self._config.lma else set()
-        peers = (self._config.mags | anchors) - {self._config.address}
-        for sources in collapse_addresses(map(IPv6Network, peers)):
-            self._put_rule(_RULE_PEERS, _RULE_LOCAL, self._config.core, _IPV6_IN_IPV6, sources, action=_GO_TO)
-        self._put_rule(_RULE_STRANGERS, _NO_TABLE, self._config.core, _IPV6_IN_IPV6, action=_DISCARD)
-        self._put_rule(_RULE_LOCAL, _LOCAL)
-        self._move_local_rule()
+        config = self._config
+        agents = config.mags | ({config.lma} if config.lma else set())
+        group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
+        packet_filter.install(config.address, agents - {config.address}, config.core, TUNNEL, group)
+        self._guarded = True
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
@@ -401,12 +392,11 @@ class DataPlane:
         priority: int,
         target: int,
         link: str | None = None,
-        carried: int | None = None,
         source: IPv6Network | None = None,
         destination: IPv6Network | None = None,
         action: int = _TO_TABLE,
     ) -> None:
-        rule = _rule(priority, target, link, carried, source, destination, action)
+        rule = _rule(priority, target, link, source, destination, action)
         request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
         self._netlink.add(request)
         undo = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
@@ -23,12 +23,19 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 HEADER = Struct("=IHHII")
 """struct nlmsghdr: length, type, flags, sequence number, port."""
 
+NETFILTER_TABLES = 10 << 8
+"""The types of messages about nftables begin here (linux/netfilter/nfnetlink.h)."""
+
+_NETLINK_NETFILTER = 12
+_TRANSACTION_BEGINS, _TRANSACTION_ENDS = 16, 17
+_ABOUT_TABLES = Struct("=BB").pack(0, 0) + Struct("!H").pack(NETFILTER_TABLES >> 8)
+"""struct nfgenmsg of what begins and ends a transaction."""
 _ERROR = Struct("=i")
 _BATCH = 100
 _RECEIVE = 1 << 16
@@ -173,6 +180,26 @@ class Netlink:
     def close(self) -> None:
         """Close the socket; what is still queued is forgotten."""
         self._socket.close()
+
+
+def transact(requests: Sequence[Request]) -> None:
+    """Have nftables carry out all ``requests``, in order, or none of them.
+
+    Raises:
+        NetlinkError: the kernel has no nftables, or refused a request; nothing was changed.
+        OSError: it has no netfilter.
+    """
+    begin, end = (Request("nftables", kind, 0, _ABOUT_TABLES) for kind in (_TRANSACTION_BEGINS, _TRANSACTION_ENDS))
+    batch = [begin, *requests, end]
+    last = len(requests)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as port:
+        port.bind((0, 0))
+        port.send(b"".join(request.encode(number, number == last) for number, request in enumerate(batch)))
+        answered = None
+        while answered != last:
+            for answered, code in _answers(port.recv(_RECEIVE)):
+                if code:
+                    raise NetlinkError(code, f"{batch[answered]}: {os.strerror(code)}")
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

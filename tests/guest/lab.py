@@ -23,6 +23,8 @@ from agents.schemes import SCHEMES
 CLONE_NEWNET = 0x40000000
 AGENTS = {"mag1": "2001:db8:0:1::1", "mag2": "2001:db8:0:1::2", "lma": "2001:db8:0:1::100"}
 HOSTS = {"mn1": ("2001:db8:100:1::/64", "02:00:00:00:00:01"), "cn1": ("2001:db8:100:2::/64", "02:00:00:00:00:02")}
+STRANGER = "2001:db8:0:1::666"
+"""Whoever else is on the core: its namespace is ``core``."""
 MAGS = frozenset(IPv6Address(AGENTS[name]) for name in ("mag1", "mag2"))
 PROFILES = tuple(Profile(f"{name}@dmm.example", (IPv6Network(prefix),)) for name, (prefix, _) in HOSTS.items())
 
@@ -44,6 +46,15 @@ INJECT_PACKET = """
 import socket, sys
 raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
 raw.sendto(bytes.fromhex(sys.argv[1]), (sys.argv[2], 0))
+"""
+SEND_PACKETS = """
+import socket, sys
+device, *packets = sys.argv[1:]
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+for packet in map(bytes.fromhex, packets):
+    place = socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0, 0, socket.if_nametoindex(device) if device else 0
+    raw.sendto(packet, place)
 """
 TUNNEL_ECN = """
 import socket, struct, sys
@@ -121,7 +132,9 @@ raw.sendto(struct.pack("!BBHI", 2, 0, 0, mtu) + outer, (mag, 0))
 
 
 def ip(*arguments: str) -> str:
-    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def batch(namespace: str | None, commands: list[str]) -> None:
@@ -151,7 +164,8 @@ class Lab:
             ip("netns", "add", name)
         batch(None, [f"link add {name}-eth0 netns {name} type veth peer name {name} netns core" for name in AGENTS])
         bridge = ["link add br0 type bridge mcast_snooping 0", "link set br0 up"]
-        batch("core", bridge + [f"link set {name} master br0 up" for name in AGENTS])
+        stranger = [f"addr add {STRANGER}/64 dev br0 nodad"]
+        batch("core", bridge + [f"link set {name} master br0 up" for name in AGENTS] + stranger)
         for name, address in AGENTS.items():
             core = f"{name}-eth0"
             batch(name, ["link set lo up", f"link set {core} addrgenmode none up", f"addr add {address}/64 dev {core} nodad"])
@@ -261,6 +275,12 @@ class Lab:
     def inject(self, node: str, protocol: int, target: str, source: str, destination: str) -> None:
         """Send one packet of ours, tunnelled (41) or a nonsensical Binding Update (135), from a node's namespace."""
         ip("netns", "exec", node, sys.executable, "-c", INJECT, str(protocol), target, source, destination)
+        time.sleep(0.1)
+
+    def send(self, node: str, packets: list[bytes], device: str | None = None) -> None:
+        """Send whole IPv6 packets from a node's namespace, to groups and link-local addresses through ``device``."""
+        octets = [packet.hex() for packet in packets]
+        ip("netns", "exec", node, sys.executable, "-c", SEND_PACKETS, device or "", *octets)
         time.sleep(0.1)
 
     def journal(self, node: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import time
 from ipaddress import IPv6Address
@@ -9,7 +10,99 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.messages import ipv6_packet
-from tests.guest.lab import AGENTS, HOSTS, INJECT_HEADER, INJECT_PACKET, Lab, batch, ip
+from agents.schemes import SCHEMES
+from tests.guest.lab import AGENTS, HOSTS, INJECT_HEADER, INJECT_PACKET, STRANGER, Lab, batch, ip
+
+DESTINATION_OPTIONS, HOP_BY_HOP, ROUTING, FRAGMENT = 60, 0, 43, 44
+TUNNEL, IPV4, MOBILITY = 41, 4, 135
+WRAPPINGS = [
+    (),
+    (FRAGMENT,),
+    (DESTINATION_OPTIONS,),
+    (FRAGMENT, DESTINATION_OPTIONS),
+    (FRAGMENT, ROUTING),
+    (HOP_BY_HOP, FRAGMENT, DESTINATION_OPTIONS),
+    (DESTINATION_OPTIONS,) * 20,
+]
+
+
+def wrapped(wrapping: tuple[int, ...], protocol: int, payload: bytes, source: str, destination: str) -> bytes:
+    """An IPv6 packet that carries ``payload`` behind extension headers without a meaning: options of padding, a routing header with no
+    segments left, a fragment that is the whole."""
+    kinds = (*wrapping, protocol)
+    headers = b"".join(
+        bytes((following, 0, *((0, 0, 0, 0, 0, 1) if kind == FRAGMENT else (1, 4, 0, 0, 0, 0) if kind != ROUTING else (0,) * 6)))
+        for kind, following in zip(wrapping, kinds[1:], strict=True)
+    )
+    octets = headers + payload
+    fixed = struct.pack("!IHBB", 6 << 28, len(octets), kinds[0], 64)
+    return fixed + IPv6Address(source).packed + IPv6Address(destination).packed + octets
+
+
+def inner(source: str, destination: str) -> bytes:
+    """A packet to be tunnelled: UDP from another's address."""
+    return wrapped((), 17, bytes((20, 93, 20, 93, 0, 8, 0, 0)), source, destination)
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_only_peers_tunnel_whatever_headers_come_before(lab: Lab, scheme: str) -> None:
+    """A Fragment header hides from routing rules what comes behind; each wrapping is one that the kernel does decapsulate for a peer."""
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    node, forged = lab.address("mn1"), inner("2001:db8:100:2::bad", HOSTS["mn1"][0].replace("/64", "9"))
+    targets = [AGENTS[name] for name in ("mag1", "lma") if name == "mag1" or "LMA" in SCHEMES[scheme].agents]
+    lab.send("core", [wrapped(wrapping, TUNNEL, forged, STRANGER, target) for wrapping in WRAPPINGS for target in targets])
+    lab.send("mn1", [wrapped(wrapping, TUNNEL, forged, node, target) for wrapping in WRAPPINGS for target in AGENTS.values()])
+    agents = ["mag1", "mag2", *(["lma"] if "LMA" in SCHEMES[scheme].agents else [])]
+    assert [lab.received_through_tunnels(name) for name in agents] == [0] * len(agents)
+    lab.send("mag2", [wrapped(wrapping, TUNNEL, forged, AGENTS["mag2"], AGENTS["mag1"]) for wrapping in WRAPPINGS])
+    assert lab.received_through_tunnels("mag1") == len(WRAPPINGS)
+
+
+def test_a_tunnel_ends_at_an_agents_own_address_only_and_carries_ipv6_only(lab: Lab) -> None:
+    """Linux joins all routers' groups on links that exist when forwarding is switched on, as after a restart."""
+    lab.start_all("s-pmip")
+    lab.attach("mn1", "mag1")
+    node, forged = lab.address("mn1"), inner("2001:db8:100:2::bad", HOSTS["mn1"][0].replace("/64", "9"))
+    lab.stop("mag1")
+    lab.start("mag1", "s-pmip")
+    time.sleep(5)
+    groups = ["ff05::2", "ff02::2", "ff02::1", "ff02::1:ff00:5213"]
+    ends = [*groups, "fe80::200:5eff:fe00:5213", AGENTS["mag1"]]
+    for wrapping in WRAPPINGS[:4]:
+        lab.send("mn1", [wrapped(wrapping, protocol, forged, node, end) for end in ends for protocol in (TUNNEL, IPV4)], "mn1-eth0")
+        for source in (STRANGER, AGENTS["mag2"]):
+            lab.send("core", [wrapped(wrapping, TUNNEL, forged, source, group) for group in groups], "br0")
+    ipv4 = bytes.fromhex("4500001c00000000401100000a0000010a000002145d145d00080000")
+    lab.send("mag2", [wrapped((), IPV4, ipv4, AGENTS["mag2"], AGENTS["mag1"])])
+    assert lab.received_through_tunnels("mag1") == 0
+
+
+@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+def test_signalling_of_a_node_reaches_its_own_gateway_only_whatever_headers_come_before(lab: Lab, scheme: str) -> None:
+    """Nor does it, in another's name, out of a tunnel that its own gateway, the anchor or a third ends."""
+    lab.start_all(scheme)
+    lab.attach("mn1", "mag1")
+    node = lab.address("mn1")
+    others = [name for name in AGENTS if name != "mag1"]
+    lab.send("mn1", [nonsense(wrapping, node, AGENTS[name]) for wrapping in WRAPPINGS for name in others])
+    posing = [nonsense(wrapping, AGENTS["mag2"], AGENTS[name]) for wrapping in WRAPPINGS[:2] for name in ("mag1", "lma")]
+    lab.send("mn1", [wrapped(w, TUNNEL, packet, node, packet_to(packet)) for w in WRAPPINGS for packet in posing])
+    lab.send("mag2", [wrapped((), TUNNEL, packet, AGENTS["mag2"], packet_to(packet)) for packet in posing])
+    assert [line for name in AGENTS for line in lab.journal(name) if line["event"] == "malformed"] == []
+    lab.send("mag2", [nonsense(wrapping, AGENTS["mag2"], AGENTS["mag1"]) for wrapping in WRAPPINGS])
+    assert len([line for line in lab.journal("mag1") if line["event"] == "malformed"]) == len(WRAPPINGS)
+
+
+def nonsense(wrapping: tuple[int, ...], source: str, destination: str) -> bytes:
+    """A Binding Update that cannot be read, with a right checksum."""
+    header = ipv6_packet(bytes((59, 1, 5, *bytes(13))), IPv6Address(source), IPv6Address(destination))[40:]
+    return wrapped(wrapping, MOBILITY, header, source, destination)
+
+
+def packet_to(packet: bytes) -> str:
+    """Where a packet goes to."""
+    return str(IPv6Address(packet[24:40]))
 
 
 def test_a_tunnelled_packet_wakes_the_agent_only_where_its_node_is_not(lab: Lab) -> None:
