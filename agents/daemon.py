@@ -35,6 +35,7 @@ from agents.messages import Message, MessageError, decode
 from agents.restarts import next_restart
 from agents.router_advertisement import PACKET_TOO_BIG, NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+from agents.tunnel_fragments import LargePackets
 
 _NANOSECOND = 1e-9
 _PRECISE = 1e-3
@@ -107,6 +108,7 @@ class Daemon:
         self._watch(effects.tunnel, self._on_stray if self._gateway else self._on_forwarded)
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.trigger, lambda _: self._read_trigger())
+        self._watch_large(effects.narrow())
         self._turn(self._input, None, self._agent.timeout)
         if self._gateway:
             self._links = LinkMonitor()
@@ -117,6 +119,10 @@ class Daemon:
     def _watch(self, port: Any, handler: Callable[[Any], None]) -> None:
         if port is not None:
             asyncio.get_running_loop().add_reader(port.fileno(), partial(self._turn, handler, port))
+
+    def _watch_large(self, needed: bool) -> None:
+        if needed:
+            self._watch(self._effects.large, self._on_large)
 
     def _turn(self, handler: Callable[..., None], *arguments: Any) -> None:
         """Run a handler, then let all that it asked for, however many messages it read, take effect at once; all of it happens now."""
@@ -141,7 +147,7 @@ class Daemon:
     def _close(self) -> None:
         loop = asyncio.get_running_loop()
         effects = self._effects
-        ports = (effects.mobility, effects.tunnel, effects.neighbours, effects.trigger, self._links)
+        ports = (effects.mobility, effects.tunnel, effects.neighbours, effects.trigger, effects.large, self._links)
         for port in ports:
             if port is not None:
                 loop.remove_reader(port.fileno())
@@ -257,6 +263,7 @@ class Daemon:
 
     def _neighbour_said(self, received: Received) -> None:
         if received.data[:1] == _PACKET_TOO_BIG:
+            self._watch_large(self._effects.narrow(received.data))
             if self._effects.path_changed():
                 self._input("path changed", self._agent.path_changed, source=received.source)
         elif (link := self._access_links.get(received.interface)) is not None:
@@ -269,6 +276,14 @@ class Daemon:
             self._journal.record(self._now, "malformed solicitation", link=link, error=str(error))
             return
         self._input("solicited", lambda now: self._agent.solicited(link, now, received.source), link=link)
+
+    def _on_large(self, port: LargePackets) -> None:
+        for _ in range(_BURST):
+            packet = port.read()
+            if packet is None:
+                return
+            if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6:
+                self._effects.fragment(packet)
 
     def _read_trigger(self) -> None:
         """Hand the agent the packets that were routed to it; multicast is only what the kernel itself says on every device."""

@@ -39,7 +39,7 @@ from agents.authentication import protection
 from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
 from agents.journal import Journal
-from agents.kernel import TRIGGER, DataPlane, tunnel_mtu
+from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
 from agents.messages import Message, ipv6_packet, kind
 from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
@@ -55,6 +55,7 @@ from agents.schemes import Query
 from agents.socket_filter import headers_within, stray_packets
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
 from agents.tun import Tun
+from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
 _NANOSECOND = 1e-9
 _HOP_LIMIT = 64
@@ -102,7 +103,7 @@ def _link_layer(config: AgentConfig) -> bytes:
 class Effects:
     """The node that an agent runs on: its kernel state and its sockets.
 
-    ``mobility``, ``tunnel`` and ``trigger`` are None where the agent needs no such thing.
+    ``mobility``, ``tunnel`` and ``trigger`` are None where the agent needs no such thing, ``large`` until some path is too narrow.
     """
 
     def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
@@ -132,6 +133,7 @@ class Effects:
         self.tunnel = TunnelSocket(config.address, core, program) if queries or watches else None
         self.neighbours = NeighbourSocket()
         self.trigger = Tun(TRIGGER) if queries else None
+        self.large: LargePackets | None = None
         self._plane = DataPlane(config, gateway=gateway, trigger=queries)
         try:
             self._plane.start()
@@ -192,6 +194,22 @@ class Effects:
         """Whether a tunnel's MTU is no longer the one that was last advertised."""
         return self._advertised_mtu is not None and self._tunnel_mtu() != self._advertised_mtu
 
+    def narrow(self, too_big: bytes | None = None) -> bool:
+        """Whether from now on large packets go through tunnels in fragments and did not before: as soon as the core, or a path of which an
+        ICMPv6 Packet Too Big tells, takes less than a tunnel needs."""
+        if self.large is not None or not self._config.scheme.home_prefixes:
+            return False
+        if (link_mtu(self._config.core) if too_big is None else least_path(too_big)) >= ENOUGH:
+            return False
+        self.large = LargePackets(TUNNEL, self._config.address, socket.if_nametoindex(self._config.core))
+        return True
+
+    def fragment(self, packet: bytes) -> None:
+        """Send a packet that the tunnel device has lost for its size once more, in fragments."""
+        care_of = self._plane.care_of(IPv6Address(packet[24:40]))
+        if care_of is not None and self.large is not None:
+            self._attempt("fragmentation", self.large.send, packet, care_of)
+
     def close(self) -> None:
         """Withdraw everything from the kernel; messages that wait never leave."""
         self._outbox.clear()
@@ -199,14 +217,14 @@ class Effects:
         try:
             self._plane.withdraw()
         finally:
-            for port in (self.mobility, self.tunnel, self.neighbours, self.trigger):
+            for port in (self.mobility, self.tunnel, self.neighbours, self.trigger, self.large):
                 if port is not None:
                     port.close()
 
     def _note(self, event: str, **details: Any) -> None:
         self._journal.record(self._now, event, **details)
 
-    def _attempt(self, what: str, operation: Callable[..., None], *arguments: Any) -> bool:
+    def _attempt(self, what: str, operation: Callable[..., object], *arguments: Any) -> bool:
         try:
             operation(*arguments)
         except OSError as error:

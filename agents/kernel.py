@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents import packet_filter
+from agents import guard
 from agents.config import FIXED_LINK_LAYER, AgentConfig
 from agents.netlink import (
     NLM_F_CREATE,
@@ -158,6 +158,7 @@ class DataPlane:
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
+        self._tunnels: dict[IPv6Network, IPv6Address] = {}
         self._guarded = False
 
     def start(self) -> None:
@@ -201,16 +202,27 @@ class DataPlane:
                 path.write_text(value)
             self._settings.clear()
             if self._guarded:
-                packet_filter.remove()
+                guard.remove()
             self._netlink.close()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
         """Encapsulate what goes to ``prefix`` to ``care_of``; of a node that has an uplink, before that."""
         self._put_tunnel_route(prefix, self._tunnel_table, care_of)
+        self._tunnels[prefix] = care_of
 
     def remove_route(self, prefix: IPv6Network) -> None:
         """Withdraw a route of ``install_route``, if there is one."""
         self._take_back((self._tunnel_table, prefix, TUNNEL))
+        self._tunnels.pop(prefix, None)
+
+    def care_of(self, destination: IPv6Address) -> IPv6Address | None:
+        """Where what goes to ``destination`` is encapsulated to, if it comes to the tunnel at all: a MAG that has no route of its own asks
+        its anchor, an anchor nobody."""
+        for length in {prefix.prefixlen for prefix in self._tunnels}:
+            care_of = self._tunnels.get(IPv6Network((destination, length), strict=False))
+            if care_of is not None:
+                return care_of
+        return self._config.lma if self._gateway else None
 
     def install_local_route(self, prefix: IPv6Network) -> None:
         """Deliver what goes to ``prefix`` by its access route, if it has one, before it comes to an uplink."""
@@ -359,7 +371,7 @@ class DataPlane:
         config = self._config
         agents = config.mags | ({config.lma} if config.lma else set())
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
-        packet_filter.install(config.address, agents - {config.address}, config.core, TUNNEL, group)
+        guard.install(config.address, agents - {config.address}, config.core, TUNNEL, group)
         self._guarded = True
 
     def _move_local_rule(self) -> None:

@@ -1,6 +1,6 @@
-"""Classic BPF for the raw protocol-41 socket: which tunnelled packets wake a MAG or the LMA.
+"""Classic BPF: which packets wake a MAG or the LMA.
 
-The kernel runs the filter on what the socket would receive, the inner IPv6 packet; the outer header is not part of it.
+The kernel runs a filter on what the socket would receive: of the raw protocol-41 socket the inner IPv6 packet, without the outer header.
 A load beyond the end of the packet drops it.
 """
 
@@ -16,15 +16,20 @@ MAXIMUM_INSTRUCTIONS = 4096
 
 _LOAD_WORD = 0x20
 _LOAD_BYTE = 0x30
+_LOAD_LENGTH = 0x80
 _AND = 0x54
 _JUMP = 0x05
 _JUMP_IF_EQUAL = 0x15
+_JUMP_IF_GREATER = 0x25
 _RETURN = 0x06
 _PASS = 0xFFFFFFFF
 _DROP = 0
 _SOURCE = 8
 _DESTINATION = 24
 _END_OF_HEADER = 40
+_KIND_OF_PACKET = 0xFFFFF000 + 4
+"""Where Linux has loads find whether a packet comes or goes (linux/filter.h, SKF_AD_OFF and SKF_AD_PKTTYPE)."""
+_OUTGOING = 4
 _VERSION_MASK = 0xF0
 _VERSION = 0x60
 
@@ -86,6 +91,18 @@ def stray_packets(home: IPv6Network, attached: Iterable[IPv6Network]) -> tuple[I
     if len(program) > MAXIMUM_INSTRUCTIONS:
         raise ValueError(f"a socket filter of {len(program)} instructions; the kernel takes {MAXIMUM_INSTRUCTIONS}")
     return tuple(program)
+
+
+def longer_than(octets: int) -> tuple[Instruction, ...]:
+    """A program that passes outgoing packets of more octets; for a packet socket."""
+    return (
+        (_LOAD_BYTE, 0, 0, _KIND_OF_PACKET),
+        (_JUMP_IF_EQUAL, 0, 2, _OUTGOING),
+        (_LOAD_LENGTH, 0, 0, 0),
+        (_JUMP_IF_GREATER, 1, 0, octets),
+        (_RETURN, 0, 0, _DROP),
+        (_RETURN, 0, 0, _PASS),
+    )
 
 
 def assemble(program: Iterable[Instruction]) -> bytes:

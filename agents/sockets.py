@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 
 from agents.router_advertisement import PACKET_TOO_BIG, ROUTER_SOLICITATION
-from agents.socket_filter import Instruction, assemble
+from agents.socket_filter import NOTHING, Instruction, assemble
 
 _MOBILITY_HEADER = 135
 _IPV6_IN_IPV6 = 41
@@ -32,6 +32,9 @@ _PACKET_INFO = Struct("=16sI")
 _INT = Struct("=i")
 _FILTER = Struct("@HP")
 _REMEMBERED = 4096
+_OUTER_ECN = tuple([(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(code))] if code else [] for code in (0, 1, 2, 2))
+"""By the code of the inner packet, the control message that sets the outer one's: that of ECT is copied, and with CE inside it is ECT(0)
+outside (RFC 3168, 9.1.1, full functionality)."""
 _CONTROL = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_INT.size)
 
 
@@ -122,7 +125,7 @@ class MobilitySocket(RawSocket):
 class TunnelSocket(RawSocket):
     """IPv6 in IPv6 (RFC 2473): sends inner packets to a tunnel's other end, and receives those that pass a filter."""
 
-    def __init__(self, address: IPv6Address, interface: int, program: Iterable[Instruction]) -> None:
+    def __init__(self, address: IPv6Address, interface: int, program: Iterable[Instruction] = NOTHING) -> None:
         super().__init__(_IPV6_IN_IPV6)
         self.attach(program)
         self._bind(address, interface)
@@ -130,6 +133,12 @@ class TunnelSocket(RawSocket):
     def attach(self, program: Iterable[Instruction]) -> None:
         """From now on receive only what ``program`` passes."""
         attach(self._socket, program)
+
+    def send(self, data: bytes, destination: IPv6Address) -> None:
+        """Tunnel the packet ``data`` to ``destination``, outside of it what RFC 5213, 5.6.3, has there of its explicit congestion
+        notification; OSError where the kernel cannot."""
+        outer = _OUTER_ECN[data[1] >> 4 & 0x3]
+        self._socket.sendmsg([data], outer, 0, _socket_address(destination))
 
 
 def attach(port: socket.socket, program: Iterable[Instruction]) -> None:

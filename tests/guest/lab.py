@@ -122,12 +122,12 @@ for source in sources:
 
 TOO_BIG = """
 import socket, struct, sys
-mtu, mag, lma, source, destination = int(sys.argv[1]), *sys.argv[2:]
+mtu, mag, lma, source, destination, *to = int(sys.argv[1]), *sys.argv[2:]
 address = lambda text: socket.inet_pton(socket.AF_INET6, text)
 inner = struct.pack("!IHBB", 6 << 28, 8, 17, 64) + address(source) + address(destination) + bytes(8)
 outer = struct.pack("!IHBB", 6 << 28, len(inner), 41, 64) + address(mag) + address(lma) + inner
 raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-raw.sendto(struct.pack("!BBHI", 2, 0, 0, mtu) + outer, (mag, 0))
+raw.sendto(struct.pack("!BBHI", 2, 0, 0, mtu) + outer, (*to, mag)[:1] + (0,))
 """
 
 
@@ -233,9 +233,16 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"{host} has no address")
 
-    def pings(self, host: str, target: str, count: int) -> int:
-        """How many of ``count`` echo requests were answered."""
-        found = re.search(r"(\d+) received", self.ping(host, target, "-c", str(count), "-i", "0.2", "-W", "3"))
+    def narrow_core(self, mtu: int) -> None:
+        """Have the core take packets of ``mtu`` octets only."""
+        for name in AGENTS:
+            ip("-n", name, "link", "set", f"{name}-eth0", "mtu", str(mtu))
+        batch("core", [f"link set {name} mtu {mtu}" for name in (*AGENTS, "br0")])
+
+    def pings(self, host: str, target: str, count: int, octets: int = 104) -> int:
+        """How many of ``count`` echo requests were answered, packets of so many octets."""
+        size = str(octets - 48)
+        found = re.search(r"(\d+) received", self.ping(host, target, "-c", str(count), "-i", "0.2", "-W", "3", "-s", size))
         return int(found[1]) if found else 0
 
     def ping(self, host: str, target: str, *options: str) -> str:

@@ -131,6 +131,55 @@ def test_a_node_is_told_the_mtu_that_the_path_to_the_anchor_leaves(lab: Lab) -> 
     assert lab.mtu("mn1") == 1300
 
 
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
+def test_what_every_path_has_to_take_goes_through_a_narrow_core_in_fragments(lab: Lab, scheme: str) -> None:
+    """1,280 octets do not fit into a tunnel through 1,300: the packet outside is fragmented (RFC 2473, 7.1)."""
+    lab.narrow_core(1300)
+    lab.start_all(scheme)
+    for host, mag in (("mn1", "mag1"), ("cn1", "mag2")):
+        lab.attach(host, mag)
+    target = lab.address("cn1")
+    lab.address("mn1")
+    assert [lab.pings("mn1", target, 2, octets=octets) for octets in (1260, 1261, 1280)] == [2, 2, 2]
+
+
+def test_a_forged_packet_too_big_costs_no_packet(lab: Lab) -> None:
+    """A node is on no path between agents and is not believed; whoever on the core names a packet of the agent's is, and then packets come
+    in fragments for a while."""
+    lab.start_all("s-pmip")
+    for host, mag in (("mn1", "mag1"), ("cn1", "mag2")):
+        lab.attach(host, mag)
+    target, node = lab.address("cn1"), lab.address("mn1")
+    assert lab.pings("mn1", target, 1) == 1
+    inner = node, target
+    for sender, quoted in (("mn1", "mag1"), ("mn1", "mag2"), ("core", "mag2"), ("cn1", "mag1")):
+        arguments = "1280", AGENTS[quoted], AGENTS["mag2" if quoted == "mag1" else "lma"], *inner, AGENTS["mag1"]
+        ip("netns", "exec", sender, sys.executable, "-c", TOO_BIG, *arguments)
+    assert "mtu" not in ip("-n", "mag1", "-6", "route", "get", AGENTS["mag2"])
+    assert lab.pings("mn1", target, 2, octets=1460) == 2
+    ip("netns", "exec", "core", sys.executable, "-c", TOO_BIG, "1280", AGENTS["mag1"], AGENTS["mag2"], *inner)
+    assert "mtu 1280" in ip("-n", "mag1", "-6", "route", "get", AGENTS["mag2"])
+    assert [lab.pings("mn1", target, 3, octets=octets) for octets in (1240, 1241, 1280)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_congestion_is_shown_outside_of_what_the_agent_tunnels_itself(lab: Lab, code: int) -> None:
+    """RFC 5213, 5.6.3; the packet waits for its query, so it is the agent that tunnels it, and not the kernel."""
+    lab.start_all("s-pmip")
+    for host, mag in (("mn1", "mag1"), ("cn1", "mag2")):
+        lab.attach(host, mag)
+    target = lab.address("cn1")
+    lab.address("mn1")
+    command = ["ip", "netns", "exec", "mag2", sys.executable, "-c", TAKE_TUNNELLED, "mag2-eth0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as taker:
+        assert taker.stdout is not None
+        assert taker.stdout.readline() == "ready\n"
+        lab.ping("mn1", target, "-c", "1", "-Q", str(code))
+        packet = bytes.fromhex(taker.stdout.readline())
+        taker.kill()
+    assert (packet[1] >> 4 & 3, packet[41] >> 4 & 3) == ((0, 1, 2, 2)[code], code)
+
+
 def test_without_a_path_to_discover_the_core_s_mtu_counts(lab: Lab) -> None:
     ip("-n", "mag1", "link", "set", "mag1-eth0", "mtu", "1400")
     lab.start_all("sd-pmip")

@@ -5,6 +5,7 @@ node, or forwarded to another agent, passes one of the chains below, whose last 
 
 - ``local``: what is for this node, by whichever of its addresses or groups. It goes on to ``core``, ``tunnel`` or ``access``, by the
   interface that it came from;
+  What it tells itself of packets that did not fit into a tunnel is discarded: it knows (agents/tunnel_fragments.py), and nodes need not;
 - ``onward``: what is forwarded; only what goes to another agent is looked at.
 
 A protocol that cannot be told, because the headers are damaged or too many, matches no rule and is discarded. Of a packet in fragments
@@ -115,6 +116,7 @@ def _rules(address: IPv6Address, core: str, tunnel: str, group: IPv6Address | No
     """The rules of each chain, in order."""
     accept, discard = _then(_ACCEPT), _then(_DISCARD)
     signalling = _carries(_MOBILITY_HEADER)
+    yield _LOCAL, (*_arrived("lo"), *_IS_ERROR, *discard)
     yield _LOCAL, (*_arrived("lo"), *accept)
     yield _LOCAL, (*_arrived(core), *_then(_GO_TO, _CORE))
     yield _LOCAL, (*_arrived(tunnel), *_then(_GO_TO, _TUNNEL))
@@ -148,7 +150,7 @@ def _edges(networks: Iterable[IPv6Network]) -> Iterator[tuple[bytes, bool]]:
 
 def _request(what: str, kind: int, flags: int, message_kind: Any, attributes: Attributes) -> Request:
     body = message(message_kind, attributes, nfgen_family=socket.AF_INET6, version=0, res_id=0)
-    return Request(f"packet filter: {what}", NETFILTER_TABLES | kind, flags, body)
+    return Request(f"guard: {what}", NETFILTER_TABLES | kind, flags, body)
 
 
 def _table() -> Iterator[Request]:
