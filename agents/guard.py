@@ -43,7 +43,7 @@ from agents.netlink import NETFILTER_TABLES, NLM_F_APPEND, NLM_F_CREATE, Attribu
 
 _TABLE = "dmm"
 _LOCAL, _ONWARD, _CORE, _TUNNEL, _ACCESS = "local", "onward", "core", "tunnel", "access"
-_PEERS, _ENDS, _TUNNELLED, _GUARDED = "peers", "ends", "tunnelled", "guarded"
+_PEERS, _TUNNELLED, _GUARDED = "peers", "tunnelled", "guarded"
 
 _LOCAL_IN, _FORWARD = 1, 2
 _DISCARD, _ACCEPT, _GO_TO = 0, 1, -4
@@ -62,6 +62,7 @@ _INFORMATIONAL = 128
 """The first type of ICMPv6 that is no error (RFC 4443, 2.1)."""
 
 Expression = dict[str, Any]
+Rule = tuple[Expression, ...]
 
 
 def _expression(kind: str, **attributes: Any) -> Expression:
@@ -73,11 +74,11 @@ def _value(octets: bytes) -> dict[str, Any]:
     return {"attrs": [("NFTA_DATA_VALUE", octets)]}
 
 
-def _compared(load: Expression, octets: bytes, how: int = Cmp.NFT_CMP_EQ) -> tuple[Expression, ...]:
+def _compared(load: Expression, octets: bytes, how: int = Cmp.NFT_CMP_EQ) -> Rule:
     return load, _expression("cmp", sreg=Regs.NFT_REG_1, op=how, data=_value(octets))
 
 
-def _listed(load: Expression, name: str, *, otherwise: bool = False) -> tuple[Expression, ...]:
+def _listed(load: Expression, name: str, *, otherwise: bool = False) -> Rule:
     flags = {"flags": ("NFT_LOOKUP_F_INV",)} if otherwise else {}
     return load, _expression("lookup", set=name, sreg=Regs.NFT_REG_1, **flags)
 
@@ -94,35 +95,44 @@ _QUOTED_SENDER = _header(_TRANSPORT_HEADER, _QUOTED_SOURCE, _ADDRESS)
 _TYPE = _header(_TRANSPORT_HEADER, 0, 1)
 
 
-def _arrived(interface: str) -> tuple[Expression, ...]:
+def _arrived(interface: str) -> Rule:
     return _compared(_expression("meta", dreg=Regs.NFT_REG_1, key=Meta.NFT_META_IIFNAME), _NAME.pack(interface.encode()))
 
 
-def _carries(protocol: int) -> tuple[Expression, ...]:
+def _carries(protocol: int) -> Rule:
     return _compared(_PROTOCOL, bytes((protocol,)))
+
+
+def _within(address: int, network: IPv6Network) -> Rule:
+    """The address there lies in a network, or in the first part of one whose prefix does not end with an octet."""
+    octets = -(-network.prefixlen // 8)
+    return _compared(_header(_NETWORK_HEADER, address, octets), network.network_address.packed[:octets])
 
 
 _IS_TOLD = _compared(_PROTOCOL, _NOTHING, Cmp.NFT_CMP_GTE)
 _IS_ERROR = (*_carries(_ICMPV6), *_compared(_TYPE, bytes((_INFORMATIONAL,)), Cmp.NFT_CMP_LT))
 
 
-def _then(verdict: int, chain: str | None = None) -> tuple[Expression, ...]:
+def _then(verdict: int, chain: str | None = None) -> Rule:
     to = [("NFTA_VERDICT_CHAIN", chain)] if chain else []
     said = {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", verdict), *to]})]}
     return (_expression("immediate", dreg=Regs.NFT_REG_VERDICT, data=said),)
 
 
-def _rules(address: IPv6Address, core: str, tunnel: str, group: IPv6Address | None) -> Iterator[tuple[str, tuple[Expression, ...]]]:
-    """The rules of each chain, in order."""
+def _rules(address: IPv6Address, core: str, tunnel: str, group: IPv6Address | None, home: IPv6Network) -> Iterator[tuple[str, Rule]]:
+    """The rules of each chain, in order; those that most packets end at come first."""
     accept, discard = _then(_ACCEPT), _then(_DISCARD)
     signalling = _carries(_MOBILITY_HEADER)
+    from_core = _arrived(core)
+    yield _LOCAL, (*from_core, *_compared(_RECEIVER, address.packed), *_carries(_IPV6), *_listed(_SENDER, _PEERS), *accept)
+    yield _LOCAL, (*from_core, *_then(_GO_TO, _CORE))
+    yield _LOCAL, (*_arrived(tunnel), *_then(_GO_TO, _TUNNEL))
     yield _LOCAL, (*_arrived("lo"), *_IS_ERROR, *discard)
     yield _LOCAL, (*_arrived("lo"), *accept)
-    yield _LOCAL, (*_arrived(core), *_then(_GO_TO, _CORE))
-    yield _LOCAL, (*_arrived(tunnel), *_then(_GO_TO, _TUNNEL))
     yield _LOCAL, _then(_GO_TO, _ACCESS)
 
-    yield _CORE, (*_carries(_IPV6), *_listed(_SENDER, _PEERS), *_listed(_RECEIVER, _ENDS), *accept)
+    if group is not None:
+        yield _CORE, (*_compared(_RECEIVER, group.packed), *_carries(_IPV6), *_listed(_SENDER, _PEERS), *accept)
     yield _CORE, (*_listed(_PROTOCOL, _TUNNELLED), *discard)
     yield _CORE, (*_IS_ERROR, *_compared(_QUOTED_SENDER, address.packed), *accept)
     yield _CORE, (*_IS_ERROR, *discard)
@@ -135,6 +145,7 @@ def _rules(address: IPv6Address, core: str, tunnel: str, group: IPv6Address | No
         yield chain, (*_IS_ERROR, *discard)
         yield chain, (*_IS_TOLD, *accept)
 
+    yield _ONWARD, (*_within(_DESTINATION, home), *accept)
     yield _ONWARD, (*_listed(_RECEIVER, _PEERS, otherwise=True), *accept)
     yield _ONWARD, (*_listed(_PROTOCOL, _GUARDED), *discard)
     yield _ONWARD, (*_IS_ERROR, *discard)
@@ -193,12 +204,14 @@ def _chain(name: str, hook: int | None = None) -> Request:
     return _request(f"chain {name}", NFT_MSG_NEWCHAIN, NLM_F_CREATE, nft_chain_msg, attributes)
 
 
-def _rule(chain: str, expressions: tuple[Expression, ...]) -> Request:
+def _rule(chain: str, expressions: Rule) -> Request:
     attributes: Attributes = [("NFTA_RULE_TABLE", _TABLE), ("NFTA_RULE_CHAIN", chain), ("NFTA_RULE_EXPRESSIONS", list(expressions))]
     return _request(f"rule of {chain}", NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, nft_rule_msg, attributes)
 
 
-def install(address: IPv6Address, peers: Iterable[IPv6Address], core: str, tunnel: str, group: IPv6Address | None) -> None:
+def install(
+    address: IPv6Address, peers: Iterable[IPv6Address], core: str, tunnel: str, group: IPv6Address | None, home: IPv6Network
+) -> None:
     """Let this node be guarded from now on, in place of what an agent that was killed left.
 
     Args:
@@ -206,19 +219,18 @@ def install(address: IPv6Address, peers: Iterable[IPv6Address], core: str, tunne
         peers: the other agents of the domain.
         core, tunnel: the interface to the core, and that out of which decapsulated packets come; all others are access links.
         group: whose signalling may come out of a tunnel, or None.
+        home: where mobile nodes have their addresses, and no agent has.
 
     Raises:
         NetlinkError: the kernel has no nftables for IPv6, or refuses.
     """
-    ends = [address] if group is None else [address, group]
     requests = [*_no_table(), *_table()]
     tunnelled = _IPV4, _IPV6, _MPLS
     requests += _set(1, _PEERS, _AN_ADDRESS, _edges(map(IPv6Network, peers)))
-    requests += _set(2, _ENDS, _AN_ADDRESS, ((end.packed, False) for end in ends))
-    requests += _set(3, _TUNNELLED, _A_PROTOCOL, ((bytes((protocol,)), False) for protocol in tunnelled))
-    requests += _set(4, _GUARDED, _A_PROTOCOL, ((bytes((protocol,)), False) for protocol in (*tunnelled, _MOBILITY_HEADER)))
+    requests += _set(2, _TUNNELLED, _A_PROTOCOL, ((bytes((protocol,)), False) for protocol in tunnelled))
+    requests += _set(3, _GUARDED, _A_PROTOCOL, ((bytes((protocol,)), False) for protocol in (*tunnelled, _MOBILITY_HEADER)))
     requests += [_chain(_LOCAL, _LOCAL_IN), _chain(_ONWARD, _FORWARD), *map(_chain, (_CORE, _TUNNEL, _ACCESS))]
-    requests += [_rule(chain, expressions) for chain, expressions in _rules(address, core, tunnel, group)]
+    requests += [_rule(chain, expressions) for chain, expressions in _rules(address, core, tunnel, group, home)]
     transact(requests)
 
 

@@ -169,7 +169,7 @@ class DataPlane:
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
             return
-        self._guard()
+        self.guard()
         self._create_tunnel()
         if self._trigger:
             self._start_device(TRIGGER)
@@ -180,6 +180,20 @@ class DataPlane:
         else:
             self._put_route("rejection of", self._config.home, MAIN, _UNREACHABLE)
         self.commit()
+
+    def guard(self) -> None:
+        """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device (agents/guard.py)."""
+        config = self._config
+        agents = config.mags | ({config.lma} if config.lma else set())
+        group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
+        guard.install(config.address, agents - {config.address}, config.core, TUNNEL, group, config.home)
+        self._guarded = True
+
+    def open_up(self) -> None:
+        """Undo what ``guard`` did."""
+        if self._guarded:
+            guard.remove()
+            self._guarded = False
 
     @property
     def tunnel(self) -> int:
@@ -201,8 +215,7 @@ class DataPlane:
             for path, value in self._settings.items():
                 path.write_text(value)
             self._settings.clear()
-            if self._guarded:
-                guard.remove()
+            self.open_up()
             self._netlink.close()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
@@ -365,14 +378,6 @@ class DataPlane:
             self._put_rule(_RULE_FORWARDED, ACCESS)
         else:
             self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
-
-    def _guard(self) -> None:
-        """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device."""
-        config = self._config
-        agents = config.mags | ({config.lma} if config.lma else set())
-        group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
-        guard.install(config.address, agents - {config.address}, config.core, TUNNEL, group)
-        self._guarded = True
 
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 from engines.base import ENVIRONMENT, REPOSITORY, EngineError, Job, Outcome, Problem
@@ -18,6 +20,16 @@ MODULES = "apt-get install linux-modules-extra-$(uname -r) (Ubuntu), dnf install
 _USER_NAMESPACES = (
     "run as root, or let users have namespaces: sysctl user.max_user_namespaces=10000 kernel.apparmor_restrict_unprivileged_userns=0"
 )
+
+
+_ASK_NF_TABLES = """
+import socket, struct
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+kernel.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0))
+length, kind = struct.unpack_from("=IH", kernel.recv(4096))
+raise SystemExit("no nf_tables" if kind == 2 else 0)
+"""
+"""Ask which generation the rules are of (linux/netfilter/nf_tables.h, NFT_MSG_GETGEN): a kernel without them answers by an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ FEATURES = (
         "ip -6 route add 2001:db8:1::/64 encap ip6 id 0 dst 2001:db8::2 src 2001:db8::1 hoplimit 64 dev d3",
         "modprobe ip6_tunnel",
     ),
+    Feature("nf_tables", f"{shlex.quote(sys.executable)} -c {shlex.quote(_ASK_NF_TABLES)}", "modprobe nf_tables"),
     Feature("tun", "ip tuntap add dev d4 mode tun", "modprobe tun, and let this user read and write /dev/net/tun"),
     Feature(
         "sysctl",

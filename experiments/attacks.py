@@ -58,8 +58,20 @@ _VERSION = 6 << 28
 _IPV6_HEADER = 40
 _ETHERNET_HEADER = 14
 _ETH_P_IPV6, _ETH_P_ALL = 0x86DD, 3
-_IPV6_IN_IPV6, _NO_NEXT_HEADER = 41, 59
-ICMPV6, _ECHO_REQUEST, ECHO_REPLY = 58, 128, 129
+_IPV4_IN_IPV6, IPV6_IN_IPV6, _NO_NEXT_HEADER = 4, 41, 59
+TUNNELLED = frozenset({_IPV4_IN_IPV6, IPV6_IN_IPV6})
+"""What a tunnel may carry."""
+
+ICMPV6, _PACKET_TOO_BIG, _ECHO_REQUEST, ECHO_REPLY = 58, 2, 128, 129
+FIRST_NO_ERROR = 128
+"""The first type of an ICMPv6 message that is no error."""
+
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
+_EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS})
+_EIGHT_OCTETS_OF_PADDING = bytes((1, 4, 0, 0, 0, 0))
+_ALL_ROUTERS = IPv6Address("ff05::2")
+_LEAST_MTU = 1280
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
 ECHO_HEADER = 8
 """Octets of an Echo message before its data; the mark is in the last four of them."""
 _UNASSIGNED_TYPE = 255
@@ -178,7 +190,7 @@ def _signalling(kind: str, flag: QueryFlag, forgery: Forgery) -> bytes:
 
 def _tunnelled(forgery: Forgery) -> bytes:
     inner = _packet(_NO_NEXT_HEADER, forgery.home, forgery.hoa, b"")
-    return _packet(_IPV6_IN_IPV6, forgery.source, forgery.agent, inner)
+    return _packet(IPV6_IN_IPV6, forgery.source, forgery.agent, inner)
 
 
 def _unknown(forgery: Forgery) -> bytes:
@@ -195,11 +207,54 @@ def _echo_request(forgery: Forgery) -> bytes:
     return _packet(ICMPV6, forgery.source, forgery.agent, request)
 
 
+def _hidden(protocol: int, payload: bytes) -> tuple[int, bytes]:
+    """``payload`` behind a Fragment header of a packet that is whole, and options without a meaning: the first header's number, and all."""
+    options = bytes((protocol, 0)) + _EIGHT_OCTETS_OF_PADDING
+    return _FRAGMENT, struct.pack("!BBHI", _DESTINATION_OPTIONS, 0, 0, 0) + options + payload
+
+
+def _hidden_tunnel(forgery: Forgery, inner: bytes) -> bytes:
+    first, payload = _hidden(IPV6_IN_IPV6, inner)
+    return _packet(first, forgery.source, forgery.agent, payload)
+
+
+def _hidden_update(forgery: Forgery) -> bytes:
+    """A PBU of another MAG that seems to come out of the tunnel from there."""
+    inner = ipv6_packet(encode(_update(forgery)), forgery.accomplice, forgery.agent)
+    return _hidden_tunnel(forgery, inner)
+
+
+def _tunnel_to_routers(forgery: Forgery) -> bytes:
+    inner = _packet(_NO_NEXT_HEADER, forgery.home, forgery.hoa, b"")
+    return _packet(IPV6_IN_IPV6, forgery.source, _ALL_ROUTERS, inner)
+
+
+def _tunnelled_ipv4(forgery: Forgery) -> bytes:
+    inner = _IPV4.pack(0x45, 0, _IPV4.size, 0, 0, 64, _NO_NEXT_HEADER, 0, bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)))
+    return _packet(_IPV4_IN_IPV6, forgery.source, forgery.agent, inner)
+
+
+def _too_big(forgery: Forgery) -> bytes:
+    """News of the least MTU on the path of a tunnel between agents, in which the attacker has no part."""
+    quoted = _packet(IPV6_IN_IPV6, forgery.agent, forgery.accomplice, _packet(_NO_NEXT_HEADER, forgery.home, forgery.hoa, b""))
+    message = struct.pack("!BBHI", _PACKET_TOO_BIG, 0, 0, _LEAST_MTU) + quoted
+    return _packet(ICMPV6, forgery.source, forgery.agent, _checked(message, forgery.source.packed + forgery.agent.packed))
+
+
 FLOOD, REPLAY, UNRECOGNIZED, ECHO = "flood", "replay", "unknown-type", "echo"
+TUNNEL, HIDDEN_TUNNEL, HIDDEN_UPDATE = "tunnel", "hidden-tunnel", "hidden-PBU"
+ROUTERS_TUNNEL, IPV4_TUNNEL, TOO_BIG = "routers-tunnel", "IPv4-tunnel", "too-big"
+HEADERS = (TUNNEL, HIDDEN_TUNNEL, HIDDEN_UPDATE, ROUTERS_TUNNEL, IPV4_TUNNEL, TOO_BIG)
+"""The kinds of attack that no agent is to see: its node's kernel refuses them."""
 
 FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
     **{kind: partial(_signalling, kind) for kind in MESSAGES},
-    "tunnel": lambda flag, forgery: _tunnelled(forgery),
+    TUNNEL: lambda flag, forgery: _tunnelled(forgery),
+    HIDDEN_TUNNEL: lambda flag, forgery: _hidden_tunnel(forgery, _packet(_NO_NEXT_HEADER, forgery.home, forgery.hoa, b"")),
+    HIDDEN_UPDATE: lambda flag, forgery: _hidden_update(forgery),
+    ROUTERS_TUNNEL: lambda flag, forgery: _tunnel_to_routers(forgery),
+    IPV4_TUNNEL: lambda flag, forgery: _tunnelled_ipv4(forgery),
+    TOO_BIG: lambda flag, forgery: _too_big(forgery),
     FLOOD: lambda flag, forgery: _unknown(forgery),
     UNRECOGNIZED: lambda flag, forgery: _unrecognized(forgery),
     ECHO: lambda flag, forgery: _echo_request(forgery),
@@ -209,23 +264,39 @@ FORGERIES: Mapping[str, Callable[[QueryFlag, Forgery], bytes]] = {
 KINDS = (*FORGERIES, REPLAY)
 """The kinds of attack: messages by their names; ``tunnel``: a packet for the victim that another host seems to have sent; ``flood``:
 packets for ever new home addresses; ``replay``: signalling that was heard; ``unknown-type``: signalling of a type that nobody knows;
-``echo``: a ping, whose answer shows its mark too."""
+``echo``: a ping, whose answer shows its mark too; ``hidden-tunnel`` and ``hidden-PBU``: behind a Fragment header a tunnelled packet, and a
+PBU that seems to come out of another MAG's tunnel; ``routers-tunnel``: a packet tunnelled to all routers; ``IPv4-tunnel``: one that carries
+IPv4; ``too-big``: a Packet Too Big about a tunnel between agents."""
+
+
+def upper_layer(packet: bytes) -> tuple[int, int]:
+    """The protocol that an IPv6 packet carries behind its extension headers, and where that begins."""
+    protocol, at = packet[6], _IPV6_HEADER
+    while protocol in _EXTENSIONS and at + 2 <= len(packet):
+        protocol, at = packet[at], at + 8 * (1 if protocol == _FRAGMENT else packet[at + 1] + 1)
+    return protocol, at
 
 
 def marked(packet: bytes, label: int) -> bytes:
     """An IPv6 packet, and one that is inside it, with the mark ``label``."""
     (first,) = struct.unpack_from("!I", packet)
-    payload = packet[_IPV6_HEADER:]
-    if packet[6] == _IPV6_IN_IPV6:
+    protocol, at = upper_layer(packet)
+    payload = packet[at:]
+    if protocol == IPV6_IN_IPV6:
         payload = marked(payload, label)
-    elif packet[6] == ICMPV6:
-        payload = _echo(payload, packet[8:24] + packet[24:40], label)
-    return struct.pack("!I", first & ~MARK | label) + packet[4:_IPV6_HEADER] + payload
+    elif protocol == ICMPV6 and payload[0] == _ECHO_REQUEST:
+        payload = _echo(payload, packet[8:_IPV6_HEADER], label)
+    return struct.pack("!I", first & ~MARK | label) + packet[4:at] + payload
 
 
 def _echo(message: bytes, addresses: bytes, label: int) -> bytes:
     """An Echo Request whose identifier and sequence number are ``label``, which its reply repeats; checksum filled in."""
-    message = message[:2] + bytes(2) + label.to_bytes(4, "big") + message[ECHO_HEADER:]
+    return _checked(message[:4] + label.to_bytes(4, "big") + message[ECHO_HEADER:], addresses)
+
+
+def _checked(message: bytes, addresses: bytes) -> bytes:
+    """An ICMPv6 message between two addresses, of an even number of octets, with its checksum (RFC 4443, 2.3)."""
+    message = message[:2] + bytes(2) + message[4:]
     words = addresses + struct.pack("!II", len(message), ICMPV6) + message
     checksum: int = -sum(struct.unpack(f"!{len(words) // 2}H", words)) % 0xFFFF
     return message[:2] + checksum.to_bytes(2, "big") + message[4:]
@@ -316,7 +387,7 @@ def _signals_heard(sock: socket.socket, until: int) -> Iterator[bytes]:
         except TimeoutError:
             return
         at = _ETHERNET_HEADER
-        if protocol == _ETH_P_IPV6 and frame[at + 6] == _IPV6_IN_IPV6:
+        if protocol == _ETH_P_IPV6 and frame[at + 6] == IPV6_IN_IPV6:
             at += _IPV6_HEADER
         if protocol == _ETH_P_IPV6 and frame[at + 6] == PROTOCOL and not _is_marked(frame[_ETHERNET_HEADER:]):
             yield frame

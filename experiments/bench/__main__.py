@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import results
-from experiments.bench import bringup, core, handover, large, memory, signalling, whole
+from experiments.bench import bringup, core, data_plane, handover, large, memory, signalling, whole
 from experiments.bench.figures import Figure, write
 from experiments.present import terminal
 
@@ -19,6 +19,7 @@ _PARTS: dict[str, Callable[[], list[Figure]]] = {
     "core": core.measure,
     "memory": memory.measure,
     "signalling": signalling.measure,
+    "data-plane": data_plane.measure,
     "handover": handover.measure,
     "whole": whole.measure,
     "bringup": bringup.measure,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agents.schemes import SCHEMES, Query
-from experiments.attacks import ECHO, MESSAGES, REPLAY, UNRECOGNIZED
+from experiments.attacks import ECHO, FLOOD, HEADERS, MESSAGES, REPLAY, TOO_BIG, TUNNEL, UNRECOGNIZED
 from experiments.scenario import Attack, Case, Experiment, Flow, Move, Scenario
 from topologies.presets import star
 
@@ -11,7 +11,7 @@ KEY = {"authentication.key": "000102030405060708090a0b0c0d0e0f", "authentication
 UNDISTURBED, OUTSIDERS, IMPOSTORS, NO_KEY = "undisturbed", "outsiders", "impostors", "no-key"
 
 _POLICIES = (("pmip", "anchor"), ("s-pmip", "notify"), ("sd-pmip", "error"))
-_PING, _FIRST, _SPACING, _COUNT = 1.311, 1.511, 0.1, 3
+_PING, _FIRST, _AFTER_FLOOD, _SPACING, _COUNT = 1.311, 1.511, 6.511, 0.1, 3
 _NODE, _CORE, _VICTIM, _ITS_MAG, _SENDER, _ELSEWHERE = "cn2", "s1", "mn1", "mag2", "mag1", "mag3"
 
 
@@ -26,12 +26,14 @@ def _outsiders(scheme: str) -> Iterator[Attack]:
     tries = [(kind, _NODE, _ITS_MAG, claims) for kind in MESSAGES for claims in ("", anchor or _SENDER)]
     tries += [(kind, _NODE, other, _SENDER) for kind in MESSAGES]
     tries += [(kind, _CORE, target, "") for kind in MESSAGES for target in (_SENDER, other)]
-    tries += [("tunnel", _NODE, target, "") for target in (_ITS_MAG, _SENDER)]
-    tries += [("tunnel", _CORE, target, "") for target in (_ITS_MAG, other)]
     for number, (kind, attacker, target, claims) in enumerate(tries):
         yield Attack(kind, attacker, target, _VICTIM, _FIRST + number * _SPACING, _COUNT, claims=claims)
     if SCHEMES[scheme].query is not Query.NONE:
-        yield Attack("flood", _NODE, _ITS_MAG, _VICTIM, at=5.0, count=1000, rate=2000.0)
+        yield Attack(FLOOD, _NODE, _ITS_MAG, _VICTIM, at=5.0, count=1000, rate=2000.0)
+    hidden = [(kind, _NODE, target) for kind in HEADERS for target in (_ITS_MAG, other)]
+    hidden += [(kind, _CORE, target) for kind in HEADERS if kind != TOO_BIG for target in (_ITS_MAG, other)]
+    for number, (kind, attacker, target) in enumerate(hidden):
+        yield Attack(kind, attacker, target, _VICTIM, _AFTER_FLOOD + number * _SPACING, _COUNT)
 
 
 def _impostors(scheme: str) -> Iterator[Attack]:
@@ -42,7 +44,7 @@ def _impostors(scheme: str) -> Iterator[Attack]:
         yield Attack(kind, _CORE, target, _VICTIM, _FIRST + number * _SPACING, _COUNT, claims=claims)
     for at in (3.011, 6.511):
         yield Attack(REPLAY, _CORE, _SENDER, _VICTIM, at, count=12)
-    yield Attack("tunnel", _CORE, _ITS_MAG, _VICTIM, at=8.011, claims=anchor if scheme == "pmip" and anchor else _SENDER, succeeds=True)
+    yield Attack(TUNNEL, _CORE, _ITS_MAG, _VICTIM, at=8.011, claims=anchor if scheme == "pmip" and anchor else _SENDER, succeeds=True)
 
 
 def _without_a_key(scheme: str) -> Iterator[Attack]:
@@ -56,9 +58,10 @@ EXPERIMENT = Experiment(
     name="attacks",
     title="Attacks: what do outsiders and impostors achieve?",
     question=(
-        "Updates, queries, their answers, errors, revocations and notifications are forged from an access link and from the core, with and "
-        "without an agent's address, and replayed; packets are tunnelled in; one link floods its MAG with queries. Is each refused and "
-        "counted, with no route, binding or packet of others changed? And what is a domain open to that authenticates nothing?"
+        "Updates, queries, their answers, errors, revocations and notifications are forged from an access link and from the core, with "
+        "and without an agent's address, and replayed; packets are tunnelled in, openly and behind headers that hide it; errors of the "
+        "path are forged; one link floods its MAG with queries. Is each refused and counted, with no route, binding or packet of others "
+        "changed? And what is a domain open to that authenticates nothing?"
     ),
     domain=star(mns=2, cns=2),
     cases=tuple(

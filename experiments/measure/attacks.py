@@ -19,19 +19,35 @@ from typing import Any
 import numpy as np
 
 from agents.actions import IgnoreReason
+from agents.config import MAG_GROUP
 from agents.messages import PROTOCOL, BindingErrorStatus, Status
 from experiments import deploy, files, state
-from experiments.attacks import ECHO_HEADER, ECHO_REPLY, FLOOD, ICMPV6, MARK, MARKS, REPLAY, STRANGER, mark
+from experiments.attacks import (
+    ECHO_HEADER,
+    ECHO_REPLY,
+    FIRST_NO_ERROR,
+    FLOOD,
+    ICMPV6,
+    IPV6_IN_IPV6,
+    MARK,
+    MARKS,
+    REPLAY,
+    STRANGER,
+    TUNNELLED,
+    mark,
+    upper_layer,
+)
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
 from experiments.scenario import Attack, Run
 from experiments.tolerance import TOLERANCES
+from topologies.domain import Host
 
 KERNEL = "a rule of the kernel"
 """Why a packet was refused that no agent was given."""
 
 _SLL2, _IPV6_HEADER = 20, 40
-_ETHERNET, _ETH_P_IPV6, _IPV6_IN_IPV6 = 1, 0x86DD, 41
+_ETHERNET, _ETH_P_IPV6 = 1, 0x86DD
 _OTHER_HOST, _OUTGOING = 3, 4
 _GIVEN = frozenset({"received", "malformed", "packet", "tunnelled packet"})
 _OF_REPLAYS = frozenset({IgnoreReason.REPLAYED, IgnoreReason.UNTIMELY})
@@ -123,7 +139,7 @@ def sights(run: Run, folder: Path) -> Sights:
     agents = deploy.agents(run)
     found = Sights()
     for agent in agents:
-        peers = {other.address for other in agents} - {agent.address}
+        peers = frozenset(other.address for other in agents) - {agent.address}
         try:
             capture = read_capture(find_capture(folder, agent.name))
         except CaptureFileError:
@@ -135,14 +151,26 @@ def sights(run: Run, folder: Path) -> Sights:
                 found.passed[label] += 1
                 continue
             found.arrived[label] += 1
-            source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-            if (host := hosts.get(attacks[label].attacker)) is not None:
-                foreign = source not in host.home_network_prefix and not source.is_link_local
-                barred = foreign or packet[6] == _IPV6_IN_IPV6 or (packet[6] == PROTOCOL and destination != agent.address)
-            else:
-                barred = packet[6] == _IPV6_IN_IPV6 and source not in peers
-            found.barred[label] += barred
+            host = hosts.get(attacks[label].attacker)
+            found.barred[label] += _is_foreign(packet, host) or _is_barred(packet, agent.address, peers, host is not None)
     return found
+
+
+def _is_foreign(packet: bytes, host: Host | None) -> bool:
+    """Whether a host sends with a source that is not its own."""
+    source = IPv6Address(packet[8:24])
+    return host is not None and source not in host.home_network_prefix and not source.is_link_local
+
+
+def _is_barred(packet: bytes, own: IPv6Address, peers: frozenset[IPv6Address], from_access: bool) -> bool:
+    """Whether the node of the agent ``own`` takes in no such packet, from an access link or from the core (agents/guard.py)."""
+    protocol, at = upper_layer(packet)
+    source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+    if protocol in TUNNELLED:
+        return from_access or source not in peers or destination not in (own, MAG_GROUP)
+    if protocol == ICMPV6 and packet[at] < FIRST_NO_ERROR:
+        return from_access or packet[at + 16 : at + 32] != own.packed
+    return protocol == PROTOCOL and from_access and destination != own
 
 
 def _marked_packets(capture: Capture) -> Iterator[tuple[int, bytes, bool]]:
@@ -152,7 +180,7 @@ def _marked_packets(capture: Capture) -> Iterator[tuple[int, bytes, bool]]:
     link = (capture.integers(starts, 2, ends) == _ETH_P_IPV6) & (capture.integers(starts + 8, 2, ends) == _ETHERNET)
     way = capture.integers(starts + 10, 1, ends)
     at = starts + _SLL2
-    inside = capture.integers(at + 6, 1, ends) == _IPV6_IN_IPV6
+    inside = capture.integers(at + 6, 1, ends) == IPV6_IN_IPV6
     outer, inner = _is_marked(capture, at, ends), inside & _is_marked(capture, at + _IPV6_HEADER, ends)
     reply = (capture.integers(at + 6, 1, ends) == ICMPV6) & (capture.integers(at + _IPV6_HEADER, 1, ends) == ECHO_REPLY)
     answer = reply & _is_marked(capture, at + _IPV6_HEADER + ECHO_HEADER - 4, ends, 4)

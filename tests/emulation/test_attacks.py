@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments import state
-from experiments.attacks import UNRECOGNIZED
+from experiments.attacks import HEADERS, UNRECOGNIZED
 from experiments.catalogue import CATALOGUE
 from experiments.catalogue.attacks import IMPOSTORS, NO_KEY, OUTSIDERS, UNDISTURBED
 from experiments.measure import attacks
@@ -44,7 +44,7 @@ def test_outsiders_are_refused_for_what_they_are(played: dict[tuple[str, str], P
     hosts = {host.name: host.mag for host in played[scheme, OUTSIDERS].run.domain.hosts}
     for outcome in _outcomes(played, scheme, OUTSIDERS):
         attack = outcome.attack
-        if attack.kind == "tunnel":
+        if attack.kind in HEADERS:
             expected = KERNEL
         elif attack.attacker in hosts:
             expected = "from an access link" if hosts[attack.attacker] == attack.target and not attack.claims else KERNEL

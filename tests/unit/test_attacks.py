@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from captures import OUT, Record, pcap
 from rich.console import Console
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
 
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
 from agents.messages import kind, parse_ipv6_mobility
 from experiments import deploy
-from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked
+from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked, upper_layer
 from experiments.catalogue import CATALOGUE
 from experiments.measure.attacks import KERNEL, Outcome, sights
 from experiments.present import terminal
@@ -49,6 +49,35 @@ def test_a_mark_is_on_the_packet_and_on_the_one_inside() -> None:
     assert [int.from_bytes(packet[at : at + 4], "big") & MARK for at in (0, 40)] == [mark(5)] * 2
     assert packet[0] >> 4 == packet[40] >> 4 == 6
     assert (IPv6Address(packet[48:64]), IPv6Address(packet[64:80])) == (OTHER, HOA)
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "at"),
+    [
+        ("tunnel", 41, 40),
+        ("hidden-tunnel", 41, 56),
+        ("hidden-PBU", 41, 56),
+        ("routers-tunnel", 41, 40),
+        ("IPv4-tunnel", 4, 40),
+        ("too-big", 58, 40),
+    ],
+)
+def test_what_hides_a_header_is_read_as_by_others(name: str, protocol: int, at: int) -> None:
+    packet = marked(octets(name), mark(9))
+    assert upper_layer(packet) == (protocol, at)
+    layers = IPv6(packet)
+    assert (bytes(layers), layers.fl) == (packet, mark(9) & 0xFFFFF)
+    assert len(packet) - at == len([*layers.iterpayloads()][2 if at > 40 else 0].payload)
+
+
+def test_a_forged_packet_too_big_has_a_right_checksum_and_quotes_a_tunnel_of_the_agent() -> None:
+    error = IPv6(marked(octets("too-big"), mark(9)))[ICMPv6PacketTooBig]
+    quoted = IPv6(bytes(error.payload))
+    assert (error.mtu, quoted.nh, IPv6Address(quoted.src)) == (1280, 41, LMA)
+    found = error.cksum
+    packet = IPv6(marked(octets("too-big"), mark(9)))
+    del packet[ICMPv6PacketTooBig].cksum
+    assert IPv6(bytes(packet))[ICMPv6PacketTooBig].cksum == found
 
 
 def test_an_echo_request_and_its_reply_bear_the_mark() -> None:

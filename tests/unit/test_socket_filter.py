@@ -6,24 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, stray_packets
+from agents.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, longer_than, stray_packets
+from agents.tunnel_fragments import least_path
 
 HOME = IPv6Network("2001:db8:100::/40")
 MN1 = IPv6Network("2001:db8:100:1::/64")
 MN2 = IPv6Network("2001:db8:100:2::/64")
 
 
-def run(program: tuple[Instruction, ...], data: bytes) -> int:
+def run(program: tuple[Instruction, ...], data: bytes, kind: int = 0) -> int:
     """What the kernel's interpreter would return, for the instructions used here; a load beyond the packet returns 0."""
     accumulator = at = 0
     while True:
         code, true, false, k = program[at]
         at += 1
-        if code in (0x20, 0x30):
+        if code == 0x30 and k == 0xFFFFF004:
+            accumulator = kind
+        elif code in (0x20, 0x30):
             size = 4 if code == 0x20 else 1
             if k + size > len(data):
                 return 0
             accumulator = int.from_bytes(data[k : k + size], "big")
+        elif code == 0x80:
+            accumulator = len(data)
+        elif code == 0x25:
+            at += true if accumulator > k else false
         elif code == 0x54:
             accumulator &= k
         elif code == 0x15:
@@ -119,3 +126,14 @@ def test_passes_only_the_headers_of_what_home_addresses_send_to_each_other(sourc
 def test_headers_are_passed_as_a_prefix_match_says(source: IPv6Address, destination: IPv6Address, length: int) -> None:
     home = IPv6Network((source, length), strict=False)
     assert bool(run(headers_within(home), packet(destination, str(source)))) is (destination in home)
+
+
+@pytest.mark.parametrize(("octets", "kind", "passes"), [(1240, 4, False), (1241, 4, True), (1280, 4, True), (1280, 0, False)])
+def test_large_packets_are_those_that_leave_and_are_longer(octets: int, kind: int, passes: bool) -> None:
+    assert bool(run(longer_than(1240), bytes(octets), kind)) is passes
+
+
+@pytest.mark.parametrize(("said", "means"), [(1300, 1300), (1280, 1280), (576, 1280), (0, 1280)])
+def test_no_path_takes_less_than_ipv6_asks_of_a_link(said: int, means: int) -> None:
+    """RFC 8201, 4: a node must not reduce its estimate below the minimum link MTU."""
+    assert least_path(bytes((2, 0, 0, 0)) + said.to_bytes(4, "big")) == means
