@@ -44,6 +44,7 @@ class IgnoreReason(StrEnum):
     NOT_AUTHENTICATED = "not authenticated"
     REPLAYED = "replayed"
     UNTIMELY = "sent at another time"
+    TOO_OFTEN = "too often"
 
 
 class Notice(StrEnum):

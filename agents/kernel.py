@@ -20,6 +20,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.config import FIXED_LINK_LAYER, AgentConfig
+from agents.neighbours import LinkLimits
 from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -165,6 +166,7 @@ class DataPlane:
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
+        self._limits = LinkLimits()
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -173,6 +175,7 @@ class DataPlane:
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
+            self._limit(self._config.core)
             return
         self._create_tunnel()
         if self._trigger:
@@ -185,6 +188,7 @@ class DataPlane:
         else:
             self._put_route("rejection of", self._config.home, MAIN, _UNREACHABLE)
         self.commit()
+        self._limit(self._config.core, TUNNEL, *((TRIGGER,) if self._trigger else ()))
 
     @property
     def tunnel(self) -> int:
@@ -207,6 +211,8 @@ class DataPlane:
                 path.write_text(value)
             self._settings.clear()
             self._netlink.close()
+            if self._gateway:
+                self._limits.remove()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
         """Encapsulate what goes to ``prefix`` to ``care_of``; of a node that has an uplink, before that."""
@@ -308,6 +314,11 @@ class DataPlane:
         if any(bytes.fromhex(address.replace(":", ""))):
             device = _device(link, [("IFLA_ADDRESS", address)])
             self._netlink.add(Request(f"link-layer address of {link}", RTM_NEWLINK, 0, device, _LINK_LEFT))
+
+    def _limit(self, *own: str) -> None:
+        """Limit what access links, all interfaces but ``own``, have a MAG remember (agents/neighbours.py)."""
+        if self._gateway:
+            self._limits.install(own)
 
     def _clear(self) -> None:
         """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""

@@ -60,6 +60,8 @@ class Node:
 
     withdraw = close = start
 
+    def attach(self, program: object) -> None: ...
+
     @property
     def what(self) -> list[str]:
         return [what for what, _ in self.log]
