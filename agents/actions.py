@@ -17,6 +17,7 @@ class DropReason(StrEnum):
     """Why a data packet was given up; the same words stand in events.jsonl."""
 
     BUFFER_FULL = "buffer full"
+    BUFFERS_FULL = "buffers full"
     BUFFER_TIMEOUT = "buffer timeout"
     BUFFER_OFF = "buffer off"
     QUERY_FAILED = "query failed"

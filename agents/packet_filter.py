@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -31,6 +30,9 @@ _CONSTANT, _TIMES_OUT, _DYNAMIC = 0x2, 0x10, 0x20
 _INVERTED = 1
 DROP, RETURN = 0, -5
 PREROUTING, POSTROUTING = 0, 4
+
+_COLLECTED_EVERY = 300
+"""s after which the kernel frees what has timed out of a set; each time wakes a machine that has nothing else to do."""
 
 _TYPES = {4: 20, 16: 8}
 """What nft(8) takes a key of so many octets for: an interface, an IPv6 address."""
@@ -154,8 +156,7 @@ class PacketFilter:
 
     def install(self, sets: Iterable[Set], chains: Iterable[Chain]) -> None:
         """Set the table up, in place of one of that name; OSError where the kernel cannot."""
-        self.remove()
-        messages = [self._message(_NEWTABLE, _text(1, self._table), _number(2, 0))]
+        messages = [*self._removal(), self._message(_NEWTABLE, _text(1, self._table), _number(2, 0))]
         for number, one in enumerate(sets, 1):
             messages += self._set(one, number)
         for chain in chains:
@@ -168,13 +169,18 @@ class PacketFilter:
 
     def remove(self) -> None:
         """Remove the table, if there is one."""
-        gone = frozenset({errno.ENOENT})
-        self._commit(f"removal of packet filter {self._table}", [self._message(_DELTABLE, _text(1, self._table), flags=0)], gone)
+        self._commit(f"removal of packet filter {self._table}", self._removal())
+
+    def _removal(self) -> list[tuple[int, int, bytes]]:
+        """Make sure that there is a table, and remove it: a request that fails would wait for other processors."""
+        name = _text(1, self._table)
+        return [self._message(_NEWTABLE, name, _number(2, 0)), self._message(_DELTABLE, name, flags=0)]
 
     def _set(self, one: Set, number: int) -> list[tuple[int, int, bytes]]:
         flags = _CONSTANT if one.elements else _DYNAMIC | _TIMES_OUT
         named = _text(1, self._table), _text(2, one.name)
-        bounds = (_nested(9, _number(1, one.most)), _long(11, one.timeout * 1000)) if one.most else ()
+        kept = _long(11, one.timeout * 1000), _number(12, _COLLECTED_EVERY * 1000)
+        bounds = (_nested(9, _number(1, one.most)), *kept) if one.most else ()
         key = _number(4, _TYPES[one.size]), _number(5, one.size)
         messages = [self._message(_NEWSET, *named, _number(3, flags), *key, *bounds, _number(10, number))]
         if one.elements:
@@ -187,7 +193,7 @@ class PacketFilter:
         return _SUBSYSTEM << 8 | kind, flags, _GENERAL.pack(socket.AF_INET6, 0, 0) + b"".join(attributes)
 
     @staticmethod
-    def _commit(what: str, messages: list[tuple[int, int, bytes]], tolerated: frozenset[int] = frozenset()) -> None:
+    def _commit(what: str, messages: list[tuple[int, int, bytes]]) -> None:
         edge = _GENERAL.pack(socket.AF_UNSPEC, 0, _SUBSYSTEM)
         batch = [(_BATCH_BEGIN, 0, edge), *messages, (_BATCH_END, 0, edge)]
         octets = bytearray()
@@ -203,7 +209,7 @@ class PacketFilter:
                 while at + HEADER.size <= len(data):
                     length, kind, _, number, _ = HEADER.unpack_from(data, at)
                     code = -_ERROR.unpack_from(data, at + HEADER.size)[0] if kind == NLMSG_ERROR else 0
-                    if code and code not in tolerated:
+                    if code:
                         raise NetlinkError(code, f"{what}, message {number}: {os.strerror(code)}")
                     answered += 1
                     at += (length + 3) & ~3

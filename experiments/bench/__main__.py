@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import results
-from experiments.bench import bringup, core, handover, large, memory, signalling, whole
+from experiments.bench import bringup, core, floods, handover, large, memory, signalling, whole
 from experiments.bench.figures import Figure, write
 from experiments.present import terminal
 
@@ -22,6 +22,7 @@ _PARTS: dict[str, Callable[[], list[Figure]]] = {
     "handover": handover.measure,
     "whole": whole.measure,
     "bringup": bringup.measure,
+    "floods": floods.measure,
     "large": large.measure,
 }
 

@@ -163,7 +163,8 @@ def measure() -> list[Figure]:
             _TIMES,
             "times",
             limit=True,
-            detail=f"{one.waited:.2f} s / {undisturbed:.2f} s; journal {one.journal / 1e3:.1f} kB/s, agents {one.memory / 1e6:+.1f} MB, pings {one.pings}/5",
+            detail=f"{one.waited:.2f} s / {undisturbed:.2f} s; journal {one.journal / 1e3:.1f} kB/s, agents {one.memory / 1e6:+.1f} MB, "
+            f"{one.pings} of 5 pings once a link returns",
         )
         for flood, one in zip(_FLOODS, seen, strict=True)
     ]
