@@ -175,7 +175,6 @@ class DataPlane:
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
-            self._limit(self._config.core)
             return
         self._create_tunnel()
         if self._trigger:
@@ -188,7 +187,6 @@ class DataPlane:
         else:
             self._put_route("rejection of", self._config.home, MAIN, _UNREACHABLE)
         self.commit()
-        self._limit(self._config.core, TUNNEL, *((TRIGGER,) if self._trigger else ()))
 
     @property
     def tunnel(self) -> int:
@@ -198,6 +196,12 @@ class DataPlane:
     def commit(self) -> None:
         """Have the kernel carry out what is queued, and wait for it; NetlinkError where it refuses."""
         self._netlink.commit()
+
+    def limit_links(self) -> None:
+        """Limit what access links, now and later, have a MAG remember (agents/neighbours.py); OSError where the kernel cannot."""
+        if self._gateway:
+            tunnels = (TUNNEL,) if self._config.scheme.home_prefixes else ()
+            self._limits.install((self._config.core, *tunnels, *((TRIGGER,) if self._trigger else ())))
 
     def withdraw(self) -> None:
         """Take back everything, last first, and close."""
@@ -314,11 +318,6 @@ class DataPlane:
         if any(bytes.fromhex(address.replace(":", ""))):
             device = _device(link, [("IFLA_ADDRESS", address)])
             self._netlink.add(Request(f"link-layer address of {link}", RTM_NEWLINK, 0, device, _LINK_LEFT))
-
-    def _limit(self, *own: str) -> None:
-        """Limit what access links, all interfaces but ``own``, have a MAG remember (agents/neighbours.py)."""
-        if self._gateway:
-            self._limits.install(own)
 
     def _clear(self) -> None:
         """Remove what an agent that was killed on this node has left: its tunnel device, its routes and its rules."""
