@@ -7,7 +7,7 @@ through the offsets that Linux keeps for both (linux/filter.h, SKF_NET_OFF and S
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
 from agents.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction
@@ -16,6 +16,7 @@ _LOAD_WORD, _JUMP_IF_EQUAL, _AND, _RETURN, _JUMP = 0x20, 0x15, 0x54, 0x06, 0x05
 _PASS, _DROP = 0xFFFFFFFF, 0
 _SOURCE = 0xFFF00000 + 8
 _INTERFACE = 0xFFFFF000 + 8
+_NOBODY = IPv6Network("::/128")
 
 
 def interface_is(indexes: Iterable[int]) -> tuple[Instruction, ...]:
@@ -28,25 +29,22 @@ def interface_is_not(indexes: Iterable[int]) -> tuple[Instruction, ...]:
     return _chosen(indexes, (), False)
 
 
-def from_peers(peers: Iterable[IPv6Address], trusted: Iterable[int]) -> tuple[Instruction, ...]:
-    """A program that passes what has the address of a peer as its source and came in through one of the ``trusted`` interfaces.
-
-    Where there are so many that a program has no room for them, it takes their neighbours for peers too.
-    """
-    return _chosen(trusted, _networks(peers), True)
+def from_peers(peers: Sequence[IPv6Network], trusted: Iterable[int]) -> tuple[Instruction, ...]:
+    """A program that passes what has a source in ``peers`` (of ``networks``) and came in through one of the ``trusted`` interfaces."""
+    return _chosen(trusted, peers or (_NOBODY,), True)
 
 
-def from_others(peers: Iterable[IPv6Address], trusted: Iterable[int]) -> tuple[Instruction, ...]:
+def from_others(peers: Sequence[IPv6Network], trusted: Iterable[int]) -> tuple[Instruction, ...]:
     """A program that passes what ``from_peers`` does not."""
-    return _chosen(trusted, _networks(peers), False)
+    return _chosen(trusted, peers or (_NOBODY,), False)
 
 
-def _networks(peers: Iterable[IPv6Address]) -> list[IPv6Network]:
-    """The peers, as few networks as hold them and nobody else, or if those are too many, larger ones."""
-    networks = list(collapse_addresses(map(IPv6Network, peers)))
-    while sum(map(len, map(_match, networks))) > MAXIMUM_INSTRUCTIONS // 2:
-        networks = list(collapse_addresses(network.supernet() for network in networks))
-    return networks or [IPv6Network("::/128")]
+def networks(peers: Iterable[IPv6Address]) -> tuple[IPv6Network, ...]:
+    """The peers, as few networks as hold them and nobody else, or where a program has no room for so many, larger ones."""
+    found = list(collapse_addresses(map(IPv6Network, peers)))
+    while sum(map(len, map(_match, found))) > MAXIMUM_INSTRUCTIONS // 2:
+        found = list(collapse_addresses(network.supernet() for network in found))
+    return tuple(found)
 
 
 def _chosen(interfaces: Iterable[int], sources: Iterable[IPv6Network], passes: bool) -> tuple[Instruction, ...]:

@@ -35,7 +35,7 @@ from agents.actions import (
     Send,
     Unreachable,
 )
-from agents.arrivals import from_others, from_peers, interface_is, interface_is_not
+from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.authentication import protection
 from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
@@ -135,14 +135,14 @@ class Effects:
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
         signals = config.scheme.home_prefixes
-        peers = sorted((config.mags | ({config.lma} if config.lma else set())) - {config.address})
+        peers = networks((config.mags | ({config.lma} if config.lma else set())) - {config.address})
         self.mobility = MobilitySocket(config.address, core, from_peers(peers, (core,))) if signals else None
         self.strangers = MobilitySocket(config.address, core, NOTHING, _SMALL) if signals else None
         watches = config.scheme.localized_routing and not gateway
         program = headers_within(config.home) if watches else stray_packets(config.home, ())
         self.tunnel = TunnelSocket(config.address, core, program) if queries or watches else None
         self.neighbours = NeighbourSocket(ROUTER_SOLICITATION, NOTHING)
-        self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if gateway and signals else None
+        self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
         self._plane = DataPlane(config, gateway=gateway, trigger=queries)
         try:

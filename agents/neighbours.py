@@ -38,16 +38,20 @@ from agents.packet_filter import (
 
 TABLE = "dmmlab-links"
 
-SPEECH_RATE, SPEECH_BURST = 20, 50
+SPEECH_RATE = 20
+SPEECH_BURST = 50
 """Messages of neighbour discovery, multicast listeners and alike (ICMPv6 types 130 to 143) that a link may send, a second and at once."""
 
-SIGNALLING_RATE, SIGNALLING_BURST = 50, 100
+SIGNALLING_RATE = 50
+SIGNALLING_BURST = 100
 """Mobility Headers that a link may send; they are refused anyway, and counted."""
 
-UNUSED_RATE, UNUSED_BURST = 20, 50
+UNUSED_RATE = 20
+UNUSED_BURST = 50
 """Packets to addresses on a link that nobody has used lately."""
 
-USED_RATE, USED_BURST = 1, 32
+USED_RATE = 1
+USED_BURST = 32
 """Addresses of a link that begin to count as used."""
 
 USED_FOR = 600

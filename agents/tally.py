@@ -9,7 +9,7 @@ from typing import NamedTuple
 REFUSED = 20
 """Refusals of one kind that are written one by one in a second."""
 
-HELD = 1000
+HELD = 200
 """Packets that wait for a route, and are written one by one in a second."""
 
 _SECOND = 1_000_000_000

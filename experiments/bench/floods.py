@@ -35,6 +35,8 @@ _RATE = 5500.0
 """Packets a second of a flood of what an agent reads."""
 _NEIGHBOURS = 400.0
 """Packets a second of a flood that makes the kernel remember a neighbour for each."""
+_TO_EACH, _LARGE = 50, 1000
+"""Packets for each home address that nobody has, and their octets."""
 _TIMES = 3.0
 _UNDER_WAY = 4.0
 """s that a flood lasts before the newcomer comes: the kernel gives up a neighbour after 3 s."""
@@ -112,9 +114,9 @@ def _scan(place: _Place) -> Iterator[bytes]:
 
 def _unknown(place: _Place) -> Iterator[bytes]:
     home = int(place.scanned.home_network_prefix.network_address) & ~((1 << 88) - 1)
-    for number in count(0x10000):
-        target = IPv6Address(home + (number << 64) + 1)
-        datagram = _summed(_UDP, place.source, target, struct.pack("!HHHH", 9, 9, 8, 0), 6)
+    for number in count(0x10000 * _TO_EACH):
+        target = IPv6Address(home + (number // _TO_EACH << 64) + 1)
+        datagram = _summed(_UDP, place.source, target, struct.pack("!HHHH", 9, 9, 8 + _LARGE, 0) + bytes(_LARGE), 6)
         yield _frame(place.gateway, place.station, _ipv6(_UDP, place.source, target, datagram, 64))
 
 

@@ -1,8 +1,9 @@
-"""The table of the doors of files (docs/security.md) is true as far as a test can tell: guards and tests exist, and run."""
+"""The tables of doors (docs/security.md) are true as far as a test can tell: guards and tests exist, and run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from test_conformance import ROOT, Collection, missing_code, missing_tests, quoted
 
@@ -10,12 +11,10 @@ HEADER = "| door | who can use it | what guards it | test |"
 
 
 def rows() -> Iterator[list[str]]:
-    """The cells of each row of the table in the section on files."""
-    section = (ROOT / "docs/security.md").read_text().partition("## Files from somebody else")[2].partition("\n## ")[0]
-    for line in section.partition(HEADER)[2].splitlines()[2:]:
-        if not line.startswith("|"):
-            return
-        yield [cell.strip() for cell in line.strip("|").split("|")]
+    """The cells of each row of all tables."""
+    for table in (ROOT / "docs/security.md").read_text().split(HEADER)[1:]:
+        for line in takewhile(lambda line: line.startswith("|"), table.splitlines()[2:]):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
 ROWS = tuple(rows())
