@@ -17,6 +17,7 @@ class DropReason(StrEnum):
     """Why a data packet was given up; the same words stand in events.jsonl."""
 
     BUFFER_FULL = "buffer full"
+    BUFFERS_FULL = "buffers full"
     BUFFER_TIMEOUT = "buffer timeout"
     BUFFER_OFF = "buffer off"
     QUERY_FAILED = "query failed"
@@ -44,6 +45,7 @@ class IgnoreReason(StrEnum):
     NOT_AUTHENTICATED = "not authenticated"
     REPLAYED = "replayed"
     UNTIMELY = "sent at another time"
+    TOO_OFTEN = "too often"
 
 
 class Notice(StrEnum):

@@ -1,4 +1,9 @@
-"""Packets that wait for a route: one first-in-first-out queue for each home address, bounded in packets, bytes and time."""
+"""Packets that wait for a route: one first-in-first-out queue for each home address, bounded in packets, bytes and time, and all
+together in bytes.
+
+Of what all may hold together nobody can take everything: the packets from one /64, a node's prefix, get no more than the room that
+they leave. So one sender holds at most a half, two at most a third each, and there is always room for another.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,11 @@ from agents.bindings import AddressIndex
 from agents.config import Settings
 from agents.timers import Timers
 
+PACKET_COST = 256
+"""Octets that a packet takes beside its own, for the bound on all together."""
+
+_SENDER = slice(8, 16)
+
 
 @dataclass(slots=True)
 class _Queue:
@@ -19,13 +29,20 @@ class _Queue:
 
 
 class Buffers:
-    """The queues of one MAG; a packet that finds its queue full is dropped (drop-tail), older ones stay."""
+    """The queues of one MAG; a packet for which there is no room is dropped (drop-tail), older ones stay."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queues: dict[IPv6Address, _Queue] = {}
         self._index = AddressIndex()
         self._timers: Timers[IPv6Address] = Timers()
+        self._taken = 0
+        self._taken_by: dict[bytes, int] = {}
+
+    @property
+    def taken(self) -> int:
+        """The octets that all packets take together, PACKET_COST for each included."""
+        return self._taken
 
     def add(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
         """Hold a packet for ``hoa``, or drop it."""
@@ -36,6 +53,8 @@ class Buffers:
         held, size = (0, 0) if queue is None else (len(queue.packets), queue.size)
         if held >= settings.buffer_packets or size + len(packet) > settings.buffer_bytes:
             return [Drop((packet,), DropReason.BUFFER_FULL)]
+        if not self._take_room(packet):
+            return [Drop((packet,), DropReason.BUFFERS_FULL)]
         if queue is None:
             queue = self._queues[hoa] = _Queue()
             self._index.add(hoa)
@@ -49,7 +68,10 @@ class Buffers:
         self._timers.cancel(hoa)
         self._index.discard(hoa)
         queue = self._queues.pop(hoa, None)
-        return tuple(packet for _, packet in queue.packets) if queue else ()
+        packets = tuple(packet for _, packet in queue.packets) if queue else ()
+        for packet in packets:
+            self._leave_room(packet)
+        return packets
 
     def within(self, prefix: IPv6Network) -> tuple[IPv6Address, ...]:
         """The home addresses of ``prefix`` for which packets are held, in the order in which their first packet came."""
@@ -73,9 +95,27 @@ class Buffers:
             while queue.packets and queue.packets[0][0] <= now:
                 late.append(queue.packets.popleft()[1])
             queue.size -= sum(map(len, late))
+            for packet in late:
+                self._leave_room(packet)
             actions.append(Drop(tuple(late), DropReason.BUFFER_TIMEOUT))
             if queue.packets:
                 self._timers.set(hoa, queue.packets[0][0])
             else:
                 self.take(hoa)
         return actions
+
+    def _take_room(self, packet: bytes) -> bool:
+        sender, cost = packet[_SENDER], len(packet) + PACKET_COST
+        taken = self._taken_by.get(sender, 0) + cost
+        if taken > self._settings.buffer_total - self._taken - cost:
+            return False
+        self._taken += cost
+        self._taken_by[sender] = taken
+        return True
+
+    def _leave_room(self, packet: bytes) -> None:
+        sender, cost = packet[_SENDER], len(packet) + PACKET_COST
+        self._taken -= cost
+        left = self._taken_by.pop(sender) - cost
+        if left:
+            self._taken_by[sender] = left

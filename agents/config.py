@@ -145,6 +145,14 @@ class Settings:
         metadata=_about("packets held for one home address; 0 turns buffering off", (0, 10**6), "packets"),
     )
     buffer_bytes: int = field(default=1_000_000, metadata=_about("bytes held for one home address", (0, 10**9), "bytes"))
+    buffer_total: int = field(
+        default=32_000_000,
+        metadata=_about(
+            "bytes held for all home addresses together, 256 more for each packet; what comes from one /64 gets at most as much as is left",
+            (0, 10**10),
+            "bytes",
+        ),
+    )
     buffer_time: float = field(default=7.0, metadata=_about("how long a packet is held", _PERIOD))
     update_timeout: float = field(
         default=1.0,

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from agents.actions import Action
+from agents.actions import Action, Drop, Ignore, IgnoreReason
 from agents.authentication import protection
 from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
@@ -32,9 +32,12 @@ from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode
+from agents.ordering import TokenBuckets
+from agents.rations import Ration
 from agents.restarts import next_restart
-from agents.router_advertisement import PACKET_TOO_BIG, NeighbourDiscoveryError, decode_solicitation
+from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+from agents.tally import Kind, Tally
 from agents.tunnel_fragments import LargePackets
 
 _NANOSECOND = 1e-9
@@ -45,7 +48,22 @@ _BURST = 64
 _IPV6_HEADER = 40
 _DESTINATION = 24
 _MULTICAST = 0xFF
-_PACKET_TOO_BIG = bytes((PACKET_TOO_BIG,))
+
+STRANGERS_RATE = 100.0
+"""Mobility Headers a second, of all who are no peers together, that are read."""
+
+ERRORS_RATE = 10.0
+"""Packets Too Big a second that are read; the kernel heeds each."""
+
+SOLICITATIONS_RATE = 5.0
+"""Router Solicitations a second that are answered on one access link; a host sends three, 4 s apart (RFC 4861, 10)."""
+
+_PAUSE = 0.1
+"""s after which a socket is read again that had its ration."""
+
+_HELD = frozenset({"packet", "tunnelled packet"})
+_FROM_OTHERS = _HELD | {"received", "malformed", "solicited"}
+_OUTCOMES: Mapping[type, str] = {Ignore: "ignored", Drop: "dropped"}
 
 
 class Clock:
@@ -81,6 +99,11 @@ class Daemon:
         self._effects = Effects(config, journal, self._read_trigger)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
+        self._solicitations: TokenBuckets[str] = TokenBuckets(SOLICITATIONS_RATE)
+        self._tally = Tally()
+        self._telling: asyncio.TimerHandle | None = None
+        self._missed: dict[int, int] = {}
+        self._paused: dict[int, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._error: Exception | None = None
@@ -105,8 +128,10 @@ class Daemon:
         effects = self._effects
         self._journal.record(self._clock.now(), "started", scheme=self._config.scheme.name, policy=self._config.policy)
         self._watch(effects.mobility, self._on_signalling)
+        self._watch(effects.strangers, partial(self._rationed, Ration(STRANGERS_RATE), self._signalled))
         self._watch(effects.tunnel, self._on_stray if self._gateway else self._on_forwarded)
         self._watch(effects.neighbours, self._on_neighbour)
+        self._watch(effects.errors, partial(self._rationed, Ration(ERRORS_RATE), self._path_narrowed))
         self._watch(effects.trigger, lambda _: self._read_trigger())
         self._watch_large(effects.narrow())
         self._turn(self._input, None, self._agent.timeout)
@@ -147,10 +172,21 @@ class Daemon:
     def _close(self) -> None:
         loop = asyncio.get_running_loop()
         effects = self._effects
-        ports = (effects.mobility, effects.tunnel, effects.neighbours, effects.trigger, effects.large, self._links)
+        ports = (
+            effects.mobility,
+            effects.strangers,
+            effects.tunnel,
+            effects.neighbours,
+            effects.errors,
+            effects.trigger,
+            effects.large,
+            self._links,
+        )
         for port in ports:
             if port is not None:
                 loop.remove_reader(port.fileno())
+        for handle in (*self._paused.values(), *([self._telling] if self._telling else [])):
+            handle.cancel()
         if self._error is None:
             self._turn(self._input, "stopping", self._agent.stop)
         if self._timer is not None:
@@ -158,14 +194,55 @@ class Daemon:
         if self._links is not None:
             self._links.close()
         self._guard(effects.close)
+        self._tell_counts()
         self._journal.record(self._clock.now(), "stopped")
 
     def _input(self, event: str | None, call: Callable[[float], Sequence[Action]], **details: Any) -> None:
-        """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something."""
+        """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something.
+
+        Of what others send in vain, or has to wait, the journal has the first of a second one by one and then counts (agents/tally.py).
+        """
         now = self._now
+        try:
+            actions = call(now * _NANOSECOND)
+        except Exception:
+            if event is not None:
+                self._journal.record(now, event, **details)
+            raise
         if event is not None:
+            if event in _FROM_OTHERS and not self._writes(event, actions, details):
+                return
             self._journal.record(now, event, **details)
-        self._effects.carry_out(call(now * _NANOSECOND), now)
+        self._effects.carry_out(actions, now)
+
+    def _writes(self, event: str, actions: Sequence[Action], details: Mapping[str, Any]) -> bool:
+        """Whether the journal is to have this event by itself."""
+        if any(type(action) not in _OUTCOMES for action in actions) or not (actions or event in _HELD):
+            return True
+        self._tell_counts(self._now)
+        first: Any = actions[0] if actions else None
+        outcome, reason = (_OUTCOMES[type(first)], str(first.reason)) if first is not None else (None, None)
+        kind = Kind(event, details.get("link"), outcome, reason)
+        if self._tally.writes(kind, details.get("source"), self._now):
+            return True
+        if self._telling is None and (ends := self._tally.ends) is not None:
+            when = self._clock.monotonic(ends * _NANOSECOND)
+            self._telling = asyncio.get_running_loop().call_at(when, self._turn, self._on_second)
+        return False
+
+    def _on_second(self) -> None:
+        self._telling = None
+        self._tell_counts()
+
+    def _tell_counts(self, now: int | None = None) -> None:
+        """Write what was counted in seconds that are over, or, with None, all of it: what came, and what became of it."""
+        for kind, source, last, times in self._tally.take(now):
+            told = {name: value for name, value in (("link", kind.link), ("source", source)) if value is not None}
+            counted = {"times": times, "last": last}
+            self._journal.record(self._now, kind.event, **told, **counted)
+            if kind.outcome is not None:
+                packets = {"packets": times} if kind.outcome == _OUTCOMES[Drop] else {}
+                self._journal.record(self._now, kind.outcome, **told, **packets, reason=kind.reason, **counted)
 
     def _arm(self) -> None:
         when = self._agent.next_timeout
@@ -200,6 +277,7 @@ class Daemon:
             self._input("leaving", lambda now: self._agent.leaving(link, event.to, now), link=link, to=event.to)
         else:
             self._effects.dismiss(link)
+            self._solicitations.forget(link)
             self._input("detached", lambda now: self._agent.detached(link, now), link=link)
             del self._access_links[association.index]
 
@@ -209,6 +287,31 @@ class Daemon:
             if received is None:
                 return
             handler(received)
+
+    def _rationed(self, ration: Ration, handler: Callable[[Received], None], port: RawSocket) -> None:
+        """Read no more than the ration allows; where that is used up, not before a pause, in which the kernel drops what has no room."""
+        now = self._now * _NANOSECOND
+        for _ in range(min(_BURST, ration.left(now))):
+            received = port.receive()
+            if received is None:
+                return
+            ration.spend()
+            handler(received)
+        self._note_missed(port)
+        if not ration.left(now):
+            loop, number = asyncio.get_running_loop(), port.fileno()
+            loop.remove_reader(number)
+            self._paused[number] = loop.call_later(_PAUSE, self._resume, port, partial(self._rationed, ration, handler))
+
+    def _resume(self, port: RawSocket, handler: Callable[[Any], None]) -> None:
+        del self._paused[port.fileno()]
+        self._watch(port, handler)
+
+    def _note_missed(self, port: RawSocket) -> None:
+        before = self._missed.get(port.fileno(), 0)
+        if port.missed != before:
+            self._missed[port.fileno()] = port.missed
+            self._journal.record(self._now, "not read", packets=(port.missed - before) % (1 << 32))
 
     def _on_signalling(self, port: MobilitySocket) -> None:
         self._burst(port, self._signalled)
@@ -261,15 +364,19 @@ class Daemon:
     def _on_neighbour(self, port: NeighbourSocket) -> None:
         self._burst(port, self._neighbour_said)
 
+    def _path_narrowed(self, received: Received) -> None:
+        self._watch_large(self._effects.narrow(received.data))
+        if self._effects.path_changed():
+            self._input("path changed", self._agent.path_changed, source=received.source)
+
     def _neighbour_said(self, received: Received) -> None:
-        if received.data[:1] == _PACKET_TOO_BIG:
-            self._watch_large(self._effects.narrow(received.data))
-            if self._effects.path_changed():
-                self._input("path changed", self._agent.path_changed, source=received.source)
-        elif (link := self._access_links.get(received.interface)) is not None:
+        if (link := self._access_links.get(received.interface)) is not None:
             self._solicited(link, received)
 
     def _solicited(self, link: str, received: Received) -> None:
+        if not self._solicitations.take(link, self._now * _NANOSECOND):
+            self._input("solicited", lambda now: [Ignore(IgnoreReason.TOO_OFTEN, received.source)], link=link)
+            return
         try:
             decode_solicitation(received.data, received.source, received.hop_limit)
         except NeighbourDiscoveryError as error:

@@ -35,6 +35,7 @@ from agents.actions import (
     Send,
     Unreachable,
 )
+from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.authentication import protection
 from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
@@ -45,6 +46,8 @@ from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
     HOP_LIMIT,
+    PACKET_TOO_BIG,
+    ROUTER_SOLICITATION,
     encode_advertisement,
     encode_echo_request,
     encode_parameter_problem,
@@ -52,13 +55,16 @@ from agents.router_advertisement import (
     may_report,
 )
 from agents.schemes import Query
-from agents.socket_filter import headers_within, stray_packets
+from agents.socket_filter import NOTHING, headers_within, stray_packets
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
 from agents.tun import Tun
 from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
 _NANOSECOND = 1e-9
 _HOP_LIMIT = 64
+_SMALL = 1 << 16
+"""Octets that wait of what anybody may send; older than a second they are of no use."""
+
 _NETWORK_FAULTS = frozenset(
     {
         errno.ENETUNREACH,
@@ -103,7 +109,10 @@ def _link_layer(config: AgentConfig) -> bytes:
 class Effects:
     """The node that an agent runs on: its kernel state and its sockets.
 
-    ``mobility``, ``tunnel`` and ``trigger`` are None where the agent needs no such thing, ``large`` until some path is too narrow.
+    Each socket has a queue of its own, so that nothing waits behind a flood that it does not come with: ``mobility`` takes in what peers
+    say, ``strangers`` the Mobility Headers of all others, from access links too, ``neighbours`` Router Solicitations of access links and
+    ``errors`` Packet Too Big from the core. ``mobility``, ``strangers``, ``tunnel``, ``errors`` and ``trigger`` are None where the agent
+    needs no such thing, ``large`` until some path is too narrow.
     """
 
     def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
@@ -127,11 +136,14 @@ class Effects:
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
         signals = config.scheme.home_prefixes
-        self.mobility = MobilitySocket(config.address, core) if signals else None
+        peers = networks((config.mags | ({config.lma} if config.lma else set())) - {config.address})
+        self.mobility = MobilitySocket(config.address, core, from_peers(peers, (core,))) if signals else None
+        self.strangers = MobilitySocket(config.address, core, NOTHING, _SMALL) if signals else None
         watches = config.scheme.localized_routing and not gateway
         program = headers_within(config.home) if watches else stray_packets(config.home, ())
         self.tunnel = TunnelSocket(config.address, core, program) if queries or watches else None
-        self.neighbours = NeighbourSocket()
+        self.neighbours = NeighbourSocket(ROUTER_SOLICITATION, NOTHING)
+        self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
         self.large: LargePackets | None = None
         self._plane = DataPlane(config, gateway=gateway, trigger=queries)
@@ -139,10 +151,16 @@ class Effects:
             self._plane.start()
             if self.mobility and config.scheme.query is Query.MULTICAST:
                 self.mobility.join(config.group, (core, self._plane.tunnel))
+            self.trusted = frozenset({core, self._plane.tunnel} - {0})
+            if self.mobility and self.strangers:
+                self.mobility.attach(from_peers(peers, self.trusted))
+                self.strangers.attach(from_others(peers, self.trusted))
+            if gateway:
+                self.neighbours.attach(interface_is_not(self.trusted))
+            self._plane.limit_links()
         except OSError:
             self.close()
             raise
-        self.trusted = frozenset({core, self._plane.tunnel})
         self._methods: Mapping[type, Callable[[Any], None]] = {
             Send: self._send,
             InstallRoute: self._install_route,
@@ -217,7 +235,8 @@ class Effects:
         try:
             self._plane.withdraw()
         finally:
-            for port in (self.mobility, self.tunnel, self.neighbours, self.trigger, self.large):
+            ports = self.mobility, self.strangers, self.tunnel, self.neighbours, self.errors, self.trigger, self.large
+            for port in ports:
                 if port is not None:
                     port.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -21,6 +21,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents import guard
 from agents.config import FIXED_LINK_LAYER, AgentConfig
+from agents.neighbours import LinkLimits
 from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -159,7 +160,8 @@ class DataPlane:
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
         self._tunnels: dict[IPv6Network, IPv6Address] = {}
-        self._guarded = False
+        self._limits = LinkLimits()
+        self._shut: dict[str, Callable[[], None]] = {}
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -187,13 +189,19 @@ class DataPlane:
         agents = config.mags | ({config.lma} if config.lma else set())
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
         guard.install(config.address, agents - {config.address}, config.core, TUNNEL, group, config.home)
-        self._guarded = True
+        self._shut["guard"] = guard.remove
+
+    def limit_links(self) -> None:
+        """Limit what access links, now and later, have a MAG remember (agents/neighbours.py); OSError where the kernel cannot."""
+        if self._gateway:
+            tunnels = (TUNNEL,) if self._config.scheme.home_prefixes else ()
+            self._limits.install((self._config.core, *tunnels, *((TRIGGER,) if self._trigger else ())))
+            self._shut["limits"] = self._limits.remove
 
     def open_up(self) -> None:
-        """Undo what ``guard`` did."""
-        if self._guarded:
-            guard.remove()
-            self._guarded = False
+        """Undo what ``guard`` and ``limit_links`` did."""
+        while self._shut:
+            self._shut.popitem()[1]()
 
     @property
     def tunnel(self) -> int:
@@ -215,8 +223,8 @@ class DataPlane:
             for path, value in self._settings.items():
                 path.write_text(value)
             self._settings.clear()
-            self.open_up()
             self._netlink.close()
+            self.open_up()
 
     def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
         """Encapsulate what goes to ``prefix`` to ``care_of``; of a node that has an uplink, before that."""

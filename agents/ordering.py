@@ -40,10 +40,11 @@ class Ordering:
 
 
 class Recent(Generic[K]):
-    """Keys that were noted less than ``duration`` s ago."""
+    """Keys that were noted less than ``duration`` s ago: the last ``most`` of them, or all."""
 
-    def __init__(self, duration: float) -> None:
+    def __init__(self, duration: float, most: int | None = None) -> None:
         self._duration = duration
+        self._most = most
         self._until: dict[K, float] = {}
 
     def note(self, key: K, now: float) -> None:
@@ -51,6 +52,8 @@ class Recent(Generic[K]):
         self._forget(now)
         self._until.pop(key, None)
         self._until[key] = now + self._duration
+        if self._most is not None and len(self._until) > self._most:
+            del self._until[next(iter(self._until))]
 
     def forget(self, key: K) -> None:
         """Remember ``key`` no longer."""

@@ -33,6 +33,8 @@ from agents.timers import Exchanges, Timers, earliest
 _MOST_OPEN = 1 << 15
 """Queries under way at one time; half of the sequence numbers there are."""
 
+_MOST_FAILURES = 1 << 14
+"""Home addresses whose queries are remembered to have failed."""
 
 _Asker = str | IPv6Address | None
 """Whose packets cause a query, for the rate limit: an access link, a MAG, or nobody known."""
@@ -65,7 +67,7 @@ class Resolver:
         self._by_sequence: dict[int, IPv6Address] = {}
         self._index = AddressIndex()
         self._exchanges: Exchanges[IPv6Address] = Exchanges(settings.query_timeout, tries=settings.query_tries)
-        self._failures: Recent[IPv6Address] = Recent(settings.query_failure)
+        self._failures: Recent[IPv6Address] = Recent(settings.query_failure, _MOST_FAILURES)
         self._buckets: TokenBuckets[_Asker] = TokenBuckets(settings.query_rate)
 
     def packet_for(self, hoa: IPv6Address, packet: bytes, link: str | None, now: float) -> list[Action]:

@@ -30,6 +30,9 @@ HANDOVERS = frozenset(
 )
 """The triggers that say that the node is at another MAG."""
 
+_MOST_ANSWERS = 1 << 12
+"""BRAs that are remembered, to be given again; BRIs have sequence numbers of 16 bits, and without a key their sender may be anybody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -181,6 +184,10 @@ class Revocations:
             mn_id=indication.mn_id if outcome.failed else None,
             home_network_prefixes=outcome.failed,
         )
+        if len(self._answers) >= _MOST_ANSWERS:
+            forgotten = next(iter(self._answers))
+            del self._answers[forgotten]
+            self._forgotten.cancel(forgotten)
         self._answers[said] = acknowledgement
         self._forgotten.set(said, now + self._memory)
         return [*outcome.actions, Send(acknowledgement, source)]

@@ -11,7 +11,6 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from struct import Struct
 
-from agents.router_advertisement import PACKET_TOO_BIG, ROUTER_SOLICITATION
 from agents.socket_filter import NOTHING, Instruction, assemble
 
 _MOBILITY_HEADER = 135
@@ -27,6 +26,7 @@ _INTERFACE_REQUEST = Struct("16si20x")
 _DISCARD = 9
 _MULTICAST_HOP_LIMIT = 32
 _BUFFER = 4 << 20
+_SO_RXQ_OVFL = 40
 _LARGEST_PACKET = 65535
 _PACKET_INFO = Struct("=16sI")
 _INT = Struct("=i")
@@ -35,7 +35,7 @@ _REMEMBERED = 4096
 _OUTER_ECN = tuple([(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(code))] if code else [] for code in (0, 1, 2, 2))
 """By the code of the inner packet, the control message that sets the outer one's: that of ECT is copied, and with CE inside it is ECT(0)
 outside (RFC 3168, 9.1.1, full functionality)."""
-_CONTROL = socket.CMSG_SPACE(_PACKET_INFO.size) + socket.CMSG_SPACE(_INT.size)
+_CONTROL = socket.CMSG_SPACE(_PACKET_INFO.size) + 2 * socket.CMSG_SPACE(_INT.size)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -63,17 +63,22 @@ class Received:
 
 
 class RawSocket:
-    """A raw IPv6 socket that never blocks and tells on which interface a packet came."""
+    """A raw IPv6 socket that never blocks and tells on which interface a packet came.
 
-    def __init__(self, protocol: int) -> None:
+    ``missed`` is how many packets found no room in its ``buffer`` (octets) before the last one that was received.
+    """
+
+    def __init__(self, protocol: int, buffer: int = _BUFFER) -> None:
+        self.missed = 0
         self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
         self._set(socket.IPV6_RECVPKTINFO, 1)
         self._set(socket.IPV6_RECVHOPLIMIT, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         for forced, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
             try:
-                self._socket.setsockopt(socket.SOL_SOCKET, forced, _BUFFER)
+                self._socket.setsockopt(socket.SOL_SOCKET, forced, buffer)
             except PermissionError:
-                self._socket.setsockopt(socket.SOL_SOCKET, plain, _BUFFER)
+                self._socket.setsockopt(socket.SOL_SOCKET, plain, buffer)
 
     def _set(self, option: int, value: int | bytes) -> None:
         self._socket.setsockopt(socket.IPPROTO_IPV6, option, value)
@@ -105,9 +110,15 @@ class RawSocket:
         except BlockingIOError:
             return None
         control = {kind: value for _, kind, value in ancillary}
+        if _SO_RXQ_OVFL in control:
+            (self.missed,) = _INT.unpack(control[_SO_RXQ_OVFL])
         destination, interface = _PACKET_INFO.unpack(control[socket.IPV6_PKTINFO])
         (hop_limit,) = _INT.unpack(control[socket.IPV6_HOPLIMIT])
         return Received(data, _source(sender[0]), _address(destination), interface, hop_limit)
+
+    def attach(self, program: Iterable[Instruction]) -> None:
+        """From now on receive only what ``program`` passes."""
+        attach(self._socket, program)
 
     def close(self) -> None:
         """Close it."""
@@ -115,10 +126,11 @@ class RawSocket:
 
 
 class MobilitySocket(RawSocket):
-    """Mobility Headers; the kernel fills in checksums and drops what has a wrong one (RFC 3542, 3.1; RFC 6275, 6.1.1)."""
+    """Mobility Headers that pass a filter; the kernel fills in checksums and drops wrong ones (RFC 3542, 3.1; RFC 6275, 6.1.1)."""
 
-    def __init__(self, address: IPv6Address, interface: int) -> None:
-        super().__init__(_MOBILITY_HEADER)
+    def __init__(self, address: IPv6Address, interface: int, program: Iterable[Instruction], buffer: int = _BUFFER) -> None:
+        super().__init__(_MOBILITY_HEADER, buffer)
+        self.attach(program)
         self._bind(address, interface)
 
 
@@ -129,10 +141,6 @@ class TunnelSocket(RawSocket):
         super().__init__(_IPV6_IN_IPV6)
         self.attach(program)
         self._bind(address, interface)
-
-    def attach(self, program: Iterable[Instruction]) -> None:
-        """From now on receive only what ``program`` passes."""
-        attach(self._socket, program)
 
     def send(self, data: bytes, destination: IPv6Address) -> None:
         """Tunnel the packet ``data`` to ``destination``, outside of it what RFC 5213, 5.6.3, has there of its explicit congestion
@@ -166,13 +174,13 @@ def link_mtu(name: str) -> int:
 
 
 class NeighbourSocket(RawSocket):
-    """ICMPv6: receives Router Solicitations and Packet Too Big; sends from any address of this node."""
+    """ICMPv6: receives one type of message, as far as it passes a filter; sends from any address of this node."""
 
-    def __init__(self) -> None:
-        super().__init__(socket.IPPROTO_ICMPV6)
+    def __init__(self, kind: int, program: Iterable[Instruction], buffer: int = _BUFFER) -> None:
+        super().__init__(socket.IPPROTO_ICMPV6, buffer)
+        self.attach(program)
         blocked = bytearray(b"\xff" * 32)
-        for kind in (PACKET_TOO_BIG, ROUTER_SOLICITATION):
-            blocked[kind // 32 * 4 + kind % 32 // 8] &= ~(1 << kind % 8) & 0xFF
+        blocked[kind // 32 * 4 + kind % 32 // 8] &= ~(1 << kind % 8) & 0xFF
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
         self._set(_IPV6_MTU_DISCOVER, _IPV6_PMTUDISC_PROBE)
 

@@ -13,6 +13,7 @@ from mininet.log import warn
 from mininet.net import Mininet
 from mininet.topo import Topo
 
+from agents.neighbours import REMEMBERED
 from topologies import netlink
 from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC
 from topologies.detour import Detour, Treatment, Word
@@ -82,7 +83,7 @@ class Testbed(Mininet):  # type: ignore[misc]
     def build(self) -> None:
         """Make the network; ``start`` does it where it has not been done."""
         try:
-            netlink.make_room_for_neighbours(neighbour_count(self.domain))
+            netlink.make_room_for_neighbours(neighbour_count(self.domain), REMEMBERED * len(self.domain.hosts))
             self.wires = self.nameToNode["wires"] = Wires("wires")
             super().build()
             for host in self.domain.hosts:

@@ -348,8 +348,9 @@ class Namespace:
         os.close(self.fd)
 
 
-def make_room_for_neighbours(count: int) -> None:
-    """Have the kernel hold ``count`` neighbours, in all namespaces together, before it removes any that is not in use right now.
+def make_room_for_neighbours(count: int, spare: int = 0) -> None:
+    """Have the kernel hold ``count`` neighbours, in all namespaces together, before it removes any that is not in use right now; where it
+    can, with room for ``spare`` others.
 
     Raises:
         OSError: the kernel has less room, and lets only its first namespace change that.
@@ -359,12 +360,12 @@ def make_room_for_neighbours(count: int) -> None:
     with _socket() as port:
         listed = _dump(port, MarshalRtnl(), _message(_GETNEIGHTBL, _REQUEST | _DUMP, message))
         room = min(found for table in listed for name in (_REMOVES_UNUSED, _REFUSES) if (found := table.get_attr(name)) is not None)
-        if room >= count:
+        if room >= count + spare:
             return
-        request = _neighbour_table((_REMOVES_UNUSED, count), (_REFUSES, 2 * count))
+        request = _neighbour_table((_REMOVES_UNUSED, count + spare), (_REFUSES, 2 * (count + spare)))
         struct.pack_into("=H", request.data, 6, _REQUEST | _ACK)
         port.send(request.data)
-        if any(code for _, code in _acknowledgements(port.recv(1 << 16))):
+        if any(code for _, code in _acknowledgements(port.recv(1 << 16))) and room < count:
             remedy = f"on the host, sysctl net.ipv6.neigh.default.gc_thresh2={count} net.ipv6.neigh.default.gc_thresh3={2 * count}"
             raise OSError(errno.ENOBUFS, f"this network may have {count} neighbours and the kernel has room for {room}: {remedy}")
 

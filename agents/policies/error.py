@@ -15,6 +15,9 @@ BINDING_ERROR_INTERVAL = 0.05
 """s between two Binding Errors to one MAG for one home address: a burst causes one, a lost one is made good by a later packet."""
 
 
+_MOST_TOLD = 1 << 14
+
+
 class ErrorMagPolicy(MagPolicy):
     """``error``: who is tunnelled a packet for a node that has left answers with a Binding Error (RFC 6275, 6.1.9).
 
@@ -24,7 +27,7 @@ class ErrorMagPolicy(MagPolicy):
 
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
-        self._told: Recent[tuple[IPv6Address, IPv6Address]] = Recent(BINDING_ERROR_INTERVAL)
+        self._told: Recent[tuple[IPv6Address, IPv6Address]] = Recent(BINDING_ERROR_INTERVAL, _MOST_TOLD)
 
     def stray(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
         dropped = super().stray(hoa, packet, source, now)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import results
-from experiments.bench import bringup, core, data_plane, handover, large, memory, signalling, whole
+from experiments.bench import bringup, core, data_plane, floods, handover, large, memory, signalling, whole
 from experiments.bench.figures import Figure, write
 from experiments.present import terminal
 
@@ -23,6 +23,7 @@ _PARTS: dict[str, Callable[[], list[Figure]]] = {
     "handover": handover.measure,
     "whole": whole.measure,
     "bringup": bringup.measure,
+    "floods": floods.measure,
     "large": large.measure,
 }
 

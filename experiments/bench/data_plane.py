@@ -82,6 +82,7 @@ class _Mag:
             self.plane.install_access_route(self.home, "host-air")
             self.plane.install_route(other.home, other.address)
             self.plane.commit()
+            self.plane.limit_links()
         self.host.queue(netlink.route(self.own, _EVERYTHING, FIXED_LINK_LOCAL))
         self.host.flush()
 
@@ -90,6 +91,7 @@ class _Mag:
         with self.namespace.within():
             if guarded:
                 self.plane.guard()
+                self.plane.limit_links()
             else:
                 self.plane.open_up()
 

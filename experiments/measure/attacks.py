@@ -201,21 +201,25 @@ def _is_marked(capture: Capture, at: Integers, ends: Integers, size: int = _IPV6
 
 
 def _lines(played: Played) -> Iterator[dict[str, Any]]:
-    """The events, with their times in s of the scenario."""
+    """The events, with their times in s of the scenario; of events that are only counted, that of the last of them."""
     for text in files.read(played.folder / "events.jsonl", files.MOST_JOURNAL).decode().splitlines():
         line = json.loads(text)
-        yield {**line, "at": (line["time"] - played.run.epoch) / 1e9}
+        yield {**line, "at": (line.get("last", line["time"]) - played.run.epoch) / 1e9}
 
 
 def _refusals(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter[str]:
     """What agents did, by reason; a message that was taken in is none."""
     is_its_own = _source(attack, run)
-    handled: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    handled: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         if attack.at <= line["at"] < attack.end + _UNDER_WAY:
-            handled[line["node"], line["time"]].append(line)
-    given = (events for events in handled.values() if any(e["event"] in _GIVEN and is_its_own(e["source"]) for e in events))
-    reasons = Counter(reason for events in given if (reason := _refusal(events)) is not None)
+            counted = (line["times"], line["last"], line.get("source")) if "times" in line else ()
+            handled[line["node"], line["time"], *counted].append(line)
+    reasons: Counter[str] = Counter()
+    for events in handled.values():
+        its_own = any(e["event"] in _GIVEN and "source" in e and is_its_own(e["source"]) for e in events)
+        if its_own and (reason := _refusal(events)) is not None:
+            reasons[reason] += events[0].get("times", 1)
     return Counter({reason: reasons[reason] for reason in reasons if attack.kind != REPLAY or reason in _OF_REPLAYS})
 
 

@@ -242,7 +242,7 @@ def held(events: Path) -> tuple[str, ...]:
         if event == "started":
             waiting[node] = 0
         elif event in _TAKEN:
-            waiting[node] += 1
+            waiting[node] += entry.get("times", 1)
         elif event in _GIVEN:
             waiting[node] -= entry.get("packets", 1)
     return tuple(f"{node}: {count} packets in its buffers" for node, count in waiting.items() if count)

@@ -86,3 +86,42 @@ def test_every_packet_leaves_once_or_is_dropped_once(steps: list[tuple[str, int,
             assert buffers.next_timeout is None or buffers.next_timeout > now
         gone += [data for action in actions if isinstance(action, Drop) for data in action.packets]
     assert sorted([*gone, *buffers.drain()]) == came
+
+
+def packet(sender: int, size: int) -> bytes:
+    return bytes(8) + sender.to_bytes(8, "big") + bytes(size - 16)
+
+
+def test_all_home_addresses_together_have_a_bound_of_which_one_sender_gets_half() -> None:
+    buffers = Buffers(Settings(buffer_total=1_000_000))
+    for number in range(10_000):
+        buffers.add(hoa_of(number % 50 + 1), packet(1, 100), 0.0)
+    assert 499_000 < buffers.taken <= 500_000
+    assert buffers.add(hoa_of(60), packet(1, 100), 0.0) == [Drop((packet(1, 100),), DropReason.BUFFERS_FULL)]
+    for sender in range(2, 60):
+        assert buffers.add(hoa_of(60), packet(sender, 100), 0.0) == []
+    assert buffers.taken <= 1_000_000
+    buffers.drain()
+    assert buffers.taken == 0
+    assert buffers.add(hoa_of(60), packet(1, 100), 0.0) == []
+
+
+def test_what_is_held_for_too_long_leaves_room() -> None:
+    buffers = Buffers(Settings(buffer_total=1000, buffer_time=5.0))
+    assert buffers.add(HOA, packet(1, 100), 0.0) == []
+    assert buffers.add(HOA, packet(1, 100), 1.0) != []
+    buffers.timeout(5.0)
+    assert buffers.taken == 0
+    assert buffers.add(HOA, packet(1, 100), 6.0) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(16, 3000), st.floats(0, 3)), max_size=200))
+def test_no_sender_takes_all_and_nothing_stays_taken(arrivals: list[tuple[int, int, int, float]]) -> None:
+    buffers, now = Buffers(Settings(buffer_total=20_000, buffer_bytes=9000, buffer_time=5.0)), 0.0
+    for hoa, sender, size, passed in arrivals:
+        now += passed
+        buffers.timeout(now)
+        buffers.add(hoa_of(hoa), packet(sender, size), now)
+        assert buffers.taken <= 20_000
+    buffers.timeout(now + 5.0)
+    assert buffers.taken == 0

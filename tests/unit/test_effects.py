@@ -58,7 +58,9 @@ class Node:
 
     def start(self) -> None: ...
 
-    withdraw = close = start
+    withdraw = close = limit_links = start
+
+    def attach(self, program: object) -> None: ...
 
     @property
     def what(self) -> list[str]:
