@@ -157,7 +157,6 @@ class Effects:
                 self.strangers.attach(from_others(peers, self.trusted))
             if gateway:
                 self.neighbours.attach(interface_is_not(self.trusted))
-            self._plane.limit_links()
         except OSError:
             self.close()
             raise

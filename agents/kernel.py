@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -21,7 +21,6 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents import guard
 from agents.config import FIXED_LINK_LAYER, AgentConfig
-from agents.neighbours import LinkLimits
 from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -160,8 +159,7 @@ class DataPlane:
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
         self._tunnels: dict[IPv6Network, IPv6Address] = {}
-        self._limits = LinkLimits()
-        self._shut: dict[str, Callable[[], None]] = {}
+        self._guarded = False
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -170,13 +168,15 @@ class DataPlane:
         for name, value in _ROUTER.items():
             self._configure(_SETTINGS / name, value)
         if not self._config.scheme.home_prefixes:
+            self.guard()
             return
-        self.guard()
         self._create_tunnel()
-        if self._trigger:
-            self._start_device(TRIGGER)
         self.commit()
         self._tunnel = socket.if_nametoindex(TUNNEL)
+        self.guard()
+        for device in (TUNNEL, TRIGGER) if self._trigger else (TUNNEL,):
+            self._start_device(device)
+        self.commit()
         if self._gateway:
             self._start_gateway()
         else:
@@ -184,24 +184,21 @@ class DataPlane:
         self.commit()
 
     def guard(self) -> None:
-        """Let the other agents of the domain tunnel packets here, and nobody else: any tunnel ends at the device (agents/guard.py)."""
+        """Let the other agents of the domain tunnel packets here, and nobody else, and limit what access links ask (agents/guard.py)."""
         config = self._config
         agents = config.mags | ({config.lma} if config.lma else set())
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
-        guard.install(config.address, agents - {config.address}, config.core, TUNNEL, group, config.home)
-        self._shut["guard"] = guard.remove
-
-    def limit_links(self) -> None:
-        """Limit what access links, now and later, have a MAG remember (agents/neighbours.py); OSError where the kernel cannot."""
-        if self._gateway:
-            tunnels = (TUNNEL,) if self._config.scheme.home_prefixes else ()
-            self._limits.install((self._config.core, *tunnels, *((TRIGGER,) if self._trigger else ())))
-            self._shut["limits"] = self._limits.remove
+        core = socket.if_nametoindex(config.core)
+        trigger = (socket.if_nametoindex(TRIGGER),) if self._trigger else ()
+        ways = (self._tunnel, core, *trigger) if self._gateway else None
+        guard.install(guard.Place(config.address, agents - {config.address}, config.home, core, self._tunnel, ways, group))
+        self._guarded = True
 
     def open_up(self) -> None:
-        """Undo what ``guard`` and ``limit_links`` did."""
-        while self._shut:
-            self._shut.popitem()[1]()
+        """Undo what ``guard`` did."""
+        if self._guarded:
+            guard.remove()
+            self._guarded = False
 
     @property
     def tunnel(self) -> int:
@@ -363,7 +360,6 @@ class DataPlane:
         device = _device(TUNNEL, [("IFLA_LINKINFO", kind)])
         self._netlink.add(Request(f"tunnel device {TUNNEL}", RTM_NEWLINK, _CREATE, device))
         self._undo[TUNNEL] = Request(f"removal of {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE)
-        self._start_device(TUNNEL)
 
     def _start_device(self, name: str) -> None:
         mtu = tunnel_mtu(link_mtu(self._config.core))

@@ -2,21 +2,18 @@
 
 The neighbour table is shared by all links, and on one kernel by all nodes. A mobile node fills it by soliciting neighbours from ever new
 addresses; whoever sends to ever new addresses of its prefix has the MAG look for neighbours that are not there. So each link has token
-buckets of its own, in the kernel (nf_tables): for what it says to routers and neighbours, for Mobility Headers, and for addresses on it
-that nobody has used lately. What goes on to others is not limited, nor is anything below these rates.
+buckets of its own, in the kernel (nf_tables): for what it says to routers and neighbours, for Mobility Headers, for addresses that it
+speaks to the MAG from, and for addresses on it that nobody has used lately. What goes on to others is not limited, nor is anything below
+these rates.
 
-An address counts as used for ten minutes after a packet came from it, on whatever link. A link can add few, so that a flood of its own
-sources costs no other link anything.
+An address counts as used for ten minutes after its node spoke to the MAG from it, or made sure that no other has it: a MAG that delivers to
+a node makes it speak more often than that (RFC 4861, 7.3). A link can add few, so that a flood of its own sources costs no other anything.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable
-from struct import Struct
-
-from agents import packet_filter
 from agents.packet_filter import (
+    ACCEPT,
     AT_LEAST,
     AT_MOST,
     CARRIED,
@@ -24,20 +21,21 @@ from agents.packet_filter import (
     DESTINATION,
     DROP,
     EQUAL,
-    FIRST_OF_DESTINATION,
     ICMPV6_TYPE,
     INCOMING,
     OUTGOING,
-    POSTROUTING,
-    PREROUTING,
-    RETURN,
+    SOLICITED,
     SOURCE,
-    Chain,
-    PacketFilter,
+    Rule,
     Set,
+    compare,
+    exceeds,
+    is_in,
+    is_not_in,
+    keep,
+    put,
+    verdict,
 )
-
-TABLE = "dmmlab-links"
 
 SPEECH_RATE = 20
 SPEECH_BURST = 50
@@ -56,7 +54,7 @@ USED_BURST = 32
 """Addresses of a link that begin to count as used."""
 
 USED_FOR = 600
-"""s that an address counts as used after a packet came from it."""
+"""s that an address counts as used after its node spoke to the MAG from it."""
 
 SOUGHT_FOR = 10
 """s that an address counts as used once a packet was let go to it."""
@@ -69,48 +67,29 @@ _MOST_ADDRESSES = 1 << 18
 _FORGET_LINK = 600
 _ICMPV6, _MOBILITY = bytes((58,)), bytes((135,))
 _FIRST_TYPE, _LAST_TYPE = bytes((130,)), bytes((143,))
-_MULTICAST = b"\xff"
-_BEFORE_ALL, _AFTER_ALL = -300, 300
-_INTERFACE = Struct("=I")
+_REFUSED: Rule = (COUNT, verdict(DROP))
+_SPEECH: Rule = (CARRIED, compare(EQUAL, _ICMPV6), ICMPV6_TYPE, compare(AT_LEAST, _FIRST_TYPE), compare(AT_MOST, _LAST_TYPE))
+_SOLICITATION: Rule = (CARRIED, compare(EQUAL, _ICMPV6), ICMPV6_TYPE, compare(EQUAL, bytes((135,))))
+_SIGNALLING: Rule = (CARRIED, compare(EQUAL, _MOBILITY))
 
+SETS = (
+    Set("used", 16, most=_MOST_ADDRESSES, timeout=USED_FOR),
+    *(Set(name, 4, most=_MOST_LINKS, timeout=_FORGET_LINK) for name in ("speakers", "signallers", "users", "sought")),
+)
+"""What the rules below keep count in."""
 
-def limits(own: Iterable[int]) -> tuple[tuple[Set, ...], tuple[Chain, ...]]:
-    """The sets and rules; ``own`` are the interfaces that are no access links."""
-    goes_on = packet_filter.verdict(RETURN)
-    refused = COUNT, packet_filter.verdict(DROP)
-    exceeds, compare = packet_filter.exceeds, packet_filter.compare
-    speech = CARRIED, compare(EQUAL, _ICMPV6), ICMPV6_TYPE, compare(AT_LEAST, _FIRST_TYPE), compare(AT_MOST, _LAST_TYPE)
-    arriving = (
-        (INCOMING, packet_filter.is_in("own"), goes_on),
-        (*speech, INCOMING, exceeds("speakers", SPEECH_RATE, SPEECH_BURST), *refused),
-        (CARRIED, compare(EQUAL, _MOBILITY), INCOMING, exceeds("signallers", SIGNALLING_RATE, SIGNALLING_BURST), *refused),
-        (SOURCE, packet_filter.is_in("used"), packet_filter.keep("used", USED_FOR), goes_on),
-        (INCOMING, exceeds("users", USED_RATE, USED_BURST), goes_on),
-        (SOURCE, packet_filter.put("used", USED_FOR)),
-    )
-    leaving = (
-        (OUTGOING, packet_filter.is_in("own"), goes_on),
-        (FIRST_OF_DESTINATION, compare(EQUAL, _MULTICAST), goes_on),
-        (DESTINATION, packet_filter.is_in("used"), goes_on),
-        (OUTGOING, exceeds("sought", UNUSED_RATE, UNUSED_BURST), *refused),
-        (DESTINATION, packet_filter.put("used", SOUGHT_FOR)),
-    )
-    counted = (Set(name, 4, most=_MOST_LINKS, timeout=_FORGET_LINK) for name in ("speakers", "signallers", "users", "sought"))
-    sets = Set("own", 4, elements=tuple(map(_INTERFACE.pack, own))), Set("used", 16, most=_MOST_ADDRESSES, timeout=USED_FOR), *counted
-    chains = Chain("arriving", arriving, PREROUTING, _BEFORE_ALL), Chain("leaving", leaving, POSTROUTING, _AFTER_ALL)
-    return sets, chains
+SAID_TO_THE_MAG: tuple[Rule, ...] = (
+    (*_SPEECH, INCOMING, exceeds("speakers", SPEECH_RATE, SPEECH_BURST), *_REFUSED),
+    (*_SIGNALLING, INCOMING, exceeds("signallers", SIGNALLING_RATE, SIGNALLING_BURST), *_REFUSED),
+    (SOURCE, is_not_in("used"), INCOMING, exceeds("users", USED_RATE, USED_BURST), *_REFUSED),
+    (SOURCE, keep("used", USED_FOR), *_SOLICITATION, SOURCE, compare(EQUAL, bytes(16)), SOLICITED, put("used", USED_FOR)),
+)
+"""Of what comes from an access link and is for the MAG itself; what none of them ends goes on."""
 
-
-class LinkLimits:
-    """The limits of all access links of this node, those that are still to come included."""
-
-    def __init__(self) -> None:
-        self._filter = PacketFilter(TABLE)
-
-    def install(self, own: Iterable[str]) -> None:
-        """Limit every interface but these and the loopback; OSError where the kernel cannot."""
-        self._filter.install(*limits(dict.fromkeys((socket.if_nametoindex("lo"), *map(socket.if_nametoindex, own)))))
-
-    def remove(self) -> None:
-        """Limit nothing."""
-        self._filter.remove()
+DELIVERED: tuple[Rule, ...] = (
+    (DESTINATION, is_in("used"), verdict(ACCEPT)),
+    (OUTGOING, exceeds("sought", UNUSED_RATE, UNUSED_BURST), *_REFUSED),
+    (DESTINATION, put("used", SOUGHT_FOR)),
+    (verdict(ACCEPT),),
+)
+"""Of what goes to an access link."""

@@ -16,16 +16,16 @@ _U32, _U64 = Struct("!I"), Struct("!Q")
 _NESTED = 0x8000
 _ELEMENT = 1
 _REGISTER, _VERDICT = 1, 0
-_IIF, _OIF, _IIFNAME, _L4PROTO = 4, 5, 6, 16
+_IIF, _OIF, _L4PROTO = 4, 5, 16
 _NETWORK, _TRANSPORT = 1, 2
 EQUAL, LESS, AT_MOST, AT_LEAST = 0, 2, 3, 5
 _ADD, _UPDATE = 0, 1
 _CONSTANT, _INTERVALS, _TIMES_OUT, _DYNAMIC = 0x2, 0x4, 0x10, 0x20
 _END_OF_INTERVAL = 1
 _INVERTED = 1
-DROP, ACCEPT, RETURN = 0, 1, -5
+DROP, ACCEPT = 0, 1
 _GOTO = -4
-PREROUTING, LOCAL_IN, FORWARD, POSTROUTING = 0, 1, 2, 4
+LOCAL_IN, FORWARD = 1, 2
 
 _COLLECTED_EVERY = 300
 """s after which the kernel frees what has timed out of a set; each time wakes a machine that has nothing else to do."""
@@ -64,9 +64,6 @@ def _list_element(octets: bytes) -> bytes:
 INCOMING: Expression = _expression("meta", _number(1, _REGISTER), _number(2, _IIF))
 """Load the index of the interface that the packet came in through."""
 
-INCOMING_NAME: Expression = _expression("meta", _number(1, _REGISTER), _number(2, _IIFNAME))
-"""Load the name of that interface, 16 octets."""
-
 OUTGOING: Expression = _expression("meta", _number(1, _REGISTER), _number(2, _OIF))
 """Load the index of the interface that the packet leaves by."""
 
@@ -87,8 +84,8 @@ DESTINATION: Expression = _load(_NETWORK, 24, 16)
 QUOTED_SOURCE: Expression = _load(_TRANSPORT, 16, 16)
 """Load the source of the packet that an ICMPv6 error is about (RFC 4443, 3)."""
 
-FIRST_OF_DESTINATION: Expression = _load(_NETWORK, 24, 1)
-"""Load the first octet of the destination address."""
+SOLICITED: Expression = _load(_TRANSPORT, 8, 16)
+"""Load the target of a Neighbour Solicitation (RFC 4861, 4.3)."""
 
 ICMPV6_TYPE: Expression = _load(_TRANSPORT, 0, 1)
 """Load the type of an ICMPv6 message."""
@@ -124,7 +121,7 @@ def put(name: str, timeout: int) -> Expression:
 
 
 def keep(name: str, timeout: int) -> Expression:
-    """Let what was loaded, an element of a set, stay there for ``timeout`` s from now."""
+    """Put what was loaded into a set, for ``timeout`` s from now, also where it is there already; go on where there is room for it."""
     return _expression("dynset", _text(1, name), _number(3, _UPDATE), _number(4, _REGISTER), _long(6, timeout * 1000))
 
 

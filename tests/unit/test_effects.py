@@ -58,7 +58,7 @@ class Node:
 
     def start(self) -> None: ...
 
-    withdraw = close = limit_links = start
+    withdraw = close = start
 
     def attach(self, program: object) -> None: ...
 
