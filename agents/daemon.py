@@ -220,8 +220,8 @@ class Daemon:
         if any(type(action) not in _OUTCOMES for action in actions) or not (actions or event in _HELD):
             return True
         self._tell_counts(self._now)
-        first: Any = actions[0] if actions else None
-        outcome, reason = (_OUTCOMES[type(first)], str(first.reason)) if first is not None else (None, None)
+        became: Any = next((action for action in actions if isinstance(action, Drop)), actions[0] if actions else None)
+        outcome, reason = (_OUTCOMES[type(became)], str(became.reason)) if became is not None else (None, None)
         kind = Kind(event, details.get("link"), outcome, reason)
         if self._tally.writes(kind, details.get("source"), self._now):
             return True
@@ -294,7 +294,7 @@ class Daemon:
         for _ in range(min(_BURST, ration.left(now))):
             received = port.receive()
             if received is None:
-                return
+                break
             ration.spend()
             handler(received)
         self._note_missed(port)

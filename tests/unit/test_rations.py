@@ -21,6 +21,7 @@ from agents.journal import Journal
 from agents.rations import Ration
 from agents.sockets import Received
 from agents.tally import REFUSED
+from experiments.measure.recovery import held
 
 __all__ = ["journal", "node"]
 
@@ -122,6 +123,21 @@ def test_packets_that_are_dropped_at_once_are_counted(node: Node, journal: Journ
 def packet(number: int) -> bytes:
     source, destination = IPv6Address("2001:db8:100:99::1"), IPv6Address("2001:db8:100:5000::1") + (number << 64)
     return b"\x60" + bytes(7) + source.packed + destination.packed
+
+
+def test_no_packet_that_was_only_counted_seems_to_be_held(node: Node, journal: Journal, tmp_path: Path) -> None:
+    """What is ignored and dropped at once, as what a stranger tunnels, is counted as dropped."""
+
+    async def flood() -> None:
+        agent = Daemon(replace(CONFIG, name="mag1", address=MAG), journal, Stopped(), sequence=0)
+        for _ in range(1000):
+            agent._turn(agent._strayed, Received(packet(1), STRANGER, MAG, CORE, 64))
+        agent._tell_counts()
+        journal.flush()
+
+    asyncio.run(flood())
+    assert sum(line.get("times", 1) for line in lines(tmp_path) if line["event"] == "tunnelled packet") == 1000
+    assert held(tmp_path / "events.jsonl") == ()
 
 
 def test_what_a_peer_says_is_written_whatever_else_was_counted(node: Node, journal: Journal, tmp_path: Path) -> None:
