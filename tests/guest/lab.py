@@ -305,3 +305,4 @@ class Lab:
             self.stop(name)
         for name in ("core", *AGENTS, *HOSTS):
             ip("netns", "del", name)
+        time.sleep(1)  # the kernel destroys namespaces, and the pairs that end in them, when it has nothing else to do
