@@ -120,9 +120,10 @@ def _onward(home: IPv6Network, ways: tuple[int, ...] | None) -> Iterator[Chain]:
     if ways is None:
         yield Chain(_ONWARD, (elsewhere,), FORWARD, policy=DROP)
     else:
-        from_tunnel = (*_arrived(ways[0]), go_to(_DELIVERED))
+        tunnel, *_ = ways
+        most = (*_leaves(tunnel), *_is_within(home), _TAKEN_IN), (*_arrived(tunnel), *neighbours.TO_USED, _TAKEN_IN)
         by_way = ((*_leaves(way), *elsewhere) for way in ways)
-        yield Chain(_ONWARD, (from_tunnel, *by_way, (go_to(_DELIVERED),)), FORWARD, policy=DROP)
+        yield Chain(_ONWARD, (*most, *by_way, (go_to(_DELIVERED),)), FORWARD, policy=DROP)
         yield Chain(_DELIVERED, neighbours.DELIVERED)
     to_none = (*_is_within(home), _TAKEN_IN), (DESTINATION, is_not_in(_PEERS), _TAKEN_IN)
     yield Chain(_OTHERS, (*to_none, *_all_but(_GUARDED)))

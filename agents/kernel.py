@@ -75,11 +75,15 @@ _RULE_FORWARDED = 70
 _RULE_LOCAL_ROUTE = 72
 _RULE_LOCALIZED = 75
 RULE_UPLINK = 80
+_RULE_OWN = 40000
+"""Behind the kernel's rule for the main table, which has the nodes that are here."""
 
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
 
 _LINK_LOCAL = "link-local"
+_LOOPBACK = "lo"
+"""The interface that what a node sends itself comes from, to routing rules."""
 
 _GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN})
@@ -272,8 +276,10 @@ class DataPlane:
         self._take_back((_RULE_ADMITTED, link, prefix))
 
     def install_uplink(self, link: str, anchor: IPv6Address) -> None:
-        """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded."""
+        """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded, and what this node itself sends
+        to mobile nodes elsewhere, such as ICMPv6 errors."""
         self._put_tunnel_route(_EVERYTHING, _UPLINK, anchor)
+        self._put_rule(_RULE_OWN, _UPLINK, _LOOPBACK, destination=self._config.home)
         if self._config.scheme.localized_routing:
             self._put_rule(_RULE_LOCALIZED, _LOCALIZED, link)
         self._put_rule(RULE_UPLINK, _UPLINK, link)

@@ -86,8 +86,11 @@ SAID_TO_THE_MAG: tuple[Rule, ...] = (
 )
 """Of what comes from an access link and is for the MAG itself; what none of them ends goes on."""
 
+TO_USED: Rule = (DESTINATION, is_in("used"))
+"""Matches what goes to an address that counts as used."""
+
 DELIVERED: tuple[Rule, ...] = (
-    (DESTINATION, is_in("used"), verdict(ACCEPT)),
+    (*TO_USED, verdict(ACCEPT)),
     (OUTGOING, exceeds("sought", UNUSED_RATE, UNUSED_BURST), *_REFUSED),
     (DESTINATION, put("used", SOUGHT_FOR)),
     (verdict(ACCEPT),),

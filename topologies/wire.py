@@ -51,6 +51,19 @@ class WireEnd(Intf):  # type: ignore[misc]
         """The link-layer address that the wire gave it."""
         return str(self.mac)
 
+    def ifconfig(self, *args: str) -> str:
+        """As Mininet's; but ``up`` and ``down`` plug the wire in and pull it out, after which addresses and routes are as before.
+
+        Linux would take both from an interface that is shut down itself, and nothing gives them back to a router.
+        """
+        if args not in (("up",), ("down",)):
+            answer: str = super().ifconfig(*args)
+            return answer
+        hidden = self.link.wires.namespace
+        hidden.queue(netlink.set_up(self.inner_index, args == ("up",)))
+        hidden.flush()
+        return ""
+
     def relocate(self, node: NetworkNode) -> None:
         """Tell Mininet that the interface is another node's now."""
         self.node.delIntf(self)

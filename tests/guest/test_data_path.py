@@ -143,6 +143,21 @@ def test_what_every_path_has_to_take_goes_through_a_narrow_core_in_fragments(lab
     assert [lab.pings("mn1", target, 2, octets=octets) for octets in (1260, 1261, 1280)] == [2, 2, 2]
 
 
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
+def test_what_a_gateway_itself_has_to_say_reaches_nodes_elsewhere(lab: Lab, scheme: str) -> None:
+    """A packet that is too large for another's access link, one for an address that nobody has, and a traceroute's last router."""
+    lab.start_all(scheme)
+    for host, mag in (("mn1", "mag1"), ("cn1", "mag2")):
+        lab.attach(host, mag)
+    target = lab.address("cn1")
+    lab.address("mn1")
+    ip("-n", "mag2", "link", "set", "cn1-air", "mtu", "1300")
+    assert lab.pings("mn1", target, 1) == 1
+    assert "Packet too big: mtu=1300" in lab.ping("mn1", target, "-c", "1", "-M", "do", "-s", "1352")
+    assert f"From {AGENTS['mag2']}" in lab.ping("mn1", HOSTS["cn1"][0].replace("/64", "dead"), "-c", "1", "-W", "5")
+    assert f"From {AGENTS['mag2']}" in lab.ping("mn1", target, "-c", "1", "-t", str(3 if scheme == "pmip" else 2))
+
+
 def test_a_forged_packet_too_big_costs_no_packet(lab: Lab) -> None:
     """A node is on no path between agents and is not believed; whoever on the core names a packet of the agent's is, and then packets come
     in fragments for a while."""
