@@ -51,6 +51,10 @@ SURE = {
         hard(Case("s-pmip", "predict", {"query.tries": "2", "query.failure": "1005ms"}), 2.0, notice=0.1),
         {Reason.REFUSED},
     ),
+    "more wait than a neighbour's queue has room for by default": (
+        hard(Case("s-pmip", "forward"), 0.4, flows=(Flow("cn1", "mn1", 0.0, 2.0, rate=997.0),)),
+        {Reason.IN_THE_AIR},
+    ),
     "the end": (hard(Case("sd-pmip", "error"), 6.0), {Reason.UNDER_WAY, Reason.NODE_LEFT}),
 }
 FEW_QUERIES = hard(Case("sd-pmip", "error", {"query.rate": "1", "query.tries": "1", "query.timeout": "50ms", "query.failure": "1ms"}), 1.2)
