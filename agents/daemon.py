@@ -38,6 +38,7 @@ from agents.restarts import next_restart
 from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
 from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 from agents.tally import Kind, Tally
+from agents.tun import QUEUE, Tun
 from agents.tunnel_fragments import LargePackets
 
 _NANOSECOND = 1e-9
@@ -96,7 +97,7 @@ class Daemon:
         now = self._now * _NANOSECOND
         self._agent: Any = (Mag if self._gateway else Lma)(config, now, sequence, restarts)
         self._header_errors = HeaderErrors()
-        self._effects = Effects(config, journal, self._read_trigger)
+        self._effects = Effects(config, journal, self._drain_trigger)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
         self._solicitations: TokenBuckets[str] = TokenBuckets(SOLICITATIONS_RATE)
@@ -307,7 +308,7 @@ class Daemon:
         del self._paused[port.fileno()]
         self._watch(port, handler)
 
-    def _note_missed(self, port: RawSocket) -> None:
+    def _note_missed(self, port: RawSocket | Tun) -> None:
         before = self._missed.get(port.fileno(), 0)
         if port.missed != before:
             self._missed[port.fileno()] = port.missed
@@ -392,10 +393,16 @@ class Daemon:
             if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6:
                 self._effects.fragment(packet)
 
-    def _read_trigger(self) -> None:
+    def _drain_trigger(self) -> None:
+        """Hand the agent all packets that wait to be read: the next ones take another way, on which they would overtake them."""
+        self._read_trigger(QUEUE)
+        if self._effects.trigger is not None:
+            self._note_missed(self._effects.trigger)
+
+    def _read_trigger(self, most: int = _BURST) -> None:
         """Hand the agent the packets that were routed to it; multicast is only what the kernel itself says on every device."""
         trigger = self._effects.trigger
-        for _ in range(_BURST):
+        for _ in range(most):
             packet = trigger.read() if trigger is not None else None
             if packet is None:
                 return

@@ -46,6 +46,7 @@ from agents.netlink import (
 from agents.router_advertisement import MINIMUM_MTU
 from agents.schemes import Query
 from agents.sockets import link_mtu
+from agents.tun import QUEUE
 
 TUNNEL = "tnl"
 TRIGGER = "dmm0"
@@ -368,8 +369,9 @@ class DataPlane:
         self._undo[TUNNEL] = Request(f"removal of {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE)
 
     def _start_device(self, name: str) -> None:
+        waiting: Attributes = [("IFLA_TXQLEN", QUEUE)] if name == TRIGGER else []
         mtu = tunnel_mtu(link_mtu(self._config.core))
-        device = _device(name, [("IFLA_MTU", mtu)], flags=_IFF_UP, change=_IFF_UP)
+        device = _device(name, [("IFLA_MTU", mtu), *waiting], flags=_IFF_UP, change=_IFF_UP)
         self._netlink.add(Request(f"start of {name}", RTM_NEWLINK, 0, device))
 
     def _start_gateway(self) -> None:

@@ -56,6 +56,12 @@ for packet in map(bytes.fromhex, packets):
     place = socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0, 0, socket.if_nametoindex(device) if device else 0
     raw.sendto(packet, place)
 """
+SEND_MANY = """
+import socket, sys
+port = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for _ in range(int(sys.argv[2])):
+    port.sendto(b"", (sys.argv[1], 9))
+"""
 TUNNEL_ECN = """
 import socket, struct, sys
 target, source, destination, inner, outer = *sys.argv[1:4], *map(int, sys.argv[4:])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
 from agents.config import Settings
-from tests.guest.lab import AGENTS, ECN, HOSTS, TAKE_TUNNELLED, TOO_BIG, TUNNEL_ECN, Lab, ip
+from agents.tun import QUEUE
+from tests.guest.lab import AGENTS, ECN, HOSTS, SEND_MANY, TAKE_TUNNELLED, TOO_BIG, TUNNEL_ECN, Lab, ip
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
@@ -38,6 +42,25 @@ def test_only_the_first_packet_leaves_the_kernel(lab: Lab, scheme: str) -> None:
     assert [event for event in events[start:] if event in expected][:5] == expected
     assert events.count("packet") == 1
     assert "tunnelled packet" not in events
+
+
+def test_no_packet_waits_for_the_agent_when_a_route_takes_the_next_past_it(lab: Lab) -> None:
+    """However many wait, they go first, or those that the kernel forwards would overtake them; more than there is room for is told."""
+    lab.start_all("s-pmip", Settings(buffer_packets=10_000, buffer_bytes=10**8))
+    for host, mag in (("mn1", "mag1"), ("cn1", "mag2")):
+        lab.attach(host, mag)
+    target = lab.address("cn1")
+    lab.address("mn1")
+    os.kill(lab.pids["mag1"], signal.SIGSTOP)
+    ip("netns", "exec", "mn1", sys.executable, "-c", SEND_MANY, target, str(QUEUE + 100))
+    os.kill(lab.pids["mag1"], signal.SIGCONT)
+    time.sleep(1)
+    told: Counter[str] = Counter()
+    for line in lab.journal("mag1"):
+        assert line["event"] != "packet" or "times" in line or not told["route installed"]
+        told[line["event"]] += line.get("times", 1) if line["event"] == "packet" else line.get("packets", 1)
+    assert told["packet"] + told["not read"] == QUEUE + 100
+    assert told["packet"] > QUEUE - 10  # the device has a word of its own there
 
 
 def test_the_anchor_forwards_from_tunnel_to_tunnel_and_keeps_what_ecn_says(lab: Lab) -> None:
