@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import Generic, NamedTuple, TypeVar
 
-from agents.messages import AccessTechnologyType, HandoffIndicator, ProxyBindingUpdate
+from agents.messages import AccessTechnologyType, HandoffIndicator, ProxyBindingUpdate, seconds_from_timestamp
 
 V = TypeVar("V")
 
@@ -309,12 +309,22 @@ class Answer:
     Attributes:
         prefix, care_of: where packets for ``prefix`` go.
         expires: until when the answer holds.
-        timestamp: when it was true, as a Timestamp option has it; older news do not change it.
+        heard: when, by this MAG's clock, it was true at the earliest: the answer to a query that began before does not change it.
+        news: whoever has told where the node went, to the Timestamp of the last such message. Clocks of two nodes may differ by the
+            domain's window, so of different senders the one that was heard last is believed, unless it is older than that.
         routed: whether the kernel forwards on its own.
     """
 
     prefix: IPv6Network
     care_of: IPv6Address
     expires: float
-    timestamp: int
+    heard: float
+    news: dict[IPv6Address, int] = field(default_factory=dict)
     routed: bool = False
+
+    def is_older(self, sender: IPv6Address, timestamp: int, window: float) -> bool:
+        """Whether news that ``sender`` made at ``timestamp`` are a repetition, or older than what is known by more than ``window`` s."""
+        if timestamp <= self.news.get(sender, -1):
+            return True
+        behind = seconds_from_timestamp(timestamp) + window
+        return any(behind < seconds_from_timestamp(other) for teller, other in self.news.items() if teller != sender)

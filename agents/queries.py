@@ -44,11 +44,10 @@ _Wait = Callable[[IPv6Address, bytes, float], list[Action]]
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A query that waits for its answer; ``began`` is when it was first sent, ``timestamp`` the same as an option has it."""
+    """A query that waits for its answer; ``began`` is when it was first sent."""
 
     sequence: int
     began: float
-    timestamp: int
 
 
 class Resolver:
@@ -106,15 +105,15 @@ class Resolver:
             return [Ignore(IgnoreReason.STALE, source)]
         query = self._open[hoa]
         known = self._answers.get(prefix)
-        if known is not None and known.timestamp > query.timestamp and known.care_of != care_of:
+        if known is not None and known.heard > query.began and known.care_of != care_of:
             self._close(hoa)
             return [Ignore(IgnoreReason.STALE, source)]
-        timestamp = max(query.timestamp, known.timestamp if known else 0)
+        heard, news = (max(query.began, known.heard), known.news) if known else (query.began, {})
         lifetime = min(lifetime_seconds(message.lifetime), self._settings.query_lifetime)
         actions = self._release(prefix, care_of)
         for asked in self._index.within(prefix):
             self._close(asked)
-        return actions + self._point(Answer(prefix, care_of, query.began + lifetime, timestamp), lifetime, now)
+        return actions + self._point(Answer(prefix, care_of, query.began + lifetime, heard, news), lifetime, now)
 
     def mistaken(self, hoa: IPv6Address, care_of: IPv6Address, now: float) -> list[Action] | None:
         """``care_of`` has no binding for ``hoa``: give the route up and ask again; None where nothing points there."""
@@ -126,8 +125,9 @@ class Resolver:
             actions.append(self._ask(hoa, now))
         return actions
 
-    def moved(self, prefix: IPv6Network, care_of: IPv6Address, timestamp: int, now: float) -> list[Action] | None:
-        """``prefix`` is at ``care_of`` since ``timestamp``: re-point its route, or let packets go that wait for an answer.
+    def moved(self, prefix: IPv6Network, care_of: IPv6Address, sender: IPv6Address, timestamp: int, now: float) -> list[Action] | None:
+        """``sender`` says, at ``timestamp``, that ``prefix`` is at ``care_of`` now: re-point its route, or let packets go that wait for an
+        answer.
 
         The news do not say how long they hold: a route keeps its answer's lifetime, a query goes on until it is answered.
         None where later news are known, or where these name no other MAG.
@@ -136,15 +136,17 @@ class Resolver:
         if care_of == self._config.address or care_of not in self._config.mags:
             return None
         if answer is not None:
-            if timestamp < answer.timestamp:
-                return None
             changed = answer.care_of != care_of
-            answer.care_of, answer.timestamp = care_of, timestamp
+            if answer.is_older(sender, timestamp, self._settings.timestamp_window):
+                return None if changed else []
+            answer.care_of, answer.heard, answer.news[sender] = care_of, now, timestamp
             return [InstallRoute(prefix, care_of)] if changed and answer.routed else []
         if not self._index.within(prefix):
             return []
         lifetime = self._settings.query_lifetime
-        return self._release(prefix, care_of) + self._point(Answer(prefix, care_of, now + lifetime, timestamp), lifetime, now)
+        return self._release(prefix, care_of) + self._point(
+            Answer(prefix, care_of, now + lifetime, now, {sender: timestamp}), lifetime, now
+        )
 
     def at_home(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
         """These prefixes are attached here now: forget what was learnt of them and ask no more; packets still wait."""
@@ -219,7 +221,7 @@ class Resolver:
     def _ask(self, hoa: IPv6Address, now: float) -> Action:
         sequence = self._ordering.free_sequence(self._by_sequence)
         query = self._query(hoa, sequence, now)
-        self._open[hoa] = _Open(sequence, now, query.message.timestamp or 0)
+        self._open[hoa] = _Open(sequence, now)
         self._by_sequence[sequence] = hoa
         self._index.add(hoa)
         self._exchanges.begin(hoa, now)

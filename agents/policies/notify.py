@@ -68,7 +68,7 @@ class NotifyMagPolicy(MagPolicy):
             return [Ignore(IgnoreReason.UNEXPECTED, source), *acknowledge(message, failure, source)]
         actions: list[Action] = []
         for prefix in message.home_network_prefixes:
-            news = self._resolver.moved(prefix, care_of, message.timestamp or 0, now)
+            news = self._resolver.moved(prefix, care_of, source, message.timestamp or 0, now)
             actions += [Ignore(IgnoreReason.STALE, source)] if news is None else news
         return actions + acknowledge(message, UpdateNotificationStatus.SUCCESS, source)
 

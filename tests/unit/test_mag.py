@@ -1146,6 +1146,23 @@ class TestNotify:
         old = notification(prefix_of(2), MAG2, EPOCH + 1)
         assert gateway.receive(old, MAG2, EPOCH + 2.1) == [Ignore(IgnoreReason.STALE, MAG2)]
 
+    @pytest.mark.parametrize("off", [-0.3, -0.2, 0.2, 0.3])
+    def test_whose_clock_is_ahead_makes_no_difference(self, off: float) -> None:
+        """A query, then a move, as seen by a MAG whose clock is off: the anchor's news carry the anchor's time."""
+        gateway = serving("s-pmip", "notify")
+        question = request_of(gateway.packet_for(MN, P1, EPOCH + off))
+        gateway.receive(answer(question), LMA, EPOCH + off + 0.05)
+        actions = gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 0.1), LMA, EPOCH + off + 0.1)
+        assert actions == [InstallRoute(prefix_of(2), MAG3)]
+
+    @pytest.mark.parametrize("off", [-0.29, 0.29])
+    def test_where_there_is_no_anchor_the_next_mag_is_believed_whatever_its_clock_says(self, off: float) -> None:
+        gateway = routed("sd-pmip", "notify")
+        gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 1), MAG3, EPOCH + 1)
+        news = notification(prefix_of(2), MAG2, EPOCH + 1.01 + off)
+        assert gateway.receive(news, MAG2, EPOCH + 1.01) == [InstallRoute(prefix_of(2), MAG2)]
+        assert gateway.receive(notification(prefix_of(2), MAG3, EPOCH + 1), MAG3, EPOCH + 1.02) == [Ignore(IgnoreReason.STALE, MAG3)]
+
     def test_news_of_another_kind_or_without_care_of_change_nothing(self) -> None:
         gateway = routed("s-pmip", "notify")
         for news in (notification(prefix_of(2), MAG3, EPOCH, notification_reason=4), notification(prefix_of(2), None, EPOCH)):
