@@ -66,20 +66,19 @@ def test_figure_2_steps_1_to_6() -> None:
 
 @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
 @settings(deadline=None, max_examples=40)
-@given(ahead=st.tuples(*[st.floats(-0.14, 0.14)] * 4), first=st.floats(1.06, 1.5), rest=st.floats(0.4, 2.0))
-def test_moves_cost_the_same_whatever_clocks_say(scheme: str, ahead: tuple[float, ...], first: float, rest: float) -> None:
-    """Clocks may differ by what the domain allows, 0.3 s; a node that is between MAGs for less would confuse its anchor (RFC 5213, 5.5)."""
+@given(ahead=st.floats(-0.29, 0.29), first=st.floats(1.06, 1.5), rest=st.floats(0.4, 2.0))
+def test_moves_cost_the_same_whatever_the_clock_of_the_senders_gateway_says(scheme: str, ahead: float, first: float, rest: float) -> None:
+    """It may be off by what the domain allows, 0.3 s; nobody waits until it has caught up."""
     network = MemoryNetwork(scheme, "notify")
-    for address, offset in zip(network.nodes, ahead, strict=False):
-        network.step(address, offset)
+    network.step(mag_address(1), ahead)
     network.attach(1, 1)
     network.attach(2, 2)
     network.run(1)
     network.flow(1, 2, 1.0, 5.0)
     for when, number in ((first, 3), (first + rest, 2)):
-        network.at(when, partial(network.move, 2, number, 0.3))
+        network.at(when, partial(network.move, 2, number))
     network.run(8)
-    assert 500 - len(network.serials_delivered) <= 2 * (30 + 15)
+    assert 500 - len(network.serials_delivered) <= 2 * 15
 
 
 def test_pmip_passes_everything_through_the_anchor() -> None:
