@@ -31,7 +31,7 @@ _HOMES = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:100:2::/64")
 _EVERYTHING = IPv6Network("::/0")
 _PORT = 5213
 _PACKETS = 2000
-_ROUNDS = 25
+_ROUNDS = 99
 _MOST_COST = 1.05
 _LEAST_RATE = 1000
 
