@@ -82,7 +82,7 @@ def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
         return RunResult(run, _NOTHING, (), record.failure or str(error), where)
     except Exception as error:
         return RunResult(run, _NOTHING, (), record.failure or f"its captures could not be measured: {reason(error)}", where)
-    expected = attempts.make(f"What arithmetic expects of {record.folder}", partial(model.expect, run), {})
+    expected = attempts.make(f"What the model expects of {record.folder}", partial(model.expect, run), {})
     values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
     return RunResult(run, trace, values, record.failure, where)
 

@@ -80,7 +80,7 @@ CHECKS = (
     Check("captures that are not whole", lambda study: (note for result in study.results for note in result.trace.truncated)),
     Check("figures that could not be drawn", lambda study: study.undrawn),
 )
-"""All that makes a study not as expected. What arithmetic expects nothing of is in none of them."""
+"""All that makes a study not as expected. What the model expects nothing of is in none of them."""
 
 
 def shortcomings(study: Study) -> str:

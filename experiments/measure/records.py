@@ -146,7 +146,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number: its name, value and unit (docs/metrics.md), and what arithmetic expects, or None where nothing is expected."""
+    """One number: its name, value and unit (docs/metrics.md), and what the model expects, or None where nothing is expected."""
 
     name: str
     value: float
@@ -181,7 +181,7 @@ class SummaryRow:
         mean: its mean.
         sd: its standard deviation, 0 where n is 1.
         ci95: half the width of the 95 % confidence interval of the mean, 0 where n is 1.
-        expected: what arithmetic expects, or None where nothing is expected.
+        expected: what the model expects, or None where nothing is expected.
     """
 
     experiment: str

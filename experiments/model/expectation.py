@@ -35,7 +35,7 @@ _DELAYS = ("one_way_delay_ms", "path_stretch", "first_packet_delay_ms", "signall
 
 
 def expect(run: Run) -> dict[str, float]:
-    """Metric name to the value that arithmetic expects; a metric about which it says nothing is left out.
+    """Metric name to the value that the model expects; a metric about which it says nothing is left out.
 
     Where links lose packets only delays that a loss does not change are expected, and, without a handover and where all packets
     take one way, how many are lost on average. Jitter leaves delays and the order of packets open; open is, too, in which order packets

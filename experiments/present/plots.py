@@ -319,7 +319,7 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     axes[0].set_yticks(range(len(cases)), [style.label(case) for case in cases])
     axes[0].set_ylim(len(cases) - 0.4, -0.6)
     mark = matplotlib.lines.Line2D([], [], **_MARK)
-    figure.legend([mark], ["expected by arithmetic"], loc="lower right", frameon=False, fontsize=8, bbox_to_anchor=(1 - 0.1 / WIDTH, 0.0))
+    figure.legend([mark], ["expected by the model"], loc="lower right", frameon=False, fontsize=8, bbox_to_anchor=(1 - 0.1 / WIDTH, 0.0))
     return figure
 
 

@@ -194,7 +194,7 @@ def _findings(study: Study) -> Iterable[str]:
     judged = [(row, agreed) for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
     if judged:
         wrong = sorted((row for row, agreed in judged if not agreed), key=lambda row: "[" in row.metric)
-        yield f"{len(judged) - len(wrong)} of {len(judged)} measured values are what arithmetic expects."
+        yield f"{len(judged) - len(wrong)} of {len(judged)} measured values are what the model expects."
         for row in wrong[:_MOST_NAMED]:
             expected = style.number(row.expected or 0.0, row.metric)
             heading = _heading(study, row.metric)
@@ -202,7 +202,7 @@ def _findings(study: Study) -> Iterable[str]:
             who = ", ".join(part for part in (style.label(case), _occasions(study, case).get(row.metric)) if part)
             yield f"{who}: {heading[0].lower()}{heading[1:]} is {style.number(row.mean, row.metric)}, expected {expected}."
         if len(wrong) > _MOST_NAMED:
-            yield f"{len(wrong) - _MOST_NAMED} further values are not what arithmetic expects: the tables below mark them with ✗."
+            yield f"{len(wrong) - _MOST_NAMED} further values are not what the model expects: the tables below mark them with ✗."
     yield from _compared(study, "one_way_delay_ms", "Once routes stand, a packet takes", "ms")
     yield from _compared(study, "handover_interruption_ms", "A handover keeps the node out of reach for", "ms")
     yield from _compared(study, "packets_lost", "Lost in all:", "packets")
@@ -459,7 +459,7 @@ _CAPTIONS = {
         "Delay of every packet",
         "Each dot is a test packet of the case's first complete run: when its source sent it, and how long it took from the source's "
         "capture to the destination's. Ticks along the bottom are packets that never arrived. A vertical line marks a handover, grey the "
-        "time without a link, the dashed line the delay that arithmetic expects once routes stand.",
+        "time without a link, the dashed line the delay that the model expects once routes stand.",
     ),
     "handovers": (
         "The moments around each handover",
@@ -478,7 +478,7 @@ _CAPTIONS = {
     ),
     "bars": (
         "What it costs",
-        "Bars are means over the runs, whiskers their 95 % interval where runs were repeated, diamonds what arithmetic expects.",
+        "Bars are means over the runs, whiskers their 95 % interval where runs were repeated, diamonds what the model expects.",
     ),
 }
 

@@ -132,7 +132,7 @@ class Study:
 
 
 def agrees(row: SummaryRow, engine: str) -> bool | None:
-    """Whether a measurement is what arithmetic expects, within the engine's tolerance; None where nothing is expected or compared.
+    """Whether a measurement is what the model expects, within the engine's tolerance; None where nothing is expected or compared.
 
     Means of several runs may be off by their 95 % interval as well.
     """

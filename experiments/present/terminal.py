@@ -174,8 +174,8 @@ def summary_table(study: Study) -> Table:
 def _verdict(study: Study) -> Text:
     judged = [agreed for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
     if not judged:
-        return Text("nothing is expected by arithmetic")
-    return Text(f"{sum(judged)} of {len(judged)} values are what arithmetic expects", style=_GOOD if all(judged) else _BAD)
+        return Text("the model expects nothing")
+    return Text(f"{sum(judged)} of {len(judged)} values are what the model expects", style=_GOOD if all(judged) else _BAD)
 
 
 def _lost(study: Study) -> Iterable[Text]:

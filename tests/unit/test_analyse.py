@@ -66,7 +66,7 @@ def test_numbers_stay_where_nothing_is_expected_and_nothing_judged(tmp_path: Pat
     study = analyse.analyse(folder)
     assert measured(tmp_path) == {"pmip", "s-pmip"}
     assert [line.partition(" could not be made: IndexError")[0] for line in study.undrawn] == [
-        *(f"“What arithmetic expects of {name}”" for name in NAMES),
+        *(f"“What the model expects of {name}”" for name in NAMES),
         "“The table of the draft's steps”",
         "“The draft's Table 1”",
         *(f"“The verdict on {name}”" for name in NAMES),

@@ -135,7 +135,7 @@ def test_measured_and_expected_stand_side_by_side(tmp_path: Path) -> None:
     assert "0 expected" in page.text
     assert "+0.000" not in page.text
     assert "expected, +0 " not in page.text
-    assert "24 of 24 measured values are what arithmetic expects." in page.text
+    assert "24 of 24 measured values are what the model expects." in page.text
 
 
 def test_of_very_many_cases_the_ends_are_named(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_packet_without_a_reason_is_not_as_expected(tmp_path: Path) -> None:
     lost = Metric(Reason.UNEXPLAINED.metric, float(len(losses)), "packets", 0.0)
     result = replace(result, trace=replace(result.trace, losses=losses), metrics=(lost,))
     page = page_of(replace(study, results=(result,), summary=metrics.summarise([result])), tmp_path)
-    assert "0 of 1 measured values are what arithmetic expects" in page.text
+    assert "0 of 1 measured values are what the model expects" in page.text
     assert f"S-PMIP · notify: lost: unexplained is {len(losses)}, expected 0." in page.text
     assert "✗ unexplained" in page.text
 
@@ -279,7 +279,7 @@ def test_of_very_many_disagreements_the_first_are_named(tmp_path: Path) -> None:
     study = studies.study(packets=50, folder=tmp_path, figures=())
     page = page_of(replace(study, summary=tuple(replace(row, expected=row.mean + 1) for row in study.summary)), tmp_path)
     assert len(re.findall(" is [^,]+, expected ", page.text)) == 20
-    assert f"{len(study.summary) - 20} further values are not what arithmetic expects" in page.text
+    assert f"{len(study.summary) - 20} further values are not what the model expects" in page.text
 
 
 def fail(*_: object, **__: object) -> NoReturn:
@@ -299,7 +299,7 @@ def test_a_figure_that_cannot_be_drawn_costs_nothing_else(tmp_path: Path, monkey
         assert page.text.count(line.partition("made: ")[2]) >= 2
     assert page.text.count("This figure could not be drawn: ") == 4
     assert {"bars.svg", "bars.png"} <= set(page.links)
-    assert "10 of 10 measured values are what arithmetic expects." in page.text
+    assert "10 of 10 measured values are what the model expects." in page.text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_every_case_has_a_row_with_its_values() -> None:
     for case in studies.CASES:
         assert any(style.title(case.scheme) in line and case.policy in line for line in text.splitlines())
     assert "54.004" in text
-    assert "24 of 24 values are what arithmetic expects" in text
+    assert "24 of 24 values are what the model expects" in text
 
 
 def test_a_disagreement_shows_both_values() -> None:
@@ -68,7 +68,7 @@ def test_failures_and_truncated_captures() -> None:
 
 def test_nothing_measured() -> None:
     study = studies.study(packets=1)
-    assert "nothing is expected by arithmetic" in shown(replace(study, summary=()))
+    assert "the model expects nothing" in shown(replace(study, summary=()))
 
 
 def test_progress_without_a_terminal_is_a_line_a_run() -> None:
