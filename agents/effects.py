@@ -48,7 +48,7 @@ from agents.router_advertisement import (
     HOP_LIMIT,
     PACKET_TOO_BIG,
     ROUTER_SOLICITATION,
-    encode_advertisement,
+    encode_advertisements,
     encode_echo_request,
     encode_parameter_problem,
     encode_unreachable,
@@ -62,6 +62,7 @@ from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
 _NANOSECOND = 1e-9
 _HOP_LIMIT = 64
+_IPV6_HEADER = 40
 _SMALL = 1 << 16
 """Octets that wait of what anybody may send; older than a second they are of no use."""
 
@@ -328,9 +329,10 @@ class Effects:
         if self._config.scheme.home_prefixes:
             self._advertised_mtu = self._tunnel_mtu()
             mtu = min(self._advertised_mtu, link_mtu(link))
-        data = encode_advertisement(action.prefixes, action.lifetime, mtu, action.withdrawn, self._link_layer)
+        room = link_mtu(link) - _IPV6_HEADER
         source = self._link_local.get(link, self._config.settings.link_local)
-        self.neighbours.send_from(source, socket.if_nametoindex(link), HOP_LIMIT, data, ALL_NODES)
+        for data in encode_advertisements(action.prefixes, action.lifetime, mtu, action.withdrawn, self._link_layer, room):
+            self.neighbours.send_from(source, socket.if_nametoindex(link), HOP_LIMIT, data, ALL_NODES)
 
     def _tunnel_mtu(self) -> int:
         """The MTU of the tunnel to the LMA, or where there is none of any tunnel through the core (RFC 5213, 6.9.5)."""

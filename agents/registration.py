@@ -247,10 +247,16 @@ class Registrar:
         """Deny the node service (RFC 5213, 6.9.1.2 (11)), and do what the status asks for (7 to 10)."""
         self._refreshes.cancel(update.interface)
         self._expiries.cancel(update.interface)
+        otherwise = self._stop_asking
         if update.handoff is HandoffIndicator.NOT_CHANGED:
             update.handoff = HandoffIndicator.UNKNOWN
+            otherwise = self._ask_anew
         denied = self._outcomes.denied(update.interface, now)
-        return denied + self._remedies.get(message.status, self._stop_asking)(update, message, now)
+        return denied + self._remedies.get(message.status, otherwise)(update, message, now)
+
+    def _ask_anew(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
+        """Try once more, as a first registration: the LMA may only not know the binding that it was to extend."""
+        return self._register(update, now)
 
     def _stop_asking(self, update: BindingUpdate, message: ProxyBindingAcknowledgement, now: float) -> list[Action]:
         self._give_up(update)

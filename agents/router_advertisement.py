@@ -65,14 +65,15 @@ class RouterSolicitation:
     link_layer: bytes | None
 
 
-def encode_advertisement(
+def encode_advertisements(
     prefixes: tuple[IPv6Network, ...],
     lifetime: int,
     mtu: int | None = None,
     withdrawn: tuple[IPv6Network, ...] = (),
     link_layer: bytes = b"",
-) -> bytes:
-    """A Router Advertisement for ``prefixes``, on-link and autonomous.
+    room: int = MINIMUM_MTU - _IPV6_HEADER,
+) -> tuple[bytes, ...]:
+    """A Router Advertisement for ``prefixes``, on-link and autonomous, or several where one has no room for all (RFC 4861, 6.2.3).
 
     Args:
         prefixes: one Prefix Information option each.
@@ -80,18 +81,21 @@ def encode_advertisement(
         mtu: the link's MTU in octets, or None to leave it to the link.
         withdrawn: prefixes that are hosted no longer: one option each, of lifetime 0 (RFC 5213, 6.12).
         link_layer: the 6 octets of the sender's link-layer address, or none of them to leave it out.
+        room: how many octets of ICMPv6 a packet on the link takes.
     """
     router_lifetime = min(lifetime, _MAXIMUM_ROUTER_LIFETIME)
     prefix_lifetime = min(lifetime, _MAXIMUM_PREFIX_LIFETIME)
-    out = bytearray(_ADVERTISEMENT.pack(ROUTER_ADVERTISEMENT, 0, 0, _CURRENT_HOP_LIMIT, 0, router_lifetime, 0, 0))
+    head = _ADVERTISEMENT.pack(ROUTER_ADVERTISEMENT, 0, 0, _CURRENT_HOP_LIMIT, 0, router_lifetime, 0, 0)
     if link_layer:
-        out += bytes((_SOURCE_LINK_LAYER_OPTION, 1)) + link_layer
+        head += bytes((_SOURCE_LINK_LAYER_OPTION, 1)) + link_layer
     if mtu is not None:
-        out += _MTU.pack(_MTU_OPTION, 1, 0, mtu)
-    for prefix, valid in (*((prefix, prefix_lifetime) for prefix in prefixes), *((prefix, 0) for prefix in withdrawn)):
-        address = prefix.network_address.packed
-        out += _PREFIX.pack(_PREFIX_OPTION, 4, prefix.prefixlen, _ON_LINK_AND_AUTONOMOUS, valid, valid, 0, address)
-    return bytes(out)
+        head += _MTU.pack(_MTU_OPTION, 1, 0, mtu)
+    options = [
+        _PREFIX.pack(_PREFIX_OPTION, 4, prefix.prefixlen, _ON_LINK_AND_AUTONOMOUS, valid, valid, 0, prefix.network_address.packed)
+        for prefix, valid in (*((prefix, prefix_lifetime) for prefix in prefixes), *((prefix, 0) for prefix in withdrawn))
+    ]
+    most = (room - len(head)) // _PREFIX.size
+    return tuple(head + b"".join(options[at : at + most]) for at in range(0, max(len(options), 1), most))
 
 
 def decode_solicitation(data: bytes, source: IPv6Address, hop_limit: int) -> RouterSolicitation:

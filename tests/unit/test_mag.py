@@ -284,6 +284,21 @@ class TestRegistration:
         assert Advertise(CN_LINK, (prefix_of(1),), 0) in gateway.receive(acknowledge(refresh, status), LMA, EPOCH + 225)
         assert not gateway.attachments[0].served
 
+    def test_a_refresh_that_is_refused_is_tried_once_more_as_a_first_registration(self) -> None:
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        again = request_of(gateway.receive(acknowledge(refresh, Status.REASON_UNSPECIFIED), LMA, EPOCH + 225))
+        assert (refresh.handoff_indicator, again.handoff_indicator) == (5, 4)
+        gateway.receive(acknowledge(again), LMA, EPOCH + 225.1)
+        assert gateway.attachments[0].served
+
+    def test_one_that_is_refused_again_is_not(self) -> None:
+        gateway = serving("pmip")
+        refresh = request_of(gateway.timeout(EPOCH + 225))
+        again = request_of(gateway.receive(acknowledge(refresh, Status.REASON_UNSPECIFIED), LMA, EPOCH + 225))
+        assert not sent(gateway.receive(acknowledge(again, Status.REASON_UNSPECIFIED), LMA, EPOCH + 225.1))
+        assert gateway.next_timeout is None
+
     @pytest.mark.parametrize(
         "changes",
         [{"handoff_indicator": 1}, {"access_technology": 3}, {"link_layer_identifier": b"other!"}, {"mn_id": mn_id_of(2)}],

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import reduce
 from ipaddress import IPv6Address, IPv6Network
 from operator import truediv
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ from scapy.packet import Packet
 from agents.router_advertisement import (
     NeighbourDiscoveryError,
     decode_solicitation,
-    encode_advertisement,
+    encode_advertisements,
     encode_echo_request,
     encode_unreachable,
     may_report,
@@ -41,8 +42,26 @@ HOST = IPv6Address("fe80::1")
 UNSPECIFIED = IPv6Address("::")
 
 
+def one_advertisement(*arguments: Any, **named: Any) -> bytes:
+    (octets,) = encode_advertisements(*arguments, **named)
+    return octets
+
+
+@pytest.mark.parametrize("room", [1240, 1460])
+def test_prefixes_that_one_advertisement_has_no_room_for_come_in_the_next(room: int) -> None:
+    prefixes = tuple(IPv6Network(f"2001:db8:100:{number:x}::/64") for number in range(100))
+    advertisements = encode_advertisements(prefixes[:90], 3600, 1460, prefixes[90:], bytes(6), room)
+    assert len(advertisements) == 3
+    assert max(map(len, advertisements)) <= room
+    read = [ICMPv6ND_RA(octets) for octets in advertisements]
+    assert [advertisement.routerlifetime for advertisement in read] == [3600] * 3
+    named = [layer for one in read for layer in one.iterpayloads() if isinstance(layer, ICMPv6NDOptPrefixInfo)]
+    assert [IPv6Network((option.prefix, option.prefixlen)) for option in named] == [*prefixes]
+    assert [option.validlifetime for option in named] == [3600] * 90 + [0] * 10
+
+
 def test_advertisement_reads_as_scapy_reads_it() -> None:
-    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600, mtu=1460, link_layer=bytes.fromhex("00005e005213")))
+    advertisement = ICMPv6ND_RA(one_advertisement(PREFIXES, 3600, mtu=1460, link_layer=bytes.fromhex("00005e005213")))
     assert (advertisement.type, advertisement.code, advertisement.chlim, advertisement.routerlifetime) == (134, 0, 64, 3600)
     assert (advertisement.M, advertisement.O) == (0, 0)
     assert advertisement[ICMPv6NDOptSrcLLAddr].lladdr == "00:00:5e:00:52:13"
@@ -54,7 +73,7 @@ def test_advertisement_reads_as_scapy_reads_it() -> None:
 
 
 def test_advertisement_withdraws_prefixes_beside_those_that_it_hosts() -> None:
-    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], 3600, withdrawn=PREFIXES[1:]))
+    advertisement = ICMPv6ND_RA(one_advertisement(PREFIXES[:1], 3600, withdrawn=PREFIXES[1:]))
     assert advertisement.routerlifetime == 3600
     options = [advertisement.getlayer(ICMPv6NDOptPrefixInfo, number) for number in (1, 2)]
     assert [IPv6Network((option.prefix, option.prefixlen)) for option in options] == list(PREFIXES)
@@ -62,16 +81,16 @@ def test_advertisement_withdraws_prefixes_beside_those_that_it_hosts() -> None:
 
 
 def test_advertisement_without_link_layer_address_has_no_such_option() -> None:
-    assert ICMPv6NDOptSrcLLAddr not in ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600))
+    assert ICMPv6NDOptSrcLLAddr not in ICMPv6ND_RA(one_advertisement(PREFIXES, 3600))
 
 
 def test_advertisement_without_mtu_has_no_mtu_option() -> None:
-    assert ICMPv6NDOptMTU not in ICMPv6ND_RA(encode_advertisement(PREFIXES, 3600))
+    assert ICMPv6NDOptMTU not in ICMPv6ND_RA(one_advertisement(PREFIXES, 3600))
 
 
 @pytest.mark.parametrize(("lifetime", "router", "prefix"), [(0, 0, 0), (9001, 9000, 9001), (2**40, 9000, 2**32 - 1)])
 def test_lifetimes_stay_within_their_fields(lifetime: int, router: int, prefix: int) -> None:
-    advertisement = ICMPv6ND_RA(encode_advertisement(PREFIXES[:1], lifetime))
+    advertisement = ICMPv6ND_RA(one_advertisement(PREFIXES[:1], lifetime))
     assert advertisement.routerlifetime == router
     assert advertisement[ICMPv6NDOptPrefixInfo].validlifetime == prefix
 
