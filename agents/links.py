@@ -18,7 +18,7 @@ from typing import Any
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from agents.messages import AccessTechnologyType, HandoffIndicator
-from agents.netlink import HEADER, NLM_F_DUMP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
+from agents.netlink import HEADER, NLM_F_DUMP, NLMSG_DONE, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
 
 _SUFFIX = "-air"
 _RTMGRP_LINK = 1
@@ -131,6 +131,10 @@ class Associations:
             self._present[index] = now
             yield Attached(now)
 
+    def others(self, listed: set[int]) -> tuple[int, ...]:
+        """The interfaces of those present that are not among ``listed``."""
+        return tuple(index for index in self._present if index not in listed)
+
 
 class LinkMonitor:
     """A netlink socket that tells of associations, first of those that exist when it is opened."""
@@ -140,29 +144,56 @@ class LinkMonitor:
         self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((0, _RTMGRP_LINK))
-        self._socket.send(Request("list links", RTM_GETLINK, NLM_F_DUMP, message(ifinfmsg, [])).encode(1, False))
         self._associations = Associations()
+        self._listings = 0
+        self._list()
 
     def fileno(self) -> int:
         """Its file descriptor, to wait for."""
         return self._socket.fileno()
 
     def read(self) -> Iterator[LinkEvent]:
-        """All events that wait.
-
-        Raises:
-            OSError: ENOBUFS, more happened than the socket holds; associations are unknown from here on.
-        """
+        """All events that wait; where more happened than the socket holds, what has become of all links."""
         while True:
             try:
                 data = self._socket.recv(_RECEIVE)
+            except BlockingIOError:
+                return
             except OSError as error:
-                if error.errno == errno.EAGAIN:
-                    return
-                raise
+                if error.errno != errno.ENOBUFS:
+                    raise
+                yield from self._start_over()
+                continue
             yield from self._events(data)
 
-    def _events(self, data: bytes) -> Iterator[LinkEvent]:
+    def _list(self) -> None:
+        """Ask for all links."""
+        self._listings += 1
+        self._socket.send(Request("list links", RTM_GETLINK, NLM_F_DUMP, message(ifinfmsg, [])).encode(self._listings, False))
+
+    def _start_over(self) -> Iterator[LinkEvent]:
+        """Wait for a new list of all links; who is not on it has left."""
+        self._socket.setblocking(True)
+        self._list()
+        listed: set[int] = set()
+        complete = False
+        while not complete:
+            try:
+                data = self._socket.recv(_RECEIVE)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._list()
+                listed.clear()
+                continue
+            yield from self._events(data, listed)
+            complete = any(kind == NLMSG_DONE and number == self._listings for kind, number in _ends(data))
+        self._socket.setblocking(False)
+        for index in self._associations.others(listed):
+            yield from self._associations.update(index, None)
+
+    def _events(self, data: bytes, listed: set[int] | None = None) -> Iterator[LinkEvent]:
+        """What the messages in ``data`` tell; the links that they show are added to ``listed``."""
         at = 0
         while at + HEADER.size <= len(data):
             length, kind, *_ = HEADER.unpack_from(data, at)
@@ -172,9 +203,20 @@ class LinkMonitor:
                 if link["family"] == socket.AF_UNSPEC:
                     name, alias = link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_IFALIAS") or ""
                     now = association(link["index"], link["flags"], name, alias) if kind == RTM_NEWLINK else None
+                    if listed is not None:
+                        listed.add(link["index"])
                     yield from self._associations.update(link["index"], now)
             at += (length + 3) & ~3
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def _ends(data: bytes) -> Iterator[tuple[int, int]]:
+    """Type and sequence number of every message in ``data``."""
+    at = 0
+    while at + HEADER.size <= len(data):
+        length, kind, _, number, _ = HEADER.unpack_from(data, at)
+        yield kind, number
+        at += (length + 3) & ~3

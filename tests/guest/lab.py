@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,20 @@ def ip(*arguments: str) -> str:
 def batch(namespace: str | None, commands: list[str]) -> None:
     within = ["-n", namespace] if namespace else []
     subprocess.run(["ip", *within, "-batch", "-"], input="\n".join(commands), text=True, check=True, capture_output=True)
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[None]:
+    """This process is in a node's namespace meanwhile."""
+    own, other = os.open("/proc/self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{name}", os.O_RDONLY)
+    enter = ctypes.CDLL(None).setns
+    try:
+        assert enter(other, CLONE_NEWNET) == 0
+        yield
+    finally:
+        assert enter(own, CLONE_NEWNET) == 0
+        os.close(own)
+        os.close(other)
 
 
 def missing() -> str | None:

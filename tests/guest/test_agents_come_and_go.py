@@ -14,7 +14,8 @@ import pytest
 
 from agents import daemon
 from agents.config import AgentConfig, Settings
-from tests.guest.lab import AGENTS, HOSTS, Lab, ip
+from agents.links import Attached, Detached, LinkMonitor
+from tests.guest.lab import AGENTS, HOSTS, Lab, batch, ip, namespace
 
 
 @pytest.mark.parametrize("scheme", ["none", "pmip", "pmip-lr", "s-pmip", "sd-pmip"])
@@ -138,3 +139,18 @@ def test_a_domain_may_have_another_link_layer_address(lab: Lab) -> None:
     lab.address("mn1")
     assert "02:00:00:00:52:13" in ip("-n", "mag1", "link", "show", "mn1-air")
     assert re.search(r"fe80::200:5eff:fe00:5213 dev mn1-eth0 lladdr 02:00:00:00:52:13", ip("-n", "mn1", "neigh"))
+
+
+def test_more_at_once_than_a_socket_holds_is_made_up_for(lab: Lab) -> None:
+    """2,000 access links come and go at one instant while the monitor cannot read: who is there in the end is known all the same."""
+    with namespace("mag1"):
+        monitor = LinkMonitor()
+        list(monitor.read())
+        batch(None, [f"link add x{number}-air type dummy" for number in range(2000)])
+        batch(None, [f"link set x{number}-air alias 'nobody@dmm.example 02:00:00:00:00:01' up" for number in range(2000)])
+        came = {event.association.link for event in monitor.read() if isinstance(event, Attached)}
+        assert came == {f"x{number}-air" for number in range(2000)}
+        batch(None, [f"link del x{number}-air" for number in range(1999)])
+        left = {event.association.link for event in monitor.read() if isinstance(event, Detached)}
+        assert left == came - {"x1999-air"}
+        monitor.close()
