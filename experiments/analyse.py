@@ -84,7 +84,9 @@ def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
         return RunResult(run, _NOTHING, (), record.failure or f"its captures could not be measured: {reason(error)}", where)
     expected = attempts.make(f"What the model expects of {record.folder}", partial(model.expect, run), {})
     values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
-    return RunResult(run, trace, values, record.failure, where)
+    comparable = TOLERANCES[run.engine].exact and not record.failure
+    unmeasured = tuple(sorted(expected.keys() - {metric.name for metric in measured})) if comparable else ()
+    return RunResult(run, trace, values, record.failure, where, unmeasured)
 
 
 def _verdicts(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[Verdict, ...]:

@@ -49,6 +49,12 @@ def _values(study: Study) -> Iterator[str]:
             yield f"{row.metric} of {labels[row.scheme, row.policy]} is {measured}, not {expected}"
 
 
+def _unmeasured(study: Study) -> Iterator[str]:
+    for result in study.results:
+        for metric in result.unmeasured:
+            yield f"{metric} of {style.label(result.run.case)}, run {result.run.number}"
+
+
 def _missing(study: Study) -> Iterator[str]:
     done = {(result.run.case.scheme, result.run.case.label, result.run.number) for result in study.results}
     for case in study.experiment.cases:
@@ -67,6 +73,7 @@ CHECKS = (
     Check("runs that failed", _failed),
     Check("runs that are missing", _missing),
     Check("values that differ from the model", _values),
+    Check("values that the model expects and captures do not show", _unmeasured),
     Check("steps of the draft that are missing", lambda study: (str(step.number) for step in study.steps if step.time is None)),
     Check(
         "cells of Table 1 that the captures contradict",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, summarize_address_range
 
+from agents.config import FIXED_LINK_LAYER, FIXED_LINK_LOCAL, HOME_NETWORK, MAG_GROUP
 from topologies.domain import Agent, Domain, Host
 
 INFRASTRUCTURE = IPv6Network("2001:db8::/48")
-HOME = IPv6Network("2001:db8:100::/40")
 ROUTED = IPv6Network("2001:db8:200::/40")
-GROUP = IPv6Address("ff15::5213")
-ALL_MAGS_LINK_LOCAL = IPv6Address("fe80::200:5eff:fe00:5213")
-ALL_MAGS_MAC = "00:00:5e:00:52:13"
+HOME, GROUP, ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC = HOME_NETWORK, MAG_GROUP, FIXED_LINK_LOCAL, FIXED_LINK_LAYER
+"""What the agents of every domain here are told by default, and what networks are built with."""
 
 MOST_MAGS = 0xFDFF
 """So many have a /48 of their own from 2001:db8:201::/48 on."""

@@ -18,9 +18,6 @@ from experiments.traffic import HEADER, MAGIC, PORT
 LINK_TYPE = 276
 """LINKTYPE_LINUX_SLL2."""
 
-MAG_MAC = "00:00:5e:00:52:13"
-"""The link-layer address of every MAG on every access link (RFC 6543)."""
-
 ADDRESS_TAIL = 7
 """So many octets of an address as fit a column of numbers; the interface identifier, all but its first octet."""
 
@@ -131,8 +128,8 @@ def address_number(address: IPv6Address) -> int:
     return int.from_bytes(address.packed[-ADDRESS_TAIL:], "big")
 
 
-def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
-    """Dissect a capture; ``host_macs`` are the link-layer addresses of the domain's hosts.
+def dissect(capture: Capture, macs: Iterable[str]) -> Dissected:
+    """Dissect a capture; ``macs`` are the link-layer addresses on access links: those of hosts, and of MAGs there.
 
     Raises:
         CaptureFileError: the capture's link type is not LINUX_SLL2.
@@ -157,7 +154,7 @@ def dissect(capture: Capture, host_macs: Iterable[str]) -> Dissected:
     inside = np.flatnonzero(encapsulated & (ends - payload >= _IPV6))
     following[inside], payload[inside] = _upper_layer(capture, payload[inside], ends[inside])
 
-    access = np.isin(source, np.array([mac_number(mac) for mac in (MAG_MAC, *host_macs)], dtype=np.int64)) & wire
+    access = np.isin(source, np.array([mac_number(mac) for mac in macs], dtype=np.int64)) & wire
     rows = _test_packets(capture, following, payload, ends)
     rows = rows[np.argsort(times[rows], kind="stable")]
     packets = TestPackets(

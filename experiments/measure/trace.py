@@ -22,6 +22,7 @@ from experiments.measure.records import Association, Packet, Refusal, Signal, Tr
 from experiments.scenario import Run
 from experiments.settings import agent_settings
 from topologies import routing
+from topologies.addresses import ALL_MAGS_MAC
 
 _BURST = 100_000_000
 """Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
@@ -58,7 +59,8 @@ def read_trace(folder: Path, run: Run) -> Trace:
     captures: dict[str, Dissected] = {}
     data: dict[str, Bytes] = {}
     truncated: list[str] = []
-    macs = [host.mac for host in run.domain.hosts]
+    settings = agent_settings({**run.settings, **run.case.settings})
+    macs = [ALL_MAGS_MAC, settings.link_layer, *(host.mac for host in run.domain.hosts)]
     room = MOST_OCTETS
     for node in deploy.captured(run):
         path = find_capture(folder, node)

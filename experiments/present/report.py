@@ -195,6 +195,10 @@ def _findings(study: Study) -> Iterable[str]:
     if judged:
         wrong = sorted((row for row, agreed in judged if not agreed), key=lambda row: "[" in row.metric)
         yield f"{len(judged) - len(wrong)} of {len(judged)} measured values are what the model expects."
+        for result in study.results:
+            if result.unmeasured:
+                names = ", ".join(result.unmeasured)
+                yield f"{style.label(result.run.case)}, run {result.run.number}: the captures do not show {names}, which the model expects."
         for row in wrong[:_MOST_NAMED]:
             expected = style.number(row.expected or 0.0, row.metric)
             heading = _heading(study, row.metric)

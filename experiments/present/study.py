@@ -20,6 +20,7 @@ class RunResult:
 
     ``failure`` is None, or why the run failed: the reason on the first line, the console's last lines after it; what the
     captures still held is in ``trace`` and ``metrics``, possibly nothing. ``folder`` holds the run's captures and events.
+    ``unmeasured`` names metrics that the model expects and the captures do not show.
     """
 
     run: Run
@@ -27,6 +28,7 @@ class RunResult:
     metrics: tuple[Metric, ...]
     failure: str | None
     folder: Path
+    unmeasured: tuple[str, ...] = ()
 
     def value(self, metric: str) -> float | None:
         """The value of a metric, or None where this run has none."""

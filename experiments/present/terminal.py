@@ -173,6 +173,7 @@ def summary_table(study: Study) -> Table:
 
 def _verdict(study: Study) -> Text:
     judged = [agreed for row in study.summary if (agreed := agrees(row, _engine(study))) is not None]
+    judged += [False for result in study.results for _ in result.unmeasured]
     if not judged:
         return Text("the model expects nothing")
     return Text(f"{sum(judged)} of {len(judged)} values are what the model expects", style=_GOOD if all(judged) else _BAD)

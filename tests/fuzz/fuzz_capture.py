@@ -18,6 +18,7 @@ from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.trace import read_trace
 from experiments.model import predict
 from experiments.traffic import HEADER, MAGIC, PORT
+from topologies.addresses import ALL_MAGS_MAC
 
 _FOLDER = TemporaryDirectory(prefix="fuzz-")
 _FILE = Path(_FOLDER.name, "capture")
@@ -37,7 +38,7 @@ def run(data: bytes) -> None:
         for record in range(len(capture)):
             assert 24 < capture.starts[record] <= capture.ends[record] <= len(capture.data)
             assert len(capture.frame(record)) == capture.lengths[record]
-        dissected = dissect(capture, [host.mac for host in _RUN.domain.hosts])
+        dissected = dissect(capture, [ALL_MAGS_MAC, *(host.mac for host in _RUN.domain.hosts)])
     except CaptureFileError:
         return
     assert len(dissected.packets.times) + len(dissected.signals) + len(dissected.updates) <= len(capture)

@@ -72,6 +72,10 @@ NOT_AS_EXPECTED = [
     ),
     (disagreeing(STUDY), "values that differ from the model: one_way_delay_ms of PMIP is 54.200, not 54.000"),
     (unexplained(STUDY), "values that differ from the model: lost_unexplained of PMIP is 1, not 0"),
+    (
+        replace(STUDY, results=(replace(STUDY.results[0], unmeasured=("l2_gap_ms",)), *STUDY.results[1:])),
+        "values that the model expects and captures do not show: l2_gap_ms of no mobility, run 1",
+    ),
     (replace(STUDY, steps=studies.STEPS), "steps of the draft that are missing: 8"),
     (replace(STUDY, table1=studies.TABLE1), "cells of Table 1 that the captures contradict: S-PMIP, Binding Query"),
     (replace(STUDY, verdicts=(Verdict(RUN, None, 2.0, ()),)), "faults after which all is not well: PMIP"),

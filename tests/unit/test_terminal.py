@@ -71,6 +71,14 @@ def test_nothing_measured() -> None:
     assert "the model expects nothing" in shown(replace(study, summary=()))
 
 
+def test_a_value_that_is_expected_and_missing_is_none_that_is_as_expected() -> None:
+    study = studies.study()
+    first, *others = study.results
+    assert "24 of 25 values are what the model expects" in shown(
+        replace(study, results=(replace(first, unmeasured=("l2_gap_ms",)), *others))
+    )
+
+
 def test_progress_without_a_terminal_is_a_line_a_run() -> None:
     target, out = console()
     with terminal.Progress(2, target) as progress:

@@ -129,19 +129,20 @@ def test_advertisements_say_which_prefix(tmp_path: Path) -> None:
     assert (signal.kind, signal.home, signal.lifetime, signal.arrivals) == ("RA", "2001:db8:100:1::/64", 1800.0, (("mn1", EPOCH + 2 * MS),))
 
 
-def test_associations_and_the_last_packet_on_the_link_that_was_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_mags", [MAG_MAC, "02:00:00:00:77:01"])
+def test_associations_and_the_last_packet_on_the_link_that_was_left(tmp_path: Path, of_mags: str) -> None:
     packet = numbered_packet(0, 0, CN, MN)
     write(
         tmp_path,
         mag2=[
             Record(EPOCH, bytes(6), 1, mac=MN_MAC, protocol=LLC),
-            Record(EPOCH + 5, packet, OUT, mac=MAG_MAC),
+            Record(EPOCH + 5, packet, OUT, mac=of_mags),
             Record(EPOCH + 6, packet, OUT, mac="02:aa:00:00:00:02"),
         ],
         mag3=[Record(EPOCH + 9, bytes(6), 1, mac=mac, protocol=LLC) for mac in (MN_MAC, CN_MAC[:-1] + "9")],
     )
     expected = (Association("mn1", "mag2", EPOCH), Association("mn1", "mag3", EPOCH + 9, EPOCH + 5))
-    assert read_trace(tmp_path, run("pmip")).associations == expected
+    assert read_trace(tmp_path, run("pmip", settings={"link_layer": of_mags})).associations == expected
 
 
 def _update(time: int, direction: int, mac: str = MN_MAC, protocol: int = LLC) -> Record:
