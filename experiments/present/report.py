@@ -138,6 +138,7 @@ def write_report(study: Study, folder: Path) -> tuple[str, ...]:
         unmade=attempts.failures,
         undrawn=study.undrawn + attempts.lines(),
         command=_command(study),
+        network=_network(study),
         columns=[_heading(study, name) for name in columns],
         cases=[(style.title(case.scheme), case.label) for case in study.experiment.cases],
         many=_MANY_ROWS,
@@ -357,6 +358,13 @@ def _handovers(study: Study) -> list[tuple[str, list[Value | None]]]:
 
 def _command(study: Study) -> str:
     return str(study.manifest.get("command", ""))
+
+
+def _network(study: Study) -> str:
+    """What the experiment ran on, in a sentence."""
+    domain = study.experiment.domain
+    nodes = f"{len(domain.mags)} MAGs, {'no LMA' if domain.lma is None else 'an LMA'}, {len(domain.hosts)} hosts"
+    return f"Domain {domain.name}: {nodes}; access links take {domain.access.delay * 1e3:g} ms."
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:

@@ -111,6 +111,12 @@ def test_all_cases_question_command_and_facts(tmp_path: Path) -> None:
         assert part in page.text
 
 
+def test_its_head_says_what_was_asked_for_and_on_which_network(tmp_path: Path) -> None:
+    head = make(tmp_path).text.partition("What was found")[0]
+    assert "Made by dmmlab run" in head
+    assert "Domain star: 3 MAGs, an LMA, 2 hosts; access links take 2 ms." in head
+
+
 def test_it_says_whether_signalling_is_authenticated(tmp_path: Path) -> None:
     assert "Signalling is not authenticated" in make(tmp_path).text
     study = studies.study(packets=50, folder=tmp_path, figures=())
