@@ -10,7 +10,8 @@ node, or forwarded to another agent, passes one of the chains below, whose last 
   another agent is looked at, in ``others``.
 
 A protocol that cannot be told, because the headers are damaged or too many, matches no rule and is discarded. Of a packet in fragments
-the first has all headers (RFC 7112; Linux drops others), so discarding that one discards the packet.
+the first has all headers (RFC 7112; Linux drops others), so discarding that one discards the packet. The protocol of a later fragment
+cannot be told where options come first, as in tunnels that Linux makes itself; another agent's is taken in all the same.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def _local(address: IPv6Address, core: int, tunnel: int, group: IPv6Address | No
         (*_IS_ERROR, QUOTED_SOURCE, compare(EQUAL, address.packed), _TAKEN_IN),
         (*_IS_ERROR, _DISCARDED),
         (*_IS_TOLD, _TAKEN_IN),
+        *((*to, SOURCE, is_in(_PEERS), _TAKEN_IN) for to in (_is_to(address), *is_for_all)),
     )
     yield Chain(_CORE, from_core)
     yield Chain(_TUNNEL, (*((*_SIGNALS, *to, _TAKEN_IN) for to in is_for_all), *_all_but(_GUARDED)))

@@ -59,6 +59,40 @@ def test_only_peers_tunnel_whatever_headers_come_before(lab: Lab, scheme: str) -
     assert lab.received_through_tunnels("mag1") == len(WRAPPINGS)
 
 
+def fragments(first: int, octets: bytes, at: int, source: str, destination: str, number: int) -> list[bytes]:
+    """A packet whose extension headers and payload are ``octets``, the first of kind ``first``, in two fragments, cut ``at`` octets."""
+    parts = []
+    for offset, part in ((0, octets[:at]), (at, octets[at:])):
+        header = struct.pack("!BBHI", first, 0, offset | (offset == 0), number)
+        parts.append(wrapped((), FRAGMENT, header + part, source, destination))
+    return parts
+
+
+def test_only_peers_tunnel_in_fragments(lab: Lab) -> None:
+    """Also where the header that tells of the tunnel comes in the second fragment, or in none."""
+    lab.start_all("s-pmip")
+    lab.attach("mn1", "mag1")
+    lab.address("mn1")
+    forged = inner("2001:db8:100:2::bad", HOSTS["mn1"][0].replace("/64", "9"))
+    options = bytes((TUNNEL, 0, 1, 4, 0, 0, 0, 0))
+    more = bytes((DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0))
+    cuts = [
+        (8, options + forged),
+        (16, options + forged),
+        (56, options + forged),
+        (8, more + options + forged),
+        (16, more + options + forged),
+    ]
+    for number, source in enumerate((STRANGER, AGENTS["mag2"])):
+        node = "core" if source == STRANGER else "mag2"
+        for cut, (at, octets) in enumerate(cuts):
+            lab.send(node, fragments(DESTINATION_OPTIONS, octets, at, source, AGENTS["mag1"], 100 * number + cut))
+        assert lab.received_through_tunnels("mag1") == (0 if source == STRANGER else 2)
+    damaged = [bytes((TUNNEL, 200, 1, 4, 0, 0, 0, 0)), bytes((TUNNEL,)), b""]
+    lab.send("core", [wrapped((), DESTINATION_OPTIONS, octets, STRANGER, AGENTS["mag1"]) for octets in damaged])
+    assert lab.received_through_tunnels("mag1") == 2
+
+
 def test_a_tunnel_ends_at_an_agents_own_address_only_and_carries_ipv6_only(lab: Lab) -> None:
     """Linux joins all routers' groups on links that exist when forwarding is switched on, as after a restart."""
     lab.start_all("s-pmip")
