@@ -284,6 +284,12 @@ class TestRegistration:
         assert Advertise(CN_LINK, (prefix_of(1),), 0) in gateway.receive(acknowledge(refresh, status), LMA, EPOCH + 225)
         assert not gateway.attachments[0].served
 
+    def test_an_anchor_that_returns_no_timestamp_is_understood(self) -> None:
+        gateway = mag("pmip")
+        request = request_of(attach(gateway))
+        gateway.receive(acknowledge(request, timestamp=None), LMA, EPOCH)
+        assert gateway.attachments[0].served
+
     def test_a_refresh_that_is_refused_is_tried_once_more_as_a_first_registration(self) -> None:
         gateway = serving("pmip")
         refresh = request_of(gateway.timeout(EPOCH + 225))

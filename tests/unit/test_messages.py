@@ -278,6 +278,18 @@ def test_unknown_options_are_skipped() -> None:
     assert decode(pbu("c8 03 010203 00 1702 0001 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, handoff_indicator=1)
 
 
+UNALIGNED = "0806 01 6140622e63 1612 00 40 20010db8010000000000000000000000 1702 00 02 1802 00 00"
+"""MN-ID a@b.c, a Home Network Prefix, a Handoff Indicator and access technology 0, one behind the other without padding between them."""
+
+
+def test_a_peer_that_aligns_no_option_is_understood() -> None:
+    """As OPMIP, another implementation, writes its messages; its LMA returns no Timestamp either."""
+    said = {"mn_id": "a@b.c", "home_network_prefixes": (HNP,), "handoff_indicator": 2, "access_technology": 0}
+    assert decode(pbu(UNALIGNED)) == ProxyBindingUpdate(sequence=1, lifetime=1, **said)
+    answer = bytes.fromhex("3b05 0600 0000 0020 0001 004b" + UNALIGNED)
+    assert decode(answer) == ProxyBindingAcknowledgement(status=0, sequence=1, lifetime=75, **said)
+
+
 def test_an_mn_id_that_is_no_nai_is_skipped() -> None:
     assert decode(pbu("0802 0241 0802 0142 0000 0000")) == ProxyBindingUpdate(sequence=1, lifetime=1, mn_id="B")
 
