@@ -212,11 +212,15 @@ class Registrar:
         return not update.refused and update.interface not in self._leaving
 
     def _answered(self, message: ProxyBindingAcknowledgement) -> BindingUpdate | None:
-        """The entry that a PBA is about: the one of its options, or else the only one that waits for its sequence number."""
+        """The entry that a PBA is about: the one of its options, or else the only one that waits for its sequence number; or the only one
+        of its node that waits, where the number is not the PBU's (RFC 5213, 6.9.1.2 (5))."""
         named = self._updates.get(Interface.named(message.mn_id, message.link_layer_identifier))
         if named is not None and self._awaits(named, message):
             return named
-        waiting = [update for update in self._updates.values() if message.sequence in update.sent and self._awaits(update, message)]
+        awaiting = [update for update in self._updates.values() if self._awaits(update, message)]
+        waiting = [update for update in awaiting if message.sequence in update.sent]
+        if not waiting and message.link_layer_identifier is None:
+            waiting = [update for update in awaiting if update.interface.mn_id == message.mn_id]
         return waiting[0] if len(waiting) == 1 else None
 
     def _awaits(self, update: BindingUpdate, message: ProxyBindingAcknowledgement) -> bool:

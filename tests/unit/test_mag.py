@@ -535,6 +535,13 @@ class TestSequenceNumbers:
         assert InstallUplink(CN_LINK, LMA) in gateway.receive(accepted, LMA, EPOCH)
         assert request_of(gateway.timeout(EPOCH + 225)).sequence == 1
 
+    def test_an_anchor_that_names_the_node_only_is_understood_where_one_session_waits(self) -> None:
+        """RFC 5213, 6.9.1.2 (5): a restarted MAG would be out of service for a lifetime."""
+        gateway = mag("pmip", message_order=MessageOrder.SEQUENCE)
+        request, _ = request_of(attach(gateway)), attach(gateway, 2)
+        refusal = acknowledge(request, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=700, link_layer_identifier=None)
+        assert request_of(gateway.receive(refusal, LMA, EPOCH)).sequence == 701
+
     def test_with_timestamps_it_is_a_refusal_like_others(self) -> None:
         gateway = mag("pmip")
         assert gateway.receive(acknowledge(request_of(attach(gateway)), Status.SEQUENCE_NUMBER_OUT_OF_WINDOW), LMA, EPOCH) == []
