@@ -18,7 +18,7 @@ from typing import Any
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from agents.messages import AccessTechnologyType, HandoffIndicator
-from agents.netlink import HEADER, NLM_F_DUMP, NLMSG_DONE, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message
+from agents.netlink import HEADER, NLM_F_DUMP, NLMSG_DONE, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, Request, message, messages
 
 _SUFFIX = "-air"
 _RTMGRP_LINK = 1
@@ -187,18 +187,16 @@ class LinkMonitor:
                 listed.clear()
                 continue
             yield from self._events(data, listed)
-            complete = any(kind == NLMSG_DONE and number == self._listings for kind, number in _ends(data))
+            complete = any(kind == NLMSG_DONE and HEADER.unpack_from(octets)[3] == self._listings for kind, octets in messages(data))
         self._socket.setblocking(False)
         for index in self._associations.others(listed):
             yield from self._associations.update(index, None)
 
     def _events(self, data: bytes, listed: set[int] | None = None) -> Iterator[LinkEvent]:
         """What the messages in ``data`` tell; the links that they show are added to ``listed``."""
-        at = 0
-        while at + HEADER.size <= len(data):
-            length, kind, *_ = HEADER.unpack_from(data, at)
+        for kind, octets in messages(data):
             if kind in (RTM_NEWLINK, RTM_DELLINK):
-                link: Any = ifinfmsg(data[at : at + length])
+                link: Any = ifinfmsg(octets)
                 link.decode()
                 if link["family"] == socket.AF_UNSPEC:
                     name, alias = link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_IFALIAS") or ""
@@ -206,17 +204,7 @@ class LinkMonitor:
                     if listed is not None:
                         listed.add(link["index"])
                     yield from self._associations.update(link["index"], now)
-            at += (length + 3) & ~3
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-
-def _ends(data: bytes) -> Iterator[tuple[int, int]]:
-    """Type and sequence number of every message in ``data``."""
-    at = 0
-    while at + HEADER.size <= len(data):
-        length, kind, _, number, _ = HEADER.unpack_from(data, at)
-        yield kind, number
-        at += (length + 3) & ~3

@@ -165,7 +165,7 @@ class Netlink:
         self._socket.send(request.encode(self._sequence, False))
         found: list[nlmsg] = []
         while True:
-            for number, octets in _messages(self._socket.recv(_RECEIVE)):
+            for number, octets in messages(self._socket.recv(_RECEIVE)):
                 if number == NLMSG_DONE:
                     return found
                 if number == NLMSG_ERROR:
@@ -202,7 +202,7 @@ def transact(requests: Sequence[Request]) -> None:
                     raise NetlinkError(code, f"{batch[answered]}: {os.strerror(code)}")
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and octets of every message in ``data``."""
     at = 0
     while at + HEADER.size <= len(data):
@@ -213,5 +213,5 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _answers(data: bytes) -> list[tuple[int, int]]:
     """Sequence number and errno (0 for an acknowledgement) of every answer in ``data``."""
-    errors = (octets for kind, octets in _messages(data) if kind == NLMSG_ERROR)
+    errors = (octets for kind, octets in messages(data) if kind == NLMSG_ERROR)
     return [(HEADER.unpack_from(octets)[3], -_ERROR.unpack_from(octets, HEADER.size)[0]) for octets in errors]
