@@ -323,6 +323,9 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     return figure
 
 
+_OUTLIER = 20
+"""So many times the median of a panel's values, and it gets a logarithmic axis."""
+
 _MARK: dict[str, Any] = {
     "linestyle": "none",
     "marker": "D",
@@ -349,14 +352,24 @@ def _bar_panel(axis: Axes, study: Study, cases: tuple[Case, ...], name: str) -> 
         if row.expected is not None and np.isfinite(row.expected):
             axis.plot([row.expected], [index], **_MARK)
         end = max(row.mean + (row.ci95 if row.n > 1 else 0), row.expected or 0.0)
-        axis.text(end + 0.045 * top, index, style.number(row.mean, name), va="center", fontsize=8)
-    axis.set_xlim(min([0.0, *finite]) * 1.12, top * 1.12)
+        axis.annotate(style.number(row.mean, name), (end, index), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8)
+    logarithmic = _is_squashed(finite)
+    if logarithmic:
+        axis.set_xscale("symlog", linthresh=10.0 ** np.floor(np.log10(min(value for value in finite if value > 0))))
+    axis.set_xlim(min([0.0, *finite]) * 1.12, top * (4 if logarithmic else 1.12))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=style.RULE, linewidth=0.7)
     axis.set_axisbelow(True)
     unit = next(row.unit for row in study.summary if row.metric == name)
     heading = style.metric_style(name).title
-    axis.set_title(f"{heading} ({unit})" if unit == "ms" else heading)
+    said = ", ".join([unit] * (unit == "ms") + ["log axis"] * logarithmic)
+    axis.set_title(f"{heading} ({said})" if said else heading)
+
+
+def _is_squashed(values: Sequence[float]) -> bool:
+    """Whether one value is so much larger than most that bars of these could not be told apart on a linear axis."""
+    positive = [value for value in values if value > 0]
+    return len(positive) > 2 and max(positive) > _OUTLIER * float(np.median(positive))
 
 
 def losses(study: Study) -> Figure:

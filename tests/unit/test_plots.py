@@ -235,3 +235,8 @@ def test_intervals_are_drawn_where_runs_were_repeated() -> None:
 def test_expected_values_are_marked() -> None:
     figure = plots.bars(studies.study((Case("pmip", "anchor"),), packets=10, moves=()), metrics=("one_way_delay_ms",))
     assert [list(line.get_xdata()) for line in figure.axes[0].lines] == [[54.0]]
+
+
+@pytest.mark.parametrize(("values", "squashed"), [((0, 0, 5, 2910), False), ((20, 22, 4, 975, 500), True), ((8, 20, 22, 26), False)])
+def test_one_value_that_dwarfs_the_others_makes_the_axis_logarithmic(values: tuple[float, ...], squashed: bool) -> None:
+    assert plots._is_squashed(values) is squashed
