@@ -14,6 +14,8 @@ from agents.policies.forward import ForwardMagPolicy
 from agents.queries import Resolver
 from agents.timers import Exchanges, Timers, earliest
 
+_ANNOUNCEMENTS = frozenset({HandoverInitiateCode.DEFAULT, HandoverInitiateCode.ALL_CONTEXT_TRANSFERRED})
+
 
 @dataclass(slots=True)
 class _Handover:
@@ -116,7 +118,9 @@ class PredictMagPolicy(ForwardMagPolicy):
         return [Release((packet,), handover.to)]
 
     def _handed_over(self, initiate: HandoverInitiate, source: IPv6Address, now: float) -> list[Action]:
-        """A node of ``source`` is about to come here."""
+        """A node of ``source``, a MAG, is about to come here; of other codes none announces one (RFC 5949, 6.1.1)."""
+        if source not in self._config.mags or initiate.code not in _ANNOUNCEMENTS:
+            return [Ignore(IgnoreReason.UNEXPECTED, source)]
         interface, prefixes = _interface(initiate), initiate.home_network_prefixes
         ours = bool(prefixes) and home_prefixes_of(self._config.profiles, interface.mn_id).issuperset(prefixes)
         if ours:

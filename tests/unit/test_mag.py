@@ -633,6 +633,15 @@ class TestInterfaces:
         assert InstallAccessRoute(prefix_of(99), CN_LINK) in actions
         assert request_of(attach(gateway, 2)).handoff_indicator == HandoffIndicator.UNKNOWN
 
+    @pytest.mark.parametrize(("code", "source"), [(2, MAG2), (1, MAG2), (4, MAG2), (3, LMA)])
+    def test_only_another_mag_announces_a_node_and_only_by_codes_that_do(self, code: int, source: IPv6Address) -> None:
+        gateway = mag("s-pmip", "predict")
+        initiate = HandoverInitiate(
+            sequence=1, code=code, mn_id=mn_id_of(1), home_network_prefixes=(prefix_of(1),), link_layer_identifier=link_layer_of(1)
+        )
+        assert gateway.receive(initiate, source, EPOCH) == [Ignore(IgnoreReason.UNEXPECTED, source)]
+        assert request_of(attach(gateway)).handoff_indicator == HandoffIndicator.UNKNOWN
+
     def test_a_handover_between_interfaces_takes_the_session_along(self) -> None:
         gateway = serving("pmip")
         request = request_of(self.second(gateway, now=EPOCH, handoff=HandoffIndicator.BETWEEN_INTERFACES))
