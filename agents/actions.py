@@ -156,7 +156,10 @@ class ProbePath:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Send packets on, in order: encapsulated to ``care_of``, or, where that is None, back into the routing table."""
+    """Send packets on, in order: encapsulated to ``care_of``, or, where that is None, on the access link of their destination.
+
+    They have crossed this router: their hop limit is lowered no more.
+    """
 
     packets: tuple[bytes, ...]
     care_of: IPv6Address | None
@@ -181,6 +184,13 @@ class Drop:
 @dataclass(frozen=True, slots=True)
 class Unreachable:
     """Tell the source of ``packet`` by ICMPv6: destination unreachable, address unreachable (RFC 4443, 3.1)."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimeExceeded:
+    """Tell the source of ``packet`` by ICMPv6: hop limit exceeded in transit (RFC 4443, 3.3)."""
 
     packet: bytes
 
@@ -227,6 +237,7 @@ Action = (
     | Multicast
     | Drop
     | Unreachable
+    | TimeExceeded
     | ParameterProblem
     | Ignore
     | Note

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Drop, DropReason
-from agents.bindings import AddressIndex
 from agents.config import Settings
+from agents.prefixes import AddressIndex
 from agents.timers import Timers
 
 PACKET_COST = 256

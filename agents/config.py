@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+from agents.prefixes import PrefixTable
 from agents.schemes import Scheme
 
 HOME_NETWORK = IPv6Network("2001:db8:100::/40")
@@ -281,6 +283,14 @@ class _Profiles:
         self.by_mn_id = {profile.mn_id: profile for profile in profiles}
         self.prefixes = frozenset(prefix for profile in profiles for prefix in profile.home_network_prefixes)
 
+    @cached_property
+    def by_prefix(self) -> PrefixTable[Profile]:
+        table: PrefixTable[Profile] = PrefixTable()
+        for profile in self.profiles:
+            for prefix in profile.home_network_prefixes:
+                table[prefix] = profile
+        return table
+
     @classmethod
     def of(cls, profiles: tuple[Profile, ...]) -> _Profiles:
         if cls.last.profiles is not profiles:
@@ -294,6 +304,11 @@ _Profiles.last = _Profiles(())
 def profiles_by_mn_id(profiles: tuple[Profile, ...]) -> dict[str, Profile]:
     """The policy profiles by MN-ID; not to be changed."""
     return _Profiles.of(profiles).by_mn_id
+
+
+def profile_of(profiles: tuple[Profile, ...], address: IPv6Address) -> Profile | None:
+    """The policy profile of the node that has a home address, or None where none has."""
+    return _Profiles.of(profiles).by_prefix.lookup(address)
 
 
 def home_prefixes(profiles: tuple[Profile, ...]) -> frozenset[IPv6Network]:

@@ -33,12 +33,14 @@ from agents.actions import (
     RemoveRoute,
     RemoveUplink,
     Send,
+    TimeExceeded,
     Unreachable,
 )
 from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.authentication import protection
 from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
+from agents.hop_limit import before_crossing
 from agents.journal import Journal
 from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
 from agents.messages import Message, ipv6_packet, kind
@@ -51,6 +53,7 @@ from agents.router_advertisement import (
     encode_advertisements,
     encode_echo_request,
     encode_parameter_problem,
+    encode_time_exceeded,
     encode_unreachable,
     may_report,
 )
@@ -136,13 +139,14 @@ class Effects:
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
+        strays = queries or (gateway and config.scheme.localized_routing)
         signals = config.scheme.home_prefixes
         peers = networks((config.mags | ({config.lma} if config.lma else set())) - {config.address})
         self.mobility = MobilitySocket(config.address, core, from_peers(peers, (core,))) if signals else None
         self.strangers = MobilitySocket(config.address, core, NOTHING, _SMALL) if signals else None
         watches = config.scheme.localized_routing and not gateway
         program = headers_within(config.home) if watches else stray_packets(config.home, ())
-        self.tunnel = TunnelSocket(config.address, core, program) if queries or watches else None
+        self.tunnel = TunnelSocket(config.address, core, program) if strays or watches else None
         self.neighbours = NeighbourSocket(ROUTER_SOLICITATION, NOTHING)
         self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
@@ -178,6 +182,7 @@ class Effects:
             Multicast: self._multicast,
             Drop: self._drop,
             Unreachable: self._unreachable,
+            TimeExceeded: self._time_exceeded,
             ParameterProblem: self._parameter_problem,
             Ignore: self._ignore,
             Note: self._report_peer,
@@ -353,7 +358,7 @@ class Effects:
 
     def _forward(self, packet: bytes, care_of: IPv6Address | None) -> None:
         if care_of is None:
-            self._port(self.trigger).write(packet)
+            self._port(self.trigger).write(before_crossing(packet))
         else:
             self._port(self.tunnel).send(packet, care_of)
 
@@ -367,6 +372,9 @@ class Effects:
 
     def _unreachable(self, action: Unreachable) -> None:
         self._report("unreachable", encode_unreachable(action.packet), action.packet)
+
+    def _time_exceeded(self, action: TimeExceeded) -> None:
+        self._report("time exceeded", encode_time_exceeded(action.packet), action.packet)
 
     def _parameter_problem(self, action: ParameterProblem) -> None:
         self._report("parameter problem", encode_parameter_problem(action.packet, action.pointer), action.packet)

@@ -13,7 +13,7 @@ from math import ceil
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.bindings import AccessLinks, Binding, BindingCache
-from agents.config import AgentConfig, home_prefixes_of
+from agents.config import AgentConfig, home_prefixes_of, profile_of
 from agents.messages import (
     INFINITE_LIFETIME,
     LocalizedRoutingAcknowledgment,
@@ -21,11 +21,11 @@ from agents.messages import (
     LocalizedRoutingStatus,
     MobileNode,
 )
-from agents.ordering import Ordering
+from agents.ordering import Ordering, Recent
 from agents.timers import Exchanges, Timers, earliest
 
 _WINDOW = 1 << 10
-"""An LRI is behind the last one by less than so many sequence numbers, or comes from an LMA that has begun anew."""
+"""An LRI is behind a later one by less than so many sequence numbers, or comes from an LMA that has begun anew."""
 
 _Pair = tuple[IPv6Network, IPv6Network]
 """Two mobility sessions, each by the first of its prefixes; the lower one first."""
@@ -79,6 +79,7 @@ class Initiator:
         self._lifetime = max(1, min(ceil(settings.lr_lifetime), INFINITE_LIFETIME))
         self._patience = settings.lr_wait_time
         self._ordering = ordering
+        self._mags = config.mags
         self._bindings = bindings
         self._sessions: dict[_Pair, _Session] = {}
         self._pairs = _Pairs()
@@ -113,7 +114,7 @@ class Initiator:
             other = self._other(pair, binding)
             actions += self._initiate(pair, now)
             if left is not None and left != other.care_of:
-                actions.append(self._tell(pair, left, binding, other, None, 0, now))
+                actions.append(self._tell(pair, left, _node(binding), _node(other), None, 0, now))
         return actions
 
     def unbound(self, binding: Binding, now: float) -> list[Action]:
@@ -123,13 +124,15 @@ class Initiator:
             other = self._other(pair, binding)
             self._forget(pair)
             serving = dict.fromkeys(end.care_of for end in (other, binding) if not end.leaving)
-            actions += [self._tell(pair, mag, other, binding, None, 0, now) for mag in serving]
+            actions += [self._tell(pair, mag, _node(other), _node(binding), None, 0, now) for mag in serving]
         return actions
 
     def receive(self, message: LocalizedRoutingAcknowledgment, source: IPv6Address, now: float) -> list[Action]:
-        """Take in an LRA: the MAG forwards straight from now on, does so no longer, or refuses."""
+        """Take in an LRA: the MAG forwards straight from now on, does so no longer, or refuses; or it asks for something."""
+        if message.unsolicited:
+            return self._asked(message, source, now)
         told = self._by_sequence.get(message.sequence)
-        if told is None or told[1] != source or message.unsolicited:
+        if told is None or told[1] != source:
             return [Ignore(IgnoreReason.UNMATCHED, source)]
         pair, _ = told
         request = self._end(told)
@@ -156,6 +159,26 @@ class Initiator:
                 self._end(told)
         return actions
 
+    def _asked(self, message: LocalizedRoutingAcknowledgment, source: IPv6Address, now: float) -> list[Action]:
+        """A MAG asks for the end of a route that leads to it though the node is elsewhere: put it right (RFC 6705, 10.2, U flag).
+
+        An LRI was lost for good, or this LMA has begun anew and knows nothing of the session.
+        """
+        node, other, mag = message.mn_id, message.correspondent, message.mag_address
+        prefixes = message.home_network_prefixes
+        if message.lifetime or not node or not prefixes or other is None or not other.home_network_prefixes or mag not in self._mags:
+            return [Ignore(IgnoreReason.UNEXPECTED, source)]
+        gone, sender = self._bindings.of_prefix(prefixes[0]), self._bindings.of_prefix(other.home_network_prefixes[0])
+        if gone is not None and gone.care_of == source and not gone.leaving:
+            return [Ignore(IgnoreReason.STALE, source)]
+        begun: list[Action] = []
+        if gone is not None and sender is not None:
+            begun = self._initiate(_pair(gone.prefixes[0], sender.prefixes[0]), now)
+            if begun and sender.care_of == mag:
+                return begun
+        pair = _pair(prefixes[0], other.home_network_prefixes[0])
+        return [*begun, self._tell(pair, mag, other, MobileNode(node, prefixes), None, 0, now)]
+
     def _initiate(self, pair: _Pair, now: float) -> list[Action]:
         """Send the LRIs of a pair, unless one of the two is on no link; then they follow its next registration."""
         one, other = (self._binding(session) for session in pair)
@@ -167,12 +190,12 @@ class Initiator:
         if self._lifetime != INFINITE_LIFETIME:
             self._expiries.set(pair, now + self._lifetime)
         if one.care_of == other.care_of:
-            return [self._tell(pair, one.care_of, one, other, None, self._lifetime, now)]
+            return [self._tell(pair, one.care_of, _node(one), _node(other), None, self._lifetime, now)]
         ends = (one, other), (other, one)
-        return [self._tell(pair, own.care_of, own, remote, remote.care_of, self._lifetime, now) for own, remote in ends]
+        return [self._tell(pair, own.care_of, _node(own), _node(to), to.care_of, self._lifetime, now) for own, to in ends]
 
     def _tell(
-        self, pair: _Pair, mag: IPv6Address, own: Binding, other: Binding, remote: IPv6Address | None, lifetime: int, now: float
+        self, pair: _Pair, mag: IPv6Address, own: MobileNode, other: MobileNode, remote: IPv6Address | None, lifetime: int, now: float
     ) -> Action:
         """An LRI to ``mag`` (RFC 6705, 10.1), in the place of one to it that is not acknowledged."""
         told = pair, mag
@@ -183,8 +206,8 @@ class Initiator:
             sequence=sequence,
             lifetime=lifetime,
             mn_id=own.mn_id,
-            home_network_prefixes=own.prefixes,
-            correspondent=MobileNode(other.mn_id, other.prefixes),
+            home_network_prefixes=own.home_network_prefixes,
+            correspondent=other,
             mag_address=remote,
         )
         self._open.setdefault(pair, {})[mag] = request
@@ -223,24 +246,32 @@ class Initiator:
         return binding
 
 
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """The Localized Routing Entries of a pair (RFC 6705, 4): for each destination the MAG where it is, which may be this one."""
+def _node(binding: Binding) -> MobileNode:
+    return MobileNode(binding.mn_id, binding.prefixes)
 
-    sequence: int
-    hops: dict[IPv6Network, IPv6Address]
+
+_Entries = dict[IPv6Network, IPv6Address]
+"""The Localized Routing Entries of a pair (RFC 6705, 4): for each destination the MAG where it is, which may be this one."""
 
 
 class LocalizedRoutes:
     """What a MAG forwards past the LMA because the LMA has told it to.
 
-    The kernel's routes are for a destination, whoever sends to it; one stands as long as any pair wants it.
+    The kernel's routes are for a destination, whoever sends to it; one stands as long as any pair wants it. A copy of an LRI that is late
+    is told by its sequence number, also where a later LRI has ended the route, for as long as an LRI is sent again; then the number may
+    be that of an LMA which has begun anew.
     """
 
-    def __init__(self, config: AgentConfig, links: AccessLinks) -> None:
+    def __init__(self, config: AgentConfig, ordering: Ordering, links: AccessLinks) -> None:
         """``links`` are the MAG's access links, to look at."""
+        settings = config.settings
         self._config = config
+        self._ordering = ordering
         self._links = links
+        self._late = settings.lr_wait_time * settings.lr_retries
+        self._last: dict[_Pair, int] = {}
+        self._memory: Timers[_Pair] = Timers()
+        self._just_left: Recent[str] = Recent(settings.lr_wait_time)
         self._entries: dict[_Pair, _Entries] = {}
         self._pairs = _Pairs()
         self._expiries: Timers[_Pair] = Timers()
@@ -256,11 +287,14 @@ class LocalizedRoutes:
             return [Ignore(IgnoreReason.MALFORMED, source)]
         own = MobileNode(message.mn_id, message.home_network_prefixes)
         pair = _pair(own.home_network_prefixes[0], other.home_network_prefixes[0])
-        before = self._entries.get(pair)
-        if before is not None and 0 < (before.sequence - message.sequence) % (1 << 16) < _WINDOW:
+        last = self._last.get(pair)
+        if last is not None and 0 < (last - message.sequence) % (1 << 16) < _WINDOW:
             return [Ignore(IgnoreReason.STALE, source)]
+        self._last[pair] = message.sequence
+        self._memory.set(pair, now + self._late)
         if message.lifetime == 0:
-            return [*self._end(pair), _acknowledge(message, source)]
+            named = {_pair(mine, its) for mine in own.home_network_prefixes for its in other.home_network_prefixes}
+            return [*(action for ended in sorted(named) for action in self._end(ended)), _acknowledge(message, source)]
         if not all(home_prefixes_of(self._config.profiles, node.mn_id).issuperset(node.home_network_prefixes) for node in (own, other)):
             return [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
         if remote is not None and (refusal := self._distrust(other, remote)) is not None:
@@ -276,29 +310,56 @@ class LocalizedRoutes:
             self._expiries.cancel(pair)
         else:
             self._expiries.set(pair, now + message.lifetime)
-        return [*self._put(pair, _Entries(message.sequence, hops)), _acknowledge(message, source)]
+        return [*self._put(pair, hops), _acknowledge(message, source)]
 
     def at_home(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
         """These prefixes are attached here now: what leads elsewhere is wrong."""
         here = self._config.address
-        pairs = (pair for prefix in prefixes for pair in self._pairs.of(prefix) if self._entries[pair].hops.get(prefix, here) != here)
+        pairs = (pair for prefix in prefixes for pair in self._pairs.of(prefix) if self._entries[pair].get(prefix, here) != here)
         return [action for pair in pairs for action in self._end(pair)]
 
-    def left(self, prefixes: Iterable[IPv6Network]) -> list[Action]:
+    def left(self, prefixes: Iterable[IPv6Network], now: float) -> list[Action]:
         """These prefixes are served here no longer, so neither are the pairs that they are in (RFC 6705, 5.1)."""
-        return [action for prefix in prefixes for pair in self._pairs.of(prefix) for action in self._end(pair)]
+        actions: list[Action] = []
+        for prefix in prefixes:
+            if (profile := profile_of(self._config.profiles, prefix[0])) is not None:
+                self._just_left.note(profile.mn_id, now)
+            actions += [action for pair in self._pairs.of(prefix) for action in self._end(pair)]
+        return actions
+
+    def stray(self, source: IPv6Address, destination: IPv6Address, mag: IPv6Address, now: float) -> list[Action]:
+        """``mag`` still tunnels a packet here whose node is elsewhere, though the LMA has had the time to tell it: ask the LMA to
+        (RFC 6705, 10.2, U flag), no more often than an LRI is sent again."""
+        lma = self._config.lma
+        gone, sender = (profile_of(self._config.profiles, address) for address in (destination, source))
+        if lma is None or mag == lma or gone is None or sender is None or self._just_left.knows(gone.mn_id, now):
+            return []
+        self._just_left.note(gone.mn_id, now)
+        request = LocalizedRoutingAcknowledgment(
+            sequence=self._ordering.sequence(),
+            unsolicited=True,
+            status=LocalizedRoutingStatus.SUCCESS,
+            lifetime=0,
+            mn_id=gone.mn_id,
+            home_network_prefixes=gone.home_network_prefixes,
+            correspondent=MobileNode(sender.mn_id, sender.home_network_prefixes),
+            mag_address=mag,
+        )
+        return [Send(request, lma)]
 
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called."""
-        return self._expiries.next
+        return earliest(self._expiries.next, self._memory.next)
 
     def timeout(self, now: float) -> list[Action]:
         """Go back to the LMA where the time is over (RFC 6705, 4)."""
+        for pair in self._memory.due(now):
+            del self._last[pair]
         return [action for pair in self._expiries.due(now) for action in self._end(pair)]
 
     def stop(self) -> list[Action]:
-        """Withdraw every route."""
+        """Withdraw every route: the agent ends, or the LMA knows of none any longer."""
         return [action for pair in tuple(self._entries) for action in self._end(pair)]
 
     def _distrust(self, other: MobileNode, remote: IPv6Address) -> IgnoreReason | None:
@@ -323,12 +384,12 @@ class LocalizedRoutes:
         before = self._entries.get(pair)
         self._entries[pair] = entries
         self._pairs.add(pair)
-        for prefix, hop in entries.hops.items():
+        for prefix, hop in entries.items():
             wanted = self._wanted.setdefault(prefix, {})
             wanted.pop(pair, None)
             wanted[pair] = hop
-        gone = [prefix for prefix in before.hops if prefix not in entries.hops] if before else []
-        return self._unwant(pair, gone) + [action for prefix in entries.hops for action in self._route(prefix)]
+        gone = [prefix for prefix in before if prefix not in entries] if before else []
+        return self._unwant(pair, gone) + [action for prefix in entries for action in self._route(prefix)]
 
     def _end(self, pair: _Pair) -> list[Action]:
         entries = self._entries.pop(pair, None)
@@ -336,7 +397,7 @@ class LocalizedRoutes:
             return []
         self._pairs.discard(pair)
         self._expiries.cancel(pair)
-        return self._unwant(pair, entries.hops)
+        return self._unwant(pair, entries)
 
     def _unwant(self, pair: _Pair, prefixes: Iterable[IPv6Network]) -> list[Action]:
         actions: list[Action] = []

@@ -29,6 +29,7 @@ from agents.actions import (
 from agents.bindings import AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
 from agents.heartbeat import Heartbeats, Sessions
+from agents.hop_limit import crossing
 from agents.localized_routing import LocalizedRoutes
 from agents.messages import (
     AccessTechnologyType,
@@ -85,7 +86,7 @@ class Mag:
         ordering = Ordering(sequence)
         self._registrar = Registrar(config, ordering, Outcomes(self._accepted, self._denied))
         self._resolver = Resolver(config, ordering)
-        self._localized = LocalizedRoutes(config, self._links)
+        self._localized = LocalizedRoutes(config, ordering, self._links)
         self._policy = POLICIES[config.policy].mag(config, ordering, self._resolver)
         anchors = () if config.lma is None else (config.lma,)
         sessions = Sessions(self._registered, self._forgotten)
@@ -223,9 +224,14 @@ class Mag:
         hoa = IPv6Address(packet[24:40])
         if hoa not in self._config.home:
             return [Drop((packet,), DropReason.NOT_HOME)]
+        if self._scheme.localized_routing:
+            told = self._localized.stray(IPv6Address(packet[8:24]), hoa, source, now)
+            return [Drop((packet,), DropReason.NOT_ATTACHED), *told]
         here = self._links.match(hoa)
         if here is not None:
-            return [Release((packet,), None)] if here[1].served else self._policy.early(hoa, packet, now)
+            if here[1].served:
+                return crossing(packet, lambda crossed: [Release((crossed,), None)])
+            return self._policy.early(hoa, packet, now)
         return [Drop((packet,), DropReason.NOT_ATTACHED)] if multicast else self._policy.stray(hoa, packet, source, now)
 
     @property
@@ -284,7 +290,7 @@ class Mag:
             holder = self._links.of_prefix(prefix)
             if holder is not None and holder is not to:
                 self._registrar.forget(holder.interface)
-                actions += self._deny(holder) + self._leave(holder, now)
+                actions += self._deny(holder, now) + self._leave(holder, now)
         return actions
 
     def _asked(self, query: ProxyBindingUpdate, source: IPv6Address) -> list[Action]:
@@ -311,8 +317,11 @@ class Mag:
         return self._registrar.bound
 
     def _forgotten(self, anchor: IPv6Address, before: float, now: float) -> list[Action]:
-        """The LMA has restarted: register every node anew; meanwhile they are served, and learnt routes stand until they lapse."""
-        return self._registrar.renew(self._registrar.updates, now)
+        """The LMA has restarted: register every node anew; meanwhile they are served, and learnt routes stand until they lapse.
+
+        Localized routes end, as the LMA that knew of them would tell when a node moves.
+        """
+        return self._localized.stop() + self._registrar.renew(self._registrar.updates, now)
 
     def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> Outcome:
         """The LMA revokes bindings: deny their nodes service, and tell it no more of them (RFC 5846, 9.1)."""
@@ -330,7 +339,7 @@ class Mag:
         for update in ended:
             self._registrar.revoke(update.interface)
         prefixes = (prefix for update in ended for prefix in update.prefixes)
-        return revoked(indication, prefixes, (action for here in attachments for action in self._deny(here)))
+        return revoked(indication, prefixes, (action for here in attachments for action in self._deny(here, now)))
 
     def _revoke_all(self, now: float) -> list[Action]:
         """Revoke every binding at once, if there are any and the domain lets MAGs do that (RFC 5846, 9.2)."""
@@ -362,19 +371,19 @@ class Mag:
 
     def _denied(self, interface: Interface, now: float) -> list[Action]:
         """The LMA refuses an interface, or its binding has ended: it gets no service (RFC 5213, 6.9.1.2 (11))."""
-        return self._deny(self._attachment(interface))
+        return self._deny(self._attachment(interface), now)
 
     def _attachment(self, interface: Interface) -> Attachment:
         attachment = self._links.of_interface(interface)
         assert attachment is not None, "a registration ends when its interface leaves"
         return attachment
 
-    def _deny(self, attachment: Attachment) -> list[Action]:
+    def _deny(self, attachment: Attachment, now: float) -> list[Action]:
         if not attachment.served:
             return []
         attachment.served = False
         self._advertisements.cancel(attachment.link)
-        localized = self._localized.left(attachment.prefixes)
+        localized = self._localized.left(attachment.prefixes, now)
         return [Advertise(attachment.link, attachment.prefixes, 0), *localized, *self._withdraw(attachment)]
 
     def _assign_link_local(self, attachment: Attachment, given: IPv6Address | None, now: float) -> list[Action]:
@@ -407,7 +416,7 @@ class Mag:
         self._advertisements.cancel(attachment.link)
         self._resolver.link_gone(attachment.link)
         self._policy.left(attachment, now)
-        return self._localized.left(attachment.prefixes) + (self._withdraw(attachment) if attachment.served else [])
+        return self._localized.left(attachment.prefixes, now) + (self._withdraw(attachment) if attachment.served else [])
 
     def _withdraw(self, attachment: Attachment) -> list[Action]:
         uplink: list[Action] = [RemoveUplink(attachment.link)] if self._scheme.delivery is Delivery.DATA_DRIVEN else []

@@ -22,11 +22,12 @@ from agents.actions import (
     Send,
     Unreachable,
 )
-from agents.bindings import AddressIndex, Answer, PrefixTable
+from agents.bindings import Answer
 from agents.buffering import Buffers
 from agents.config import AgentConfig, FirstPacket, home_prefixes
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, lifetime_seconds, lifetime_units
 from agents.ordering import Ordering, Recent, TokenBuckets
+from agents.prefixes import AddressIndex, PrefixTable
 from agents.schemes import Query
 from agents.timers import Exchanges, Timers, earliest
 

@@ -66,6 +66,8 @@ class Registrar:
         self._refreshes: Timers[Interface] = Timers()
         self._expiries: Timers[Interface] = Timers()
         self._leaving: dict[Interface, None] = {}
+        self._spent: dict[Interface, ProxyBindingUpdate] = {}
+        self._forgotten: Timers[Interface] = Timers()
         self._ends: Timers[Interface] = Timers()
         self._rate: RateLimit[str] = RateLimit(MAX_UPDATE_RATE)
         self._barred: set[str] = set()
@@ -81,7 +83,6 @@ class Registrar:
     def register(self, attachment: Attachment, now: float) -> list[Action]:
         """Register an interface that has attached (RFC 5213, 6.9.1.1)."""
         interface = attachment.interface
-        before = self._updates.get(interface)
         self.forget(interface)
         update = BindingUpdate(
             interface=interface,
@@ -91,7 +92,7 @@ class Registrar:
             prefixes=() if interface in self._unauthorised else attachment.prefixes,
             link_local=None if int(self._settings.link_local) else _ANY_LINK_LOCAL,
             timestamp=attachment.timestamp,
-            request=before.request if before else None,
+            request=self._spent.get(interface),
             refused=interface.mn_id in self._barred,
         )
         self._updates[interface] = update
@@ -184,7 +185,8 @@ class Registrar:
     @property
     def next_timeout(self) -> float | None:
         """When ``timeout`` is to be called."""
-        return earliest(*(timers.next for timers in (self._registering, self._delayed, self._refreshes, self._expiries, self._ends)))
+        timers = self._registering, self._delayed, self._refreshes, self._expiries, self._ends, self._forgotten
+        return earliest(*(timer.next for timer in timers))
 
     def timeout(self, now: float) -> list[Action]:
         """Let bindings end, refresh them before they do, and repeat what was not acknowledged."""
@@ -200,6 +202,8 @@ class Registrar:
             actions += self._send(self._updates[interface], now)
         for interface in self._ends.due(now):
             self.forget(interface)
+        for interface in self._forgotten.due(now):
+            del self._spent[interface]
         return actions
 
     def stop(self, now: float) -> list[Action]:
@@ -325,11 +329,18 @@ class Registrar:
             return []
         update.request = self._request(update, now)
         update.sent[update.request.sequence] = SentUpdate(update.request, now)
+        if self._counted:
+            self._spent[interface] = update.request
+            self._forgotten.set(interface, now + lifetime_seconds(self._lifetime) + self._settings.binding_delete_delay)
         assert self._config.lma is not None, "a scheme of binding updates has an LMA"
         return [Send(update.request, self._config.lma)]
 
     def _request(self, update: BindingUpdate, now: float) -> ProxyBindingUpdate:
-        """The next PBU of a session (RFC 5213, 6.9.1.5); without timestamps each session has a sequence number of its own (5.5)."""
+        """The next PBU of a session (RFC 5213, 6.9.1.5).
+
+        Without timestamps each session has a sequence number of its own (5.5), and as long as the LMA may still have a binding of an
+        interface that left, its next session goes on from there.
+        """
         last = update.request
         return ProxyBindingUpdate(
             sequence=self._ordering.sequence() if last is None or not self._counted else (last.sequence + 1) & 0xFFFF,

@@ -1,7 +1,7 @@
 """The ICMPv6 messages that a MAG exchanges with its mobile nodes, and their octets, checksum zero.
 
-Router Solicitation and Advertisement as RFC 4861 sections 4.1, 4.2 and 4.6 define them, Destination Unreachable and
-Parameter Problem as RFC 4443 sections 3.1 and 3.4 do. On a raw ICMPv6 socket the kernel computes the checksums (RFC 3542, 3.1).
+Router Solicitation and Advertisement as RFC 4861 sections 4.1, 4.2 and 4.6 define them, Destination Unreachable, Time Exceeded and
+Parameter Problem as RFC 4443 sections 3.1, 3.3 and 3.4 do. On a raw ICMPv6 socket the kernel computes the checksums (RFC 3542, 3.1).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ ALL_NODES = IPv6Address("ff02::1")
 
 _DESTINATION_UNREACHABLE = 1
 _ADDRESS_UNREACHABLE = 3
+_TIME_EXCEEDED = 3
+_IN_TRANSIT = 0
 _PARAMETER_PROBLEM = 4
 _ERRONEOUS_HEADER_FIELD = 0
 _ECHO_REQUEST = 128
@@ -154,6 +156,11 @@ def _may_be_error(packet: bytes) -> bool:
 def encode_unreachable(packet: bytes) -> bytes:
     """Destination Unreachable, address unreachable, with as much of ``packet`` as the minimum MTU holds (RFC 4443, 3.1)."""
     return _error(_DESTINATION_UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet)
+
+
+def encode_time_exceeded(packet: bytes) -> bytes:
+    """Time Exceeded, hop limit exceeded in transit, with as much of ``packet`` likewise (RFC 4443, 3.3)."""
+    return _error(_TIME_EXCEEDED, _IN_TRANSIT, 0, packet)
 
 
 def encode_parameter_problem(packet: bytes, pointer: int) -> bytes:

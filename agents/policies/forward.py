@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from agents.actions import Action, Drop, DropReason
+from agents.actions import Action
+from agents.hop_limit import crossing
 from agents.policies.notify import NotifyMagPolicy
-
-_HOP_LIMIT = 7
 
 
 class ForwardMagPolicy(NotifyMagPolicy):
     """What comes through a tunnel for a node elsewhere is treated as a packet from an access link is: queried for, held, and sent on."""
 
     def stray(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
-        if packet[_HOP_LIMIT] <= 1:
-            return [Drop((packet,), DropReason.HOP_LIMIT)]
-        forwarded = packet[:_HOP_LIMIT] + bytes((packet[_HOP_LIMIT] - 1,)) + packet[_HOP_LIMIT + 1 :]
-        return self._send_on(hoa, forwarded, source, now)
+        return crossing(packet, lambda crossed: self._send_on(hoa, crossed, source, now))
 
     def early(self, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
-        return self._resolver.hold(hoa, packet, now)
+        return crossing(packet, lambda crossed: self._resolver.hold(hoa, crossed, now))
 
     def _send_on(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
         """A route that points back at the sender is wrong at one end: it is given up and asked for anew."""

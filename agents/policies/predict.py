@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
-from agents.bindings import Attachment, Interface, PrefixTable
+from agents.bindings import Attachment, Interface
 from agents.config import AgentConfig, home_prefixes_of
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate, HandoverInitiateCode, Message
 from agents.ordering import Ordering
 from agents.policies.forward import ForwardMagPolicy
+from agents.prefixes import PrefixTable
 from agents.queries import Resolver
 from agents.timers import Exchanges, Timers, earliest
 

@@ -105,6 +105,8 @@ class _Timers:
         self.round_trip = 2 * max((path_delay(domain, a, b) for a, b in combinations(agents, 2)), default=0.0)
         interval = max((1 / flow.rate for flow in run.scenario.flows), default=0.0)
         self.arrival = interval + 2 * domain.access.delay + self.round_trip
+        told = self.settings.lr_wait_time + 2 * self.round_trip
+        self.localized = told if self.scheme.localized_routing else 0.0
         self.stale = _STALE[run.case.policy](self)
 
     def registration(self, length: float) -> float:
@@ -124,7 +126,7 @@ class _Timers:
 
 _STALE: Mapping[str, Callable[[_Timers], float]] = {
     "none": lambda timers: 0.0,
-    "anchor": lambda timers: 0.0,
+    "anchor": lambda timers: timers.localized,
     "expire": lambda timers: timers.settings.query_lifetime,
     "notify": lambda timers: timers.settings.query_lifetime,
     "forward": lambda timers: timers.settings.query_lifetime,

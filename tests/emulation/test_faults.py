@@ -49,7 +49,7 @@ def test_every_loss_has_a_reason(played: dict[str, Played], name: str) -> None:
     assert [loss for loss in losses if loss.reason is Reason.UNEXPLAINED] == []
 
 
-@pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
 def test_impairments_strike_signalling_and_nothing_else(played: dict[str, Played], scheme: str) -> None:
     lossy, disordered = played[f"{scheme}-loss"], played[f"{scheme}-disorder"]
     fault = lossy.run.faults[0]

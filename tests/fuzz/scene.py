@@ -43,6 +43,7 @@ from agents.actions import (
     ProbePath,
     Release,
     Send,
+    TimeExceeded,
     Unreachable,
 )
 from agents.authentication import protection
@@ -265,7 +266,7 @@ class Scene:
                 case Multicast(data, group):
                     assert group == GROUP
                     self._packets.remove(serial_of(data))
-                case Unreachable(data):
+                case Unreachable(data) | TimeExceeded(data):
                     assert len(data) >= 40
                 case Ignore(_, source):
                     assert source in SENDERS

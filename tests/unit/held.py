@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
-from agents.bindings import PrefixTable
 from agents.buffering import Buffers
 from agents.config import AgentConfig, Profile, Settings
 from agents.ordering import RateLimit, Recent, TokenBuckets
+from agents.prefixes import PrefixTable
 from agents.schemes import Scheme
 from agents.timers import Timers
 

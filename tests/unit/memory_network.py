@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
@@ -27,10 +27,12 @@ from agents.actions import (
     RemoveRoute,
     RemoveUplink,
     Send,
+    TimeExceeded,
     Unreachable,
 )
 from agents.authentication import Unprotected, protection
 from agents.config import AgentConfig, Profile, Settings
+from agents.hop_limit import before_crossing
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, decode, kind
@@ -71,8 +73,17 @@ def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size:
     return (6 << 28).to_bytes(4, "big") + len(payload).to_bytes(2, "big") + bytes((59, 64)) + source.packed + destination.packed + payload
 
 
+_HOP_LIMIT = 7
+_TUNNELS = 44
+"""Where a packet counts the tunnels that it has gone through, which no agent looks at."""
+
+
 def serial_of(data: bytes) -> int:
     return int.from_bytes(data[40:44], "big")
+
+
+def _added(data: bytes, at: int, number: int) -> bytes:
+    return data[:at] + bytes((data[at] + number,)) + data[at + 1 :]
 
 
 def config(
@@ -331,7 +342,7 @@ class MemoryNetwork:
         anchor = node.uplinks.get(f"mn{source}-air")
         past_anchor = prefix_of(destination) in (node.local & set(node.access)) | set(node.routes)
         if anchor is not None and not past_anchor:
-            self._encapsulate(mag_address(number), data, anchor)
+            self._encapsulate(mag_address(number), _added(data, _HOP_LIMIT, -1), anchor)
         else:
             self._route(mag_address(number), data)
         return serial
@@ -362,6 +373,8 @@ class MemoryNetwork:
         heappush(self._events, (when, next(self._order), call))
 
     def _route(self, address: IPv6Address, data: bytes, agent_asked: bool = False) -> None:
+        """What a kernel forwards, hop limit and all, be it delivered, tunnelled or handed to its agent."""
+        data = _added(data, _HOP_LIMIT, -1)
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
         link = _next_hop(node.access, hoa)
         if link is not None:
@@ -387,7 +400,8 @@ class MemoryNetwork:
         for _ in range(1 + self.doubled("DATA")):
             self.in_transit[serial_of(data)] += 1
             arrival = self.now + self.delay(source, destination)
-            self._schedule(arrival, lambda: self._decapsulate(destination, data, source, multicast))
+            inner = partial(self._decapsulate, destination, _added(data, _TUNNELS, 1), source, multicast)
+            self._schedule(arrival, inner)
 
     def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool) -> None:
         self.in_transit[serial_of(data)] -= 1
@@ -404,6 +418,7 @@ class MemoryNetwork:
     def _deliver(self, data: bytes, host: int) -> None:
         assert self.address(host).packed == data[24:40], "an access route to somebody else"
         assert host in self.where, "an access route to nobody"
+        assert data[_HOP_LIMIT] == 64 - 1 - data[_TUNNELS], "a hop for each router"
         if serial_of(data) in self._seen:
             self.duplicated.append(serial_of(data))
             return
@@ -459,7 +474,7 @@ class MemoryNetwork:
                 case Release(packets, care_of):
                     for data in packets:
                         if care_of is None:
-                            self._route(address, data, agent_asked=True)
+                            self._route(address, before_crossing(data), agent_asked=True)
                         else:
                             self._encapsulate(address, data, care_of)
                 case Multicast(data):
@@ -469,7 +484,7 @@ class MemoryNetwork:
                 case Drop(packets, reason):
                     for data in packets:
                         self._drop(data, reason)
-                case Unreachable(data):
+                case Unreachable(data) | TimeExceeded(data):
                     self.unreachable.append(serial_of(data))
                 case Ignore():
                     self.ignored.append(action)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mag_address, mn_id_of, prefix_of, sent
 from proxy_binding_updates import update
 
-from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute
+from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.config import Settings
 from agents.lma import Lma
 from agents.localized_routing import LocalizedRoutes
@@ -266,7 +266,8 @@ class TestRetransmission:
         requests = sent(lma.forwarded(hoa_of(1), hoa_of(2), MAG1, network.now), "LRI")
         sequence = requests[0].sequence  # type: ignore[union-attr]
         good = LocalizedRoutingAcknowledgment(sequence=sequence, status=0, lifetime=300)
-        for message, source in ((replace(good, sequence=999), MAG1), (good, MAG2), (replace(good, unsolicited=True), MAG1)):
+        assert lma.receive(replace(good, unsolicited=True), MAG1, network.now) == [Ignore(IgnoreReason.UNEXPECTED, MAG1)]
+        for message, source in ((replace(good, sequence=999), MAG1), (good, MAG2)):
             assert lma.receive(message, source, network.now) == [Ignore(IgnoreReason.UNMATCHED, source)]
         assert lma.receive(good, MAG1, network.now) == []
         assert lma.receive(good, MAG1, network.now) == [Ignore(IgnoreReason.UNMATCHED, MAG1)]
@@ -348,6 +349,106 @@ class TestHandover:
         network.run(8)
         assert network.mag(1).routes == {prefix_of(2): MAG3}
         assert network.delivered[-1][0] == pytest.approx(6.1, abs=0.02)
+
+
+class TestWhatTheAnchorHasForgotten:
+    """A route must not lead to the MAG that a node has left for as long as localized routing may last."""
+
+    @pytest.mark.parametrize("pause", [0.5, 20.0])
+    def test_a_route_of_an_anchor_that_was_killed_ends_soon_after_the_node_has_moved(self, pause: float) -> None:
+        network = talking()
+        network.flow(1, 2, 1.0, 60.0)
+        network.at(3.0, lambda: network.crash(LMA))
+        network.at(4.0, lambda: network.restart(LMA))
+        network.at(4.0 + pause, lambda: network.move(2, 3))
+        network.run(70)
+        late = [serial for serial in range(6000) if 1.0 + serial / 100 > 8.5 + pause]
+        assert set(late) <= set(network.serials_delivered)
+        asked = [message for _, to, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+        assert asked == [
+            LocalizedRoutingAcknowledgment(
+                sequence=asked[0].sequence,  # type: ignore[attr-defined]
+                unsolicited=True,
+                status=0,
+                lifetime=0,
+                mn_id=mn_id_of(2),
+                home_network_prefixes=(prefix_of(2),),
+                correspondent=node(1),
+                mag_address=MAG1,
+            )
+        ]
+
+    def test_a_route_that_an_anchor_which_knows_neither_node_cannot_replace_ends(self) -> None:
+        agent = Lma(config("pmip-lr", number=None), EPOCH)
+        asked = self.asked()
+        (told,) = agent.receive(asked, MAG2, EPOCH)
+        assert told == Send(initiation(1, 2, None, sequence=0, lifetime=0), MAG1)
+        (again,) = agent.receive(asked, MAG2, EPOCH)
+        assert again == Send(initiation(1, 2, None, sequence=1, lifetime=0), MAG1)
+
+    @staticmethod
+    def asked(mag: object = MAG1) -> LocalizedRoutingAcknowledgment:
+        named = {"mn_id": mn_id_of(2), "home_network_prefixes": (prefix_of(2),), "correspondent": node(1), "mag_address": mag}
+        return LocalizedRoutingAcknowledgment(sequence=9, unsolicited=True, status=0, lifetime=0, **named)  # type: ignore[arg-type]
+
+    def test_nothing_is_asked_of_an_anchor_that_has_the_node_there_or_of_a_stranger(self) -> None:
+        network = talking()
+        assert network.lma.receive(self.asked(), MAG2, network.now) == [Ignore(IgnoreReason.STALE, MAG2)]
+        assert network.lma.receive(self.asked(LMA), MAG3, network.now) == [Ignore(IgnoreReason.UNEXPECTED, MAG3)]
+
+    def test_an_initiation_that_was_given_up_is_made_good(self) -> None:
+        """MAG 1 does not hear of the move for longer than the LMA repeats."""
+        network = talking()
+        network.lost = lambda kind: kind == "LRI" and EPOCH + 4 < network.now < EPOCH + 18
+        network.flow(1, 2, 1.0, 40.0)
+        network.at(4.0, lambda: network.move(2, 3))
+        network.run(50)
+        late = [serial for serial in range(4000) if 1.0 + serial / 100 > 22]
+        assert set(late) <= set(network.serials_delivered)
+
+    def test_with_heartbeats_routes_end_as_soon_as_the_restart_is_known(self) -> None:
+        network = talking(settings=Settings(heartbeat_interval=1.0))
+        network.flow(1, 2, 1.0, 1.0)
+        network.run(3)
+        assert network.mag(1).routes == {prefix_of(2): MAG2}
+        network.crash(LMA)
+        network.run(4)
+        network.restart(LMA)
+        network.run(6)
+        assert network.mag(1).routes == {}
+
+    def test_an_ordinary_handover_asks_for_nothing(self) -> None:
+        network = talking()
+        network.flow(1, 2, 1.0, 20.0)
+        network.at(4.0, lambda: network.move(2, 3))
+        network.run(30)
+        assert not [message for _, _, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+
+
+class TestLateInitiations:
+    """RFC 6705 gives an LRI a number and no time: a late copy is told from a new one by it."""
+
+    def test_a_copy_of_one_that_was_ended_since_does_nothing(self) -> None:
+        network = talking()
+        agent = network.mag(1).agent
+        assert isinstance(agent, Mag)
+        agent.receive(initiation(1, 2, MAG2, sequence=7), LMA, EPOCH + 1)
+        agent.receive(initiation(1, 2, None, sequence=8, lifetime=0), LMA, EPOCH + 2)
+        agent.timeout(EPOCH + 10.9)
+        assert agent.receive(initiation(1, 2, MAG2, sequence=7), LMA, EPOCH + 10.9) == [Ignore(IgnoreReason.STALE, LMA)]
+
+    @pytest.mark.parametrize("behind", [1, 64, 1023])
+    def test_an_anchor_that_began_anew_is_heeded_before_it_gives_up(self, behind: int) -> None:
+        network = talking()
+        agent = network.mag(1).agent
+        assert isinstance(agent, Mag)
+        agent.receive(initiation(1, 2, MAG2, sequence=2000), LMA, EPOCH + 1)
+        heeded = []
+        for sending in range(4):
+            when = EPOCH + 1.001 + 3 * sending
+            agent.timeout(when)
+            heeded.append(agent.receive(initiation(1, 2, MAG3, sequence=2000 - behind), LMA, when) != [Ignore(IgnoreReason.STALE, LMA)])
+        assert heeded == [False, False, False, True]
 
 
 class TestMag:

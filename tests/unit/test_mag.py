@@ -28,6 +28,7 @@ from agents.actions import (
     RemoveRoute,
     RemoveUplink,
     Send,
+    TimeExceeded,
     Unreachable,
 )
 from agents.config import FirstPacket, MessageOrder, Profile, Settings
@@ -551,6 +552,21 @@ class TestSequenceNumbers:
         gateway = serving("pmip", message_order=MessageOrder.SEQUENCE)
         left = request_of(gateway.detached(CN_LINK, EPOCH + 0.1))
         assert request_of(attach(gateway, now=EPOCH + 0.2)).sequence == left.sequence + 1
+
+    def test_a_session_begins_above_the_last_number_that_was_sent_for_the_one_before(self) -> None:
+        """The LMA may still have that one, be it de-registered; without it, numbers are the agent's own again."""
+        gateway = serving("pmip", message_order=MessageOrder.SEQUENCE)
+        for _, action in timeouts(gateway, 2):
+            gateway.receive(acknowledge(request_of([action])), LMA, EPOCH + 2)
+        left = request_of(gateway.detached(CN_LINK, EPOCH + 230))
+        gateway.receive(acknowledge(left, lifetime=0), LMA, EPOCH + 230.1)
+        assert request_of(attach(gateway, now=EPOCH + 230.2)).sequence == left.sequence + 1
+        left = request_of(gateway.detached(CN_LINK, EPOCH + 231))
+        gateway.receive(acknowledge(left, lifetime=0), LMA, EPOCH + 231.1)
+        while (when := gateway.next_timeout) is not None:
+            gateway.timeout(when)
+        assert when is None
+        assert request_of(attach(gateway, now=EPOCH + 1000)).sequence < left.sequence
 
 
 class TestNodeTimestamps:
@@ -1089,7 +1105,12 @@ class TestWhoMaySpeak:
 
     def test_a_tunnelled_packet_for_who_is_here_after_all_is_delivered(self) -> None:
         data = packet(MN, CN)
-        assert serving().tunnelled(data, MAG2, EPOCH) == [Release((data,), None)]
+        crossed = data[:7] + bytes((data[7] - 1,)) + data[8:]
+        assert serving().tunnelled(data, MAG2, EPOCH) == [Release((crossed,), None)]
+
+    def test_a_tunnelled_packet_for_who_is_here_after_all_is_reported_at_its_last_hop(self) -> None:
+        data = packet(MN, CN)[:7] + b"\x01" + packet(MN, CN)[8:]
+        assert serving().tunnelled(data, MAG2, EPOCH) == [Drop((data,), DropReason.HOP_LIMIT), TimeExceeded(data)]
 
     def test_a_tunnelled_packet_for_no_home_address_is_dropped(self) -> None:
         data = packet(MN, IPv6Address("2001:db8:f::1"))
