@@ -268,7 +268,7 @@ class Daemon:
         link = association.link
         if isinstance(event, Attached):
             self._access_links[association.index] = link
-            self._effects.admit(link, association.index, association.mn_id)
+            self._effects.admit(link, association.mn_id)
             who = association.mn_id, association.link_layer
             names = "handoff", "access_technology", "timestamp"
             how = {name: value for name in names if (value := getattr(association, name)) is not None}

@@ -204,9 +204,9 @@ class Effects:
         for action in outbox:
             self._transmit(action)
 
-    def admit(self, link: str, index: int, mn_id: str) -> None:
+    def admit(self, link: str, mn_id: str) -> None:
         """An access link came, with a node whose profile says which sources are its own."""
-        self._plane.admit(link, index, home_prefixes_of(self._config.profiles, mn_id))
+        self._plane.admit(link, home_prefixes_of(self._config.profiles, mn_id))
 
     def dismiss(self, link: str) -> None:
         """An access link left."""

@@ -163,6 +163,7 @@ class DataPlane:
         self._settings: dict[Path, str] = {}
         self._tunnel = 0
         self._own: dict[str, frozenset[IPv6Network]] = {}
+        self._served: dict[str, set[IPv6Network]] = {}
         self._tunnels: dict[IPv6Network, IPv6Address] = {}
         self._guarded = False
 
@@ -258,12 +259,17 @@ class DataPlane:
     def install_access_route(self, prefix: IPv6Network, link: str) -> bool:
         """Deliver ``prefix`` on ``link``, also what came through a tunnel, and forward what comes from there with a source in ``prefix``.
 
-        False where the link has left meanwhile.
+        From now on this node has its fixed link-local address there, and answers for it: a node that is not served yet has no router to
+        send to, and keeps its packets. False where the link has left meanwhile.
         """
         try:
             device = link, socket.if_nametoindex(link)
         except OSError:
             return False
+        served = self._served.setdefault(link, set())
+        if not served and int(self._config.settings.link_local):
+            self._put_link_local(*device, self._config.settings.link_local)
+        served.add(prefix)
         for table in (MAIN, ACCESS) if self._config.scheme.home_prefixes else (MAIN,):
             self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
         if self._config.scheme.home_prefixes:
@@ -271,10 +277,14 @@ class DataPlane:
         return True
 
     def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
-        """Withdraw routes of ``install_access_route``; with the link they may have gone already."""
+        """Withdraw routes of ``install_access_route``, with the last the link-local address; with the link they may have gone already."""
         self._take_back((MAIN, prefix, link))
         self._take_back((ACCESS, prefix, link))
         self._take_back((_RULE_ADMITTED, link, prefix))
+        served = self._served.get(link, set())
+        served.discard(prefix)
+        if not served:
+            self._take_back((_LINK_LOCAL, link))
 
     def install_uplink(self, link: str, anchor: IPv6Address) -> None:
         """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded, and what this node itself sends
@@ -290,14 +300,12 @@ class DataPlane:
         self._take_back((RULE_UPLINK, link, None))
         self._take_back((_RULE_LOCALIZED, link, None))
 
-    def admit(self, link: str, index: int, own: frozenset[IPv6Network]) -> None:
-        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed addresses, nothing forwarded from it, and nothing
-        taken in that has another's source."""
+    def admit(self, link: str, own: frozenset[IPv6Network]) -> None:
+        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed link-layer address, nothing forwarded from it, and
+        nothing taken in that has another's source."""
         settings = self._config.settings
         if settings.link_layer != FIXED_LINK_LAYER:
             self._assign_link_layer(link, settings.link_layer)
-        if int(settings.link_local):
-            self._put_link_local(link, index, settings.link_local)
         if self._config.scheme.home_prefixes:
             self._put_rule(_RULE_REFUSED, _NO_TABLE, link, action=_DISCARD)
             self._own[link] = own
@@ -306,7 +314,8 @@ class DataPlane:
             self._put_rule(_RULE_FOREIGN_SOURCE, _NO_TABLE, link, action=_DISCARD)
 
     def dismiss(self, link: str) -> None:
-        """Withdraw what ``admit`` and ``assign_link_local`` installed."""
+        """Withdraw what ``admit``, ``install_access_route`` and ``assign_link_local`` installed for ``link`` alone."""
+        self._served.pop(link, None)
         self._take_back((_LINK_LOCAL, link))
         for priority in (_RULE_REFUSED, _RULE_FOREIGN_SOURCE):
             self._take_back((priority, link, None))

@@ -70,7 +70,6 @@ class _Mag:
         scheme = SCHEMES["s-pmip"]
         profiles = (Profile("host@dmm.example", (self.home,)),)
         self._config = AgentConfig("mag", self.address, "core", scheme, scheme.default_policy, _LMA, frozenset(_MAGS), profiles)
-        self._air = air
         with self.namespace.within():
             self.plane = DataPlane(self._config, gateway=True, trigger=False)
 
@@ -78,7 +77,7 @@ class _Mag:
         """Do for the host what the agent does, and tunnel what goes to the other MAG's."""
         with self.namespace.within():
             self.plane.start()
-            self.plane.admit("host-air", self._air, frozenset({self.home}))
+            self.plane.admit("host-air", frozenset({self.home}))
             self.plane.install_access_route(self.home, "host-air")
             self.plane.install_route(other.home, other.address)
             self.plane.commit()
