@@ -42,6 +42,10 @@ _INTERFACE_IDENTIFIER = (1 << 64) - 1 - (1 << 57)
 """The bits of an interface identifier but for the universal bit, which those made of link-layer addresses mostly have."""
 
 
+_Asked = tuple[IPv6Address, IPv6Network]
+"""Who asked, and about which home address."""
+
+
 class Lma:
     """One LMA. Its methods return what is to be done, in order; ``now`` is its own clock, in s since 1970."""
 
@@ -52,6 +56,7 @@ class Lma:
         self._profiles = profiles_by_mn_id(config.profiles)
         self._validator = Validator(config)
         self._cache = BindingCache()
+        self._queries: dict[IPv6Network, dict[_Asked, ProxyBindingUpdate]] = {}
         self._waiting = WaitingRoom(self._settings.binding_assign_delay)
         self._expiries: Timers[IPv6Network] = Timers()
         ordering = Ordering(sequence)
@@ -142,7 +147,8 @@ class Lma:
         return [action for binding in self._cache for action in _routes_removed(binding)]
 
     def _asked(self, query: ProxyBindingUpdate, source: IPv6Address, now: float) -> list[Action]:
-        """Answer a PBQ from the Binding Cache (draft, 3.2.2)."""
+        """Answer a PBQ from the Binding Cache (draft, 3.2.2): of a node that has left its MAG, once it is registered anew or its binding
+        ends, since all that could be said before is where it is no longer."""
         if self._config.scheme.query is not Query.UNICAST:
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
         if not query.home_network_prefixes:
@@ -151,9 +157,17 @@ class Lma:
         if found is None or found[1].expires <= now:
             return [self._answer(query, source, Status.NOT_LMA_FOR_THIS_MOBILE_NODE)]
         prefix, binding = found
+        if binding.leaving:
+            self._queries.setdefault(prefix, {})[source, query.home_network_prefixes[0]] = query
+            return []
         lifetime = min(query.lifetime, int((binding.expires - now) // 4))
         self._policy.asked(prefix, source, lifetime_seconds(lifetime), now)
         return [self._answer(query, source, Status.ACCEPTED, prefix, binding.care_of, lifetime)]
+
+    def _answer_waiting(self, binding: Binding, now: float) -> list[Action]:
+        """Answer the queries that waited for a binding to be taken up again, or to end."""
+        waiting = [item for prefix in binding.prefixes for item in self._queries.pop(prefix, {}).items()]
+        return [action for (source, _), query in waiting for action in self._asked(query, source, now)]
 
     def _answer(
         self,
@@ -254,7 +268,7 @@ class Lma:
             return actions
         left = before.care_of if before is not None and moved and not before.leaving else None
         news = self._policy.moved(binding, now) + self._tell_previous(before, binding, now) if moved else []
-        return actions + news + self._initiator.bound(binding, left, now)
+        return actions + news + self._initiator.bound(binding, left, now) + self._answer_waiting(binding, now)
 
     def _deregister(self, binding: Binding, asked: Waiting, now: float) -> list[Action]:
         """Let a binding end (RFC 5213, 5.3.5); until it is deleted its packets have no route, but it can be taken up again."""
@@ -281,7 +295,9 @@ class Lma:
         for binding in bindings:
             self._cache.remove(binding)
             self._expiries.cancel(binding.prefixes[0])
-        ended = [action for binding in bindings for action in (*_routes_removed(binding), *self._initiator.unbound(binding, now))]
+        ended: list[Action] = []
+        for binding in bindings:
+            ended += _routes_removed(binding) + self._initiator.unbound(binding, now) + self._answer_waiting(binding, now)
         return ended + self._resume_all(bindings, now)
 
     def _resume_all(self, bindings: Sequence[Binding], now: float) -> list[Action]:

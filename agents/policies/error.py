@@ -22,7 +22,7 @@ class ErrorMagPolicy(MagPolicy):
     """``error``: who is tunnelled a packet for a node that has left answers with a Binding Error (RFC 6275, 6.1.9).
 
     Its status is 1, unknown binding, the only one that speaks of a binding. The MAG that receives it drops the route and asks
-    anew. The answer may come too early and name the same MAG once more; then the next packet brings the next Binding Error.
+    anew. An LMA that has not heard of the node's leaving names the same MAG once more; then the next packet brings the next Binding Error.
     """
 
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:

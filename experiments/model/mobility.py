@@ -111,6 +111,7 @@ class Mobility:
             self._localized.came(host, None)
         elif moved:
             self._localized.came(host, before.mag)
+        self._packets.queries.answer_held(host)
 
     def _unbind(self, host: str, mag: str) -> None:
         """The LMA deletes the binding after ``binding.delete_delay``, if nothing comes between."""
@@ -124,5 +125,6 @@ class Mobility:
             if network.bindings.get(host) is gone:
                 del network.bindings[host]
                 self._localized.gone(host)
+                self._packets.queries.answer_held(host)
 
         network.later(expires, delete)

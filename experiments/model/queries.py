@@ -45,6 +45,7 @@ class Queries:
         self._to_mag = to_mag
         self._routes: dict[tuple[str, str], _Route] = defaultdict(_Route)
         self._relying: dict[str, dict[str, int]] = defaultdict(dict)
+        self._held: dict[str, dict[str, ProxyBindingUpdate]] = defaultdict(dict)
 
     def resolve(self, mag: str, datagram: Datagram, wait: Callable[[str, Datagram], None]) -> None:
         """What a MAG does with a packet for a node elsewhere: the kernel's route, a route about to lapse, or none (draft, 3.2.3, 3.3.2)."""
@@ -133,7 +134,7 @@ class Queries:
         route.failed_until = self._network.now + nanoseconds(self._network.settings.query_failure)
 
     def _asked(self, receiver: str, mag: str, host: str, query: ProxyBindingUpdate) -> None:
-        """The LMA answers from its binding cache, a MAG only for a node of its own."""
+        """The LMA answers from its binding cache, but not of a node that has left its MAG; a MAG only for a node of its own."""
         network = self._network
         status, care_of, lifetime = 0, receiver, query.lifetime
         if network.group:
@@ -142,6 +143,9 @@ class Queries:
                 return
         elif (binding := network.bindings.get(host)) is None:
             status, lifetime = 153, 0
+        elif binding.leaving:
+            self._held[host][mag] = query
+            return
         else:
             care_of, lifetime = binding.mag, min(query.lifetime, (binding.expires - network.now) // (4 * SECOND))
             self._relying[host][mag] = network.now + 4 * lifetime * SECOND
@@ -155,6 +159,11 @@ class Queries:
             alternate_care_of=None if status else network.care_of[care_of],
         )
         network.send(answer, receiver, [mag], lambda _: self._answered(mag, host, query.sequence, answer, care_of))
+
+    def answer_held(self, host: str) -> None:
+        """The LMA answers the queries that came while the host was at no MAG: its binding is taken up again, or has ended."""
+        for mag, query in self._held.pop(host, {}).items():
+            self._asked(self._network.lma, mag, host, query)
 
     def relying(self, host: str) -> Iterator[str]:
         """The MAGs that the LMA has told where the host is, with a lifetime that has not yet passed."""

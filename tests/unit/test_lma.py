@@ -222,6 +222,34 @@ def test_an_answer_holds_no_longer_than_the_binding() -> None:
     assert acknowledged(anchor.receive(query(EPOCH + 5, hoa_of(1), lifetime=100), MAG3, EPOCH + 5)).lifetime == 1
 
 
+def _left() -> Lma:
+    """An LMA whose node has left MAG 1; MAG 3 has asked for it twice, and the node's own MAG for another of its addresses."""
+    anchor = lma()
+    anchor.receive(update(EPOCH), MAG1, EPOCH)
+    anchor.receive(update(EPOCH + 1, lifetime=0), MAG1, EPOCH + 1)
+    for when in (2.0, 2.2):
+        assert anchor.receive(query(EPOCH + when, hoa_of(1)), MAG3, EPOCH + when) == []
+    assert anchor.receive(query(EPOCH + 3, prefix_of(1)[7]), MAG1, EPOCH + 3) == []
+    return anchor
+
+
+def test_a_query_for_a_node_that_has_left_is_answered_once_when_the_node_is_registered_anew() -> None:
+    answers = [action for action in _left().receive(update(EPOCH + 4), MAG2, EPOCH + 4) if isinstance(action, Send)]
+    assert [(answer.destination, acknowledged([answer]).query, acknowledged([answer]).alternate_care_of) for answer in answers] == [
+        (MAG2, False, None),
+        (MAG3, True, MAG2),
+        (MAG1, True, MAG2),
+    ]
+    assert acknowledged([answers[1]]).timestamp == query(EPOCH + 2.2, hoa_of(1)).timestamp
+
+
+def test_a_query_for_a_node_that_has_left_is_refused_when_its_binding_ends() -> None:
+    anchor = _left()
+    assert anchor.timeout(EPOCH + 10.9) == []
+    refused = [(action.destination, status([action])) for action in anchor.timeout(EPOCH + 11) if isinstance(action, Send)]
+    assert refused == [(MAG3, Status.NOT_LMA_FOR_THIS_MOBILE_NODE), (MAG1, Status.NOT_LMA_FOR_THIS_MOBILE_NODE)]
+
+
 def test_a_query_without_home_address_is_refused() -> None:
     empty = replace(query(EPOCH, hoa_of(1)), home_network_prefixes=())
     assert status(lma().receive(empty, MAG3, EPOCH)) is Status.MISSING_HOME_NETWORK_PREFIX_OPTION

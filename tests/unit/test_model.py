@@ -159,15 +159,12 @@ def test_error_in_sd_pmip_asks_again_after_a_retransmission() -> None:
     assert interruption("sd-pmip", "error") == answered + 10 + 4 + 2 - 1004 - 10
 
 
-def test_error_in_s_pmip_may_be_answered_too_early_once() -> None:
-    stray = 1012.0
-    asked = stray + 10
-    stale = asked + 50
-    again = stale + 10 + 10
-    answered = again + 50
+def test_error_in_s_pmip_is_answered_when_the_node_is_registered() -> None:
+    registered = 1007.0 + 50 + 25
+    answered = registered + 25
     assert interruption("s-pmip", "error") == answered + 10 + 4 + 2 - 1004 - 10
     kinds = [signal.kind for signal in predict(run("s-pmip", "error", moving(ONE_MOVE, 2.0))).signals]
-    assert kinds.count("BE") == 2
+    assert (kinds.count("BE"), kinds.count("PBQ"), kinds.count("PQA")) == (1, 2, 2)
 
 
 def test_expire_waits_for_the_route_to_lapse() -> None:
