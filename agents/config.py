@@ -137,7 +137,10 @@ class Settings:
     )
     query_timeout: float = field(
         default=0.2,
-        metadata=_about("when an unanswered PBQ or Handover Initiate is sent again for the first time, doubled each time", _WAIT),
+        metadata=_about("when an unanswered PBQ or Handover Initiate is sent again for the first time, doubled each time; and how long packets wait for "
+            "a node that was handed over before it is asked where it is",
+            _WAIT,
+        ),
     )
     query_tries: int = field(default=5, metadata=_about("how often a PBQ or Handover Initiate is sent before it fails", _TRIES))
     query_failure: float = field(default=1.0, metadata=_about("how long it is remembered that a query failed", _PERIOD))
@@ -174,7 +177,7 @@ class Settings:
     handover_time: float = field(
         default=1.0,
         metadata=_about(
-            "how long a MAG waits for a node that another has handed over to it (RFC 5949), before it asks where the node is",
+            "how long a MAG expects a node that another has handed over to it (RFC 5949)",
             _PERIOD,
         ),
     )

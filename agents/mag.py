@@ -132,7 +132,8 @@ class Mag:
         attachment = Attachment(link, *interface, prefixes, handoff, access_technology, timestamp)
         if self._scheme.binding_update:
             self._links.add(attachment)
-            actions += self._resolver.at_home(prefixes) + self._localized.at_home(prefixes) + self._registrar.register(attachment, now)
+            actions += self._resolver.at_home(prefixes) + self._localized.at_home(prefixes)
+            actions += self._registrar.register(attachment, now, served=bool(expected))
             return actions + (self._serve(attachment, now) if expected else [])
         actions += self._take_over(prefixes, now)
         self._links.add(attachment)

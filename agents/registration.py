@@ -80,8 +80,11 @@ class Registrar:
             Status.SEQUENCE_NUMBER_OUT_OF_WINDOW: self._go_on_from_sequence,
         }
 
-    def register(self, attachment: Attachment, now: float) -> list[Action]:
-        """Register an interface that has attached (RFC 5213, 6.9.1.1)."""
+    def register(self, attachment: Attachment, now: float, served: bool = False) -> list[Action]:
+        """Register an interface that has attached (RFC 5213, 6.9.1.1).
+
+        One that is ``served`` already, as its previous MAG has handed it over, is so no longer than the LMA keeps that MAG's binding.
+        """
         interface = attachment.interface
         self.forget(interface)
         update = BindingUpdate(
@@ -96,6 +99,8 @@ class Registrar:
             refused=interface.mn_id in self._barred,
         )
         self._updates[interface] = update
+        if served:
+            self._expiries.set(interface, now + self._settings.binding_delete_delay)
         return [] if update.refused else self._register(update, now)
 
     def deregister(self, interface: Interface, now: float) -> list[Action]:
@@ -130,7 +135,7 @@ class Registrar:
 
     @property
     def bound(self) -> bool:
-        """Whether the LMA has a binding of any interface."""
+        """Whether the LMA has a binding of any interface, or may have."""
         return self._expiries.next is not None
 
     @property

@@ -65,6 +65,7 @@ _OPTIONS = {
     26: "Link-local Address",
     27: "Timestamp",
     28: "Restart Counter",
+    41: "Local Mobility Anchor Address",
     51: "MAG IPv6 Address",
 }
 _MH_TYPES = _names(MobilityHeaderType)
@@ -157,6 +158,21 @@ class MIP6OptRestartCounter(inet6._MIP6OptAlign):
     fields_desc = [ByteEnumField("otype", 28, _OPTIONS), ByteField("olen", 4), IntField("counter", 0)]  # noqa: RUF012
     x = 4
     y = 2
+
+
+class MIP6OptLMAAddress(inet6._MIP6OptAlign):
+    """RFC 5949, 6.2.2; an IPv6 address."""
+
+    name = "PMIPv6 Option - Local Mobility Anchor Address"
+    fields_desc = [  # noqa: RUF012
+        ByteEnumField("otype", 41, _OPTIONS),
+        ByteField("olen", 18),
+        ByteField("code", 1),
+        ByteField("reserved", 0),
+        IP6Field("address", "::"),
+    ]
+    x = 8
+    y = 4
 
 
 class MIP6OptMAGAddress(inet6._MIP6OptAlign):
@@ -399,6 +415,7 @@ def register(query_flag: QueryFlag = QueryFlag.DRAFT) -> None:
             26: MIP6OptLLA,
             27: MIP6OptTimestamp,
             28: MIP6OptRestartCounter,
+            41: MIP6OptLMAAddress,
             51: MIP6OptMAGAddress,
         }
     )

@@ -19,6 +19,9 @@ class Timers(Generic[K]):
         self._set: dict[K, tuple[float, int]] = {}
         self._serial = 0
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._set
+
     def set(self, key: K, when: float) -> None:
         """Let ``key`` fire at ``when`` and at no other time."""
         self._serial += 1

@@ -49,6 +49,7 @@ _PBU_P = 0x0200
 _PBA_P = 0x20
 _HEARTBEAT_U = 0x0002
 _HEARTBEAT_R = 0x0001
+_HI_S = 0x80
 _HI_U = 0x40
 _HI_P = 0x20
 _HI_F = 0x10
@@ -166,6 +167,8 @@ def _decode_heartbeat(data: bytes, query_flag: QueryFlag, options: Mapping[str, 
 
 def _decode_handover_initiate(data: bytes, query_flag: QueryFlag, options: Mapping[str, Any]) -> Message:
     sequence, flags, code = _HANDOVER.unpack_from(data, _HEADER_SIZE)
+    if flags & _HI_S:
+        raise MessageError("a Handover Initiate of flag S is none between MAGs")
     if not flags & _HI_P:
         raise MessageError("a Handover Initiate without flag P is not between MAGs")
     return HandoverInitiate(sequence=sequence, code=code, buffer=bool(flags & _HI_U), forward=bool(flags & _HI_F), **options)
@@ -224,7 +227,9 @@ _FORMATS: Mapping[type[MobilityOptions], _Format] = MappingProxyType(
         ),
         BindingError: _Format(_Type.BINDING_ERROR, _ERROR, _encode_error, _decode_error, _ANY),
         Heartbeat: _Format(_Type.HEARTBEAT, _HEARTBEAT, _encode_heartbeat, _decode_heartbeat, OptionSet(Heartbeat)),
-        HandoverInitiate: _Format(_Type.HANDOVER_INITIATE, _HANDOVER, _encode_handover_initiate, _decode_handover_initiate, _ANY),
+        HandoverInitiate: _Format(
+            _Type.HANDOVER_INITIATE, _HANDOVER, _encode_handover_initiate, _decode_handover_initiate, OptionSet(HandoverInitiate)
+        ),
         HandoverAcknowledge: _Format(
             _Type.HANDOVER_ACKNOWLEDGE, _HANDOVER, _encode_handover_acknowledge, _decode_handover_acknowledge, _ANY
         ),

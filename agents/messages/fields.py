@@ -170,13 +170,14 @@ class LocalizedRoutingAcknowledgment(LocalizedRouting):
 class HandoverInitiate(MobilityOptions):
     """An HI between MAGs (RFC 5949, 6.1.1), sent with flag P and without S: flags U (``buffer``) and F (``forward``).
 
-    ``code`` is a HandoverInitiateCode.
+    ``code`` is a HandoverInitiateCode, ``anchor_address`` that of the LMA at which the node is registered (6.2.2).
     """
 
     sequence: int
     code: int
     buffer: bool = False
     forward: bool = False
+    anchor_address: IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

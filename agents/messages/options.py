@@ -33,8 +33,11 @@ _LINK_LAYER_IDENTIFIER = 25
 _LINK_LOCAL_ADDRESS = 26
 _TIMESTAMP_OPTION = 27
 _RESTART_COUNTER_OPTION = 28
+_ANCHOR_ADDRESS = 41
 _MAG_ADDRESS = 51
 _NAI = 1
+_IPV6_ADDRESS = 1
+"""The Option-Code of an anchor's address that is no IPv4 address (RFC 5949, 6.2.2)."""
 
 
 def _put(out: bytearray, multiple: int, offset: int, option: bytes) -> None:
@@ -64,6 +67,10 @@ def _put_correspondent(out: bytearray, node: MobileNode) -> None:
 
 def _put_mag_address(out: bytearray, address: IPv6Address) -> None:
     _put(out, 8, 4, _HNP.pack(_MAG_ADDRESS, 18, 0, 128, address.packed))
+
+
+def _put_anchor_address(out: bytearray, address: IPv6Address) -> None:
+    _put(out, 8, 4, _HNP.pack(_ANCHOR_ADDRESS, 18, _IPV6_ADDRESS, 0, address.packed))
 
 
 def _put_handoff_indicator(out: bytearray, value: int) -> None:
@@ -115,6 +122,7 @@ _WRITERS: tuple[tuple[str, Callable[[bytearray, Any], None]], ...] = (
     ("home_network_prefixes", _put_prefixes),
     ("correspondent", _put_correspondent),
     ("mag_address", _put_mag_address),
+    ("anchor_address", _put_anchor_address),
     ("handoff_indicator", _put_handoff_indicator),
     ("access_technology", _put_access_technology),
     ("link_layer_identifier", _put_link_layer_identifier),
@@ -163,6 +171,14 @@ def _get_mag_address(data: bytes) -> IPv6Address:
     _expect("MAG IPv6 Address", data, 18, 18)
     if data[1] != 128:
         raise MessageError(f"the address of a MAG has no length {data[1]}")
+    return _address(data[2:])
+
+
+def _get_anchor_address(data: bytes) -> IPv6Address | None:
+    _expect("Local Mobility Anchor Address", data, 6, 18)
+    if data[0] != _IPV6_ADDRESS:
+        return None
+    _expect("Local Mobility Anchor Address", data, 18, 18)
     return _address(data[2:])
 
 
@@ -224,6 +240,7 @@ _READERS: Mapping[int, tuple[str, Callable[[bytes], Any]]] = MappingProxyType(
         _LINK_LOCAL_ADDRESS: ("link_local_address", _get_link_local_address),
         _TIMESTAMP_OPTION: ("timestamp", _get_timestamp),
         _RESTART_COUNTER_OPTION: ("restart_counter", _get_restart_counter),
+        _ANCHOR_ADDRESS: ("anchor_address", _get_anchor_address),
         _MAG_ADDRESS: ("mag_address", _get_mag_address),
     }
 )

@@ -158,7 +158,7 @@ class HandoverInitiateCode(IntEnum):
 class HandoverAcknowledgeCode(IntEnum):
     """Code of a Handover Acknowledge with flag P (RFC 5949, 6.1.2); 128 and more reject."""
 
-    ACCEPTED = 0
+    HANDOVER_ACCEPTED = 0
     CONTEXT_TRANSFER_ACCEPTED = 5
     ALL_CONTEXT_TRANSFERRED = 6
     NOT_ACCEPTED = 128

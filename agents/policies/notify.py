@@ -69,8 +69,12 @@ class NotifyMagPolicy(MagPolicy):
         actions: list[Action] = []
         for prefix in message.home_network_prefixes:
             news = self._resolver.moved(prefix, care_of, source, message.timestamp or 0, now)
-            actions += [Ignore(IgnoreReason.STALE, source)] if news is None else news
+            actions += [Ignore(IgnoreReason.STALE, source)] if news is None else [*news, *self._heard(prefix, care_of)]
         return actions + acknowledge(message, UpdateNotificationStatus.SUCCESS, source)
+
+    def _heard(self, prefix: IPv6Network, care_of: IPv6Address) -> list[Action]:
+        """News say that ``prefix`` is at another MAG now, ``care_of``."""
+        return []
 
     def _applies(self, news: UpdateNotification) -> bool:
         """Whether news say where prefixes of a node are: at another MAG of the domain."""

@@ -32,6 +32,19 @@ def _interface(message: HandoverInitiate | HandoverAcknowledge) -> Interface:
     return Interface.named(message.mn_id, message.link_layer_identifier)
 
 
+def _answer(initiate: HandoverInitiate, code: HandoverAcknowledgeCode, source: IPv6Address) -> Action:
+    """The HAck to an HI (RFC 5949, 6.1.2)."""
+    answer = HandoverAcknowledge(
+        sequence=initiate.sequence,
+        code=code,
+        forward=initiate.forward,
+        mn_id=initiate.mn_id,
+        link_layer_identifier=initiate.link_layer_identifier,
+        timestamp=initiate.timestamp,
+    )
+    return Send(answer, source)
+
+
 class PredictMagPolicy(ForwardMagPolicy):
     """As ``forward``, but nobody has to be asked where the node is: a Handover Initiate names it to the next MAG, which holds packets
     for it until it comes, and serves it at once. Where it does not come, its packets are sent on as under ``forward``."""
@@ -46,6 +59,9 @@ class PredictMagPolicy(ForwardMagPolicy):
         self._expected: dict[Interface, HandoverInitiate] = {}
         self._coming: PrefixTable[HandoverInitiate] = PrefixTable()
         self._patience: Timers[Interface] = Timers()
+        self._overdue: Timers[Interface] = Timers()
+        self._heeded: dict[Interface, tuple[IPv6Address, HandoverInitiate]] = {}
+        self._heeded_until: Timers[Interface] = Timers()
 
     def leaving(self, attachment: Attachment, to: IPv6Address, now: float) -> list[Action]:
         if to not in self._config.mags or to == self._config.address:
@@ -58,6 +74,7 @@ class PredictMagPolicy(ForwardMagPolicy):
             forward=True,
             mn_id=interface.mn_id,
             home_network_prefixes=attachment.prefixes,
+            anchor_address=self._config.lma if self._config.scheme.binding_update else None,
             link_layer_identifier=interface.known_identifier,
             timestamp=self._ordering.timestamp(now),
         )
@@ -91,7 +108,8 @@ class PredictMagPolicy(ForwardMagPolicy):
 
     @property
     def next_timeout(self) -> float | None:
-        return earliest(super().next_timeout, self._initiated.next, self._ends.next, self._patience.next)
+        timers = self._initiated, self._ends, self._patience, self._overdue, self._heeded_until
+        return earliest(super().next_timeout, *(timer.next for timer in timers))
 
     def timeout(self, now: float) -> list[Action]:
         actions = super().timeout(now)
@@ -103,42 +121,76 @@ class PredictMagPolicy(ForwardMagPolicy):
         for interface in self._patience.due(now):
             actions += self._resolver.seek(self._expected[interface].home_network_prefixes, now)
             self._expect_no_more(interface)
+        for interface in self._overdue.due(now):
+            expected = self._expected.get(interface) or self._handovers[interface].initiate
+            actions += self._resolver.seek(expected.home_network_prefixes, now)
+        for interface in self._heeded_until.due(now):
+            del self._heeded[interface]
         return actions
 
     def _send_on(self, hoa: IPv6Address, packet: bytes, source: IPv6Address, now: float) -> list[Action]:
-        if self._coming.lookup(hoa) is not None:
-            return self._resolver.hold(hoa, packet, now)
+        if (expected := self._coming.lookup(hoa)) is not None:
+            return self._hold(expected, hoa, packet, now)
         handover = self._going.lookup(hoa)
         if handover is None or not handover.left:
             return super()._send_on(hoa, packet, source, now)
         if not handover.accepted:
-            return self._resolver.hold(hoa, packet, now)
+            return self._hold(handover.initiate, hoa, packet, now)
         if source == handover.to:
             self._end(_interface(handover.initiate))
             return super()._send_on(hoa, packet, source, now)
         return [Release((packet,), handover.to)]
 
+    def _hold(self, announced: HandoverInitiate, hoa: IPv6Address, packet: bytes, now: float) -> list[Action]:
+        """Let a packet wait for the node, or for the next MAG's answer; where that takes long, the handover may have gone wrong, and it is
+        asked where the node is."""
+        interface = _interface(announced)
+        if interface not in self._overdue:
+            self._overdue.set(interface, now + self._config.settings.query_timeout)
+        return self._resolver.hold(hoa, packet, now)
+
+    def _heard(self, prefix: IPv6Network, care_of: IPv6Address) -> list[Action]:
+        """What waits for a node that was thought to be, or to come, somewhere else goes to where it is."""
+        if (expected := self._coming.get(prefix)) is not None:
+            self._expect_no_more(_interface(expected))
+            return self._resolver.deliver(expected.home_network_prefixes, care_of)
+        handover = self._going.get(prefix)
+        if handover is None or not handover.left:
+            return []
+        interface = _interface(handover.initiate)
+        self._initiated.end(interface)
+        self._overdue.cancel(interface)
+        handover.to, handover.accepted = care_of, True
+        return self._resolver.deliver(handover.initiate.home_network_prefixes, care_of)
+
     def _handed_over(self, initiate: HandoverInitiate, source: IPv6Address, now: float) -> list[Action]:
-        """A node of ``source``, a MAG, is about to come here; of other codes none announces one (RFC 5949, 6.1.1)."""
+        """A node of ``source``, a MAG, is about to come here; of other codes none announces one (RFC 5949, 6.1.1).
+
+        Who has been told so once is not told anew by a copy, nor by an earlier one that is late.
+        """
         if source not in self._config.mags or initiate.code not in _ANNOUNCEMENTS:
             return [Ignore(IgnoreReason.UNEXPECTED, source)]
         interface, prefixes = _interface(initiate), initiate.home_network_prefixes
-        ours = bool(prefixes) and home_prefixes_of(self._config.profiles, interface.mn_id).issuperset(prefixes)
-        if ours:
+        if not self._takes(initiate):
+            return [_answer(initiate, HandoverAcknowledgeCode.NOT_ACCEPTED, source)]
+        sender, before = self._heeded.get(interface, (None, initiate))
+        if sender == source and (initiate.timestamp or 0) < (before.timestamp or 0):
+            return [Ignore(IgnoreReason.STALE, source)]
+        if (sender, before) != (source, initiate):
+            self._heeded[interface] = source, initiate
+            self._heeded_until.set(interface, now + self._config.settings.query_lifetime)
             self._expect_no_more(interface)
             self._expected[interface] = initiate
             for prefix in prefixes:
                 self._coming[prefix] = initiate
             self._patience.set(interface, now + self._config.settings.handover_time)
-        answer = HandoverAcknowledge(
-            sequence=initiate.sequence,
-            code=HandoverAcknowledgeCode.ACCEPTED if ours else HandoverAcknowledgeCode.NOT_ACCEPTED,
-            forward=initiate.forward,
-            mn_id=initiate.mn_id,
-            link_layer_identifier=initiate.link_layer_identifier,
-            timestamp=initiate.timestamp,
-        )
-        return [Send(answer, source)]
+        return [_answer(initiate, HandoverAcknowledgeCode.CONTEXT_TRANSFER_ACCEPTED, source)]
+
+    def _takes(self, initiate: HandoverInitiate) -> bool:
+        """Whether this MAG can serve the node: it is one of the domain, with prefixes of its own, and registered at this MAG's LMA."""
+        prefixes = initiate.home_network_prefixes
+        own = home_prefixes_of(self._config.profiles, initiate.mn_id)
+        return bool(prefixes) and own.issuperset(prefixes) and initiate.anchor_address in (None, self._config.lma)
 
     def _answered(self, answer: HandoverAcknowledge, source: IPv6Address, now: float) -> list[Action]:
         interface = _interface(answer)
@@ -162,6 +214,7 @@ class PredictMagPolicy(ForwardMagPolicy):
         if handover is not None:
             self._initiated.end(interface)
             self._ends.cancel(interface)
+            self._overdue.cancel(interface)
             for prefix in handover.initiate.home_network_prefixes:
                 self._going.pop(prefix)
 
@@ -169,5 +222,6 @@ class PredictMagPolicy(ForwardMagPolicy):
         expected = self._expected.pop(interface, None)
         if expected is not None:
             self._patience.cancel(interface)
+            self._overdue.cancel(interface)
             for prefix in expected.home_network_prefixes:
                 self._coming.pop(prefix)

@@ -35,6 +35,7 @@ class Handovers:
             forward=True,
             mn_id=network.hosts[host].mn_id,
             home_network_prefixes=(network.prefix(host),),
+            anchor_address=network.domain.lma.address if network.scheme.binding_update and network.domain.lma else None,
             link_layer_identifier=network.link_layer_identifier(host),
             timestamp=0,
         )
@@ -60,7 +61,7 @@ class Handovers:
         network.later(network.now + nanoseconds(network.settings.handover_time), give_up)
         answer = HandoverAcknowledge(
             sequence=initiate.sequence,
-            code=0,
+            code=5,
             forward=True,
             mn_id=initiate.mn_id,
             link_layer_identifier=initiate.link_layer_identifier,

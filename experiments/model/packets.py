@@ -11,7 +11,7 @@ from experiments.measure.records import Reason
 from experiments.model.localized import LocalizedRouting
 from experiments.model.network import IPV6, Attachment, Datagram, Network
 from experiments.model.queries import Queries
-from topologies.timing import SECOND, crossing
+from topologies.timing import SECOND, crossing, nanoseconds
 
 _NEIGHBOUR_DISCOVERY = 72
 _RESOLUTION = 3 * SECOND
@@ -147,6 +147,9 @@ class Packets:
         network, host = self._network, datagram.destination
         handover = network.handovers.get((mag, host))
         if (mag, host) in network.expected or (handover is not None and handover.left and not handover.accepted):
+            if not self.queries.waiting(mag, host):
+                overdue = network.now + nanoseconds(network.settings.query_timeout)
+                network.later(overdue, lambda: self._ask_after(mag, host))
             self.queries.hold(mag, datagram)
             return
         if handover is not None and handover.left and handover.to != sender:
@@ -156,6 +159,11 @@ class Packets:
             del network.handovers[mag, host]
         self.queries.mistaken(mag, host, sender)
         self.queries.resolve(mag, datagram, self.queries.hold)
+
+    def _ask_after(self, mag: str, host: str) -> None:
+        """A MAG that has held packets for a while for a host that is announced, or for the next MAG's answer, asks where it is."""
+        if self.queries.waiting(mag, host):
+            self.queries.ask(mag, host)
 
     def _from_group(self, _: str, mag: str, datagram: Datagram) -> None:
         there = self._network.here(mag, datagram.destination)

@@ -87,7 +87,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         octet,
         st.booleans(),
     ),
-    st.builds(HandoverInitiate, sequence=word, code=octet, **handover_flags, **options),
+    st.builds(HandoverInitiate, sequence=word, code=octet, anchor_address=st.none() | addresses, **handover_flags, **options),
     st.builds(HandoverAcknowledge, sequence=word, code=octet, **handover_flags, **options),
 )
 

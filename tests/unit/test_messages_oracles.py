@@ -80,6 +80,7 @@ from agents.scapy_layers import (
     MIP6OptHandoffIndicator,
     MIP6OptHNP,
     MIP6OptLLA,
+    MIP6OptLMAAddress,
     MIP6OptMAGAddress,
     MIP6OptMNLLI,
     MIP6OptRestartCounter,
@@ -145,11 +146,14 @@ MESSAGES: tuple[Message, ...] = (
         forward=True,
         mn_id="mn1@dmm.example",
         home_network_prefixes=(HNP,),
+        anchor_address=LMA,
         link_layer_identifier=bytes.fromhex("020000000001"),
         link_local_address=IPv6Address("fe80::200:5eff:fe00:5213"),
         timestamp=NOW,
     ),
-    HandoverAcknowledge(sequence=13, code=HandoverAcknowledgeCode.ACCEPTED, buffer=True, mn_id="mn1@dmm.example", timestamp=NOW),
+    HandoverAcknowledge(
+        sequence=13, code=HandoverAcknowledgeCode.CONTEXT_TRANSFER_ACCEPTED, buffer=True, mn_id="mn1@dmm.example", timestamp=NOW
+    ),
     decode(PROTECTED.octets(ProxyBindingUpdate(sequence=14, lifetime=75, mn_id="a@b"), MAG, LMA, 1704067200.5)),
 )
 
@@ -182,6 +186,8 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
         options += [MIP6OptHNP(plen=prefix.prefixlen, prefix=str(prefix.network_address)) for prefix in node.home_network_prefixes]
     if getattr(message, "mag_address", None) is not None:
         options.append(MIP6OptMAGAddress(address=str(message.mag_address)))
+    if getattr(message, "anchor_address", None) is not None:
+        options.append(MIP6OptLMAAddress(address=str(message.anchor_address)))
     if message.handoff_indicator is not None:
         options.append(MIP6OptHandoffIndicator(hi=message.handoff_indicator))
     if message.access_technology is not None:
