@@ -61,11 +61,15 @@ class Notice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (what goes to SD-PMIP's group)."""
+    """Send a Mobility Header message; ``tunnelled`` means inside IP-in-IP to the same destination (what goes to SD-PMIP's group).
+
+    One that is ``unsigned`` bears no authenticator, though the domain may have a key: it answers what was not authenticated.
+    """
 
     message: Message
     destination: IPv6Address
     tunnelled: bool = False
+    unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def key_octets(text: str) -> bytes:
 
 def _says_that_clocks_differ(message: Message) -> bool:
     """Whether this is the answer to a PBU sent by a wrong clock, for which its sender's time is as wrong (RFC 4285, 6)."""
-    return isinstance(message, ProxyBindingAcknowledgement) and not message.query and message.status == Status.TIMESTAMP_MISMATCH
+    return isinstance(message, ProxyBindingAcknowledgement) and not message.query and message.status == Status.MIPV6_ID_MISMATCH
 
 
 def _ntp(seconds: float) -> int:

@@ -137,8 +137,9 @@ class Settings:
     )
     query_timeout: float = field(
         default=0.2,
-        metadata=_about("when an unanswered PBQ or Handover Initiate is sent again for the first time, doubled each time; and how long packets wait for "
-            "a node that was handed over before it is asked where it is",
+        metadata=_about(
+            "when an unanswered PBQ or Handover Initiate is sent again for the first time, doubled each time; and how long packets "
+            "wait for a node that was handed over before it is asked where it is",
             _WAIT,
         ),
     )

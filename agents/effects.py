@@ -37,7 +37,7 @@ from agents.actions import (
     Unreachable,
 )
 from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
-from agents.authentication import protection
+from agents.authentication import Unprotected, protection
 from agents.config import AgentConfig, home_prefixes_of
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
@@ -131,6 +131,7 @@ class Effects:
         self._outbox: list[Send] = []
         self._attached: dict[IPv6Network, None] = {}
         self.protection = protection(config.settings)
+        self._unprotected = Unprotected(config.settings.query_flag)
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(config)
         self._advertised_mtu: int | None = None
@@ -263,7 +264,8 @@ class Effects:
 
     def _transmit(self, action: Send) -> None:
         destination = action.destination
-        data = self.protection.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
+        guard = self._unprotected if action.unsigned else self.protection
+        data = guard.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
         if action.tunnelled:
             packet = ipv6_packet(data, self._config.address, destination)
             sent = self._attempt("send", self._port(self.tunnel).send, packet, destination)

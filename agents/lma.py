@@ -28,7 +28,7 @@ from agents.messages import (
     lifetime_units,
     timestamp_from_seconds,
 )
-from agents.ordering import Ordering
+from agents.ordering import Ordering, Recent
 from agents.policies import POLICIES
 from agents.revocation import Outcome, Responder, Revocations, concerns, revoked
 from agents.schemes import Query
@@ -41,6 +41,9 @@ _LINK_LOCAL = int(IPv6Address("fe80::"))
 _INTERFACE_IDENTIFIER = (1 << 64) - 1 - (1 << 57)
 """The bits of an interface identifier but for the universal bit, which those made of link-layer addresses mostly have."""
 
+
+_AUTHENTICATION_FAILURES = 1.0
+"""s from one answer to a MAG whose PBU is not authenticated to the next."""
 
 _Asked = tuple[IPv6Address, IPv6Network]
 """Who asked, and about which home address."""
@@ -57,6 +60,7 @@ class Lma:
         self._validator = Validator(config)
         self._cache = BindingCache()
         self._queries: dict[IPv6Network, dict[_Asked, ProxyBindingUpdate]] = {}
+        self._told: Recent[IPv6Address] = Recent(_AUTHENTICATION_FAILURES)
         self._waiting = WaitingRoom(self._settings.binding_assign_delay)
         self._expiries: Timers[IPv6Network] = Timers()
         ordering = Ordering(sequence)
@@ -117,13 +121,22 @@ class Lma:
         return [Ignore(IgnoreReason.MALFORMED, source)]
 
     def refused(self, reason: IgnoreReason, message: Message, source: IPv6Address, now: float) -> list[Action]:
-        """A message came from ``source`` that is not to be trusted; a MAG whose clock is wrong is told so (RFC 4285, 6)."""
+        """A message came from ``source`` that is not to be trusted: to a PBU of a MAG it is said why (RFC 4285, 5.3 and 6).
+
+        The answer to one that is not authenticated is so neither: it is as short as can be, and sent at most once a second.
+        """
         ignored = Ignore(reason, source)
-        if reason is not IgnoreReason.UNTIMELY or source not in self._config.mags:
+        if source not in self._config.mags or not isinstance(message, ProxyBindingUpdate) or message.query:
             return [ignored]
-        if isinstance(message, ProxyBindingUpdate) and not message.query:
-            return [ignored, self._refusal(message, source, Status.TIMESTAMP_MISMATCH, None, now)]
-        return [ignored]
+        if reason is IgnoreReason.UNTIMELY:
+            dated = message.replay_protection is not None
+            status = Status.MIPV6_ID_MISMATCH if dated else Status.MIPV6_MESG_ID_REQD
+            return [ignored, self._refusal(message, source, status, None, now)]
+        if reason is not IgnoreReason.NOT_AUTHENTICATED or self._told.knows(source, now):
+            return [ignored]
+        self._told.note(source, now)
+        failed = ProxyBindingAcknowledgement(status=Status.MIPV6_AUTH_FAIL, sequence=message.sequence, lifetime=0)
+        return [ignored, Send(failed, source, unsigned=True)]
 
     @property
     def next_timeout(self) -> float | None:
@@ -367,7 +380,7 @@ class Lma:
     def _refusal(self, request: ProxyBindingUpdate, source: IPv6Address, status: Status, session: Binding | None, now: float) -> Action:
         """Refuse a PBU (RFC 5213, 5.3.6, 5.5; RFC 6275, 9.5.1)."""
         acknowledgement = _acknowledgement(request, status, request.link_local_address)
-        if status is Status.TIMESTAMP_MISMATCH:
+        if status is Status.MIPV6_ID_MISMATCH:
             acknowledgement = replace(acknowledgement, replay_protection=request.replay_protection)
         if status in _BY_TIMESTAMP and self._settings.message_order is not MessageOrder.NODE_TIMESTAMP:
             acknowledgement = replace(acknowledgement, timestamp=timestamp_from_seconds(now))
@@ -378,7 +391,7 @@ class Lma:
 
 _MOVED = (RevocationTrigger.INTER_MAG_HANDOVER_DIFFERENT_ACCESS_TYPE, RevocationTrigger.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE)
 _GONE = frozenset({RevocationStatus.SUCCESS, RevocationStatus.PARTIAL_SUCCESS, RevocationStatus.BINDING_DOES_NOT_EXIST})
-_BY_TIMESTAMP = frozenset({Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED})
+_BY_TIMESTAMP = frozenset({Status.TIMESTAMP_MISMATCH, Status.MIPV6_ID_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED})
 
 
 def _overtaken(asked: Waiting, waiting: Waiting | None) -> bool:

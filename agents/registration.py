@@ -77,6 +77,7 @@ class Registrar:
             Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX: self._ask_for_any_prefix,
             Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED: self._go_on,
             Status.TIMESTAMP_MISMATCH: self._go_on,
+            Status.MIPV6_ID_MISMATCH: self._go_on,
             Status.SEQUENCE_NUMBER_OUT_OF_WINDOW: self._go_on_from_sequence,
         }
 

@@ -35,7 +35,7 @@ class BindingRevocationType(IntEnum):
 
 
 class Status(IntEnum):
-    """Status of a (Proxy) Binding Acknowledgement (RFC 6275, 6.1.8; RFC 5213, 8.9); 128 and more reject."""
+    """Status of a (Proxy) Binding Acknowledgement (RFC 6275, 6.1.8; RFC 4285, 8; RFC 5213, 8.9); 128 and more reject."""
 
     ACCEPTED = 0
     ACCEPTED_PREFIX_DISCOVERY_NECESSARY = 1
@@ -51,6 +51,9 @@ class Status(IntEnum):
     EXPIRED_CARE_OF_NONCE_INDEX = 137
     EXPIRED_NONCES = 138
     REGISTRATION_TYPE_CHANGE_DISALLOWED = 139
+    MIPV6_ID_MISMATCH = 144
+    MIPV6_MESG_ID_REQD = 145
+    MIPV6_AUTH_FAIL = 146
     PROXY_REG_NOT_ENABLED = 152
     NOT_LMA_FOR_THIS_MOBILE_NODE = 153
     MAG_NOT_AUTHORIZED_FOR_PROXY_REG = 154

@@ -431,7 +431,9 @@ class MemoryNetwork:
     def _message(self, source: IPv6Address, action: Send) -> None:
         name = kind(action.message)
         self.signals.append((self.now, self.nodes[source].name, name))
-        octets = self.nodes[source].protection.octets(action.message, source, action.destination, self.clock(source))
+        told = self.nodes[source]
+        signs = Unprotected(told.config.settings.query_flag) if action.unsigned else told.protection
+        octets = signs.octets(action.message, source, action.destination, self.clock(source))
         self.sendings.append((source, action.destination, octets))
         group = action.destination == GROUP
         for destination in self.nodes if group else (action.destination,):

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha1
 from ipaddress import IPv6Address, IPv6Network
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_network import EPOCH, GROUP, LMA, MemoryNetwork, config, mag_address, mn_id_of, prefix_of
-from mobility_messages import addresses, messages, query_flags
+from mobility_messages import addresses, messages, options, query_flags
 from test_protocol_together import attached
 
 from agents.actions import Ignore, IgnoreReason, Send
@@ -173,7 +174,7 @@ def test_a_mag_whose_clock_is_an_hour_off_is_told_so() -> None:
     told = wire.octets(answer.message, LMA, MAG, EPOCH)
     message = decode(told)
     assert isinstance(message, ProxyBindingAcknowledgement)
-    assert message.status == Status.TIMESTAMP_MISMATCH
+    assert message.status == Status.MIPV6_ID_MISMATCH
     assert seconds_from_timestamp(message.timestamp or 0) == EPOCH
     assert mag_wire.refusal(message, told, LMA, MAG, ahead) is None
     assert mag.receive(message, LMA, ahead) == []
@@ -240,7 +241,46 @@ class TestRefusalsForAWrongTime:
         assert told.replay_protection & 0xFFFFFFFF == 0
 
 
-@pytest.mark.parametrize("reason", [IgnoreReason.NOT_AUTHENTICATED, IgnoreReason.REPLAYED])
+class TestRefusalsForWantOfAuthentication:
+    """RFC 4285, 5.3: the LMA says so, without a signature, and nobody does anything on it."""
+
+    NO: ClassVar = Ignore(IgnoreReason.NOT_AUTHENTICATED, MAG)
+
+    def test_a_mag_is_told_at_most_once_a_second(self) -> None:
+        lma = Lma(config("pmip", number=None, settings=SETTINGS), EPOCH)
+        told = [lma.refused(IgnoreReason.NOT_AUTHENTICATED, PBU, MAG, EPOCH + when) for when in (0.0, 0.9, 1.0)]
+        failed = Send(ProxyBindingAcknowledgement(status=146, sequence=PBU.sequence, lifetime=0), MAG, unsigned=True)
+        assert told == [[self.NO, failed], [self.NO], [self.NO, failed]]
+
+    @given(st.builds(ProxyBindingUpdate, sequence=st.integers(0, 0xFFFF), lifetime=st.integers(0, 0xFFFF), **options))
+    def test_it_is_never_longer_than_what_it_answers(self, request: ProxyBindingUpdate) -> None:
+        _, answer = Lma(config("pmip", number=None, settings=SETTINGS), EPOCH).refused(IgnoreReason.NOT_AUTHENTICATED, request, MAG, EPOCH)
+        assert isinstance(answer, Send)
+        assert len(encode(answer.message)) <= len(encode(request))
+
+    def test_strangers_queries_and_messages_to_mags_are_not_answered(self) -> None:
+        reason = IgnoreReason.NOT_AUTHENTICATED
+        lma, mag = Lma(config("s-pmip", number=None, settings=SETTINGS), EPOCH), Mag(config("s-pmip", settings=SETTINGS), EPOCH)
+        stranger = IPv6Address("2001:db8::99")
+        assert lma.refused(reason, PBU, stranger, EPOCH) == [Ignore(reason, stranger)]
+        assert lma.refused(reason, replace(PBU, query=True), MAG, EPOCH) == [self.NO]
+        assert mag.refused(reason, PBU, OTHER, EPOCH) == [Ignore(reason, OTHER)]
+
+    def test_it_ends_nothing(self) -> None:
+        network = attached("pmip", settings=SETTINGS)
+        failed = encode(ProxyBindingAcknowledgement(status=146, sequence=0, lifetime=0, mn_id=mn_id_of(1)))
+        network.receive(MAG, failed, LMA, MAG)
+        assert network.ignored[-1] == Ignore(IgnoreReason.NOT_AUTHENTICATED, LMA)
+        assert prefix_of(1) in network.nodes[MAG].access
+
+    def test_a_pbu_without_replay_protection_is_told_that_it_lacks_that(self) -> None:
+        lma = Lma(config("pmip", number=None, settings=SETTINGS), EPOCH)
+        _, answer = lma.refused(IgnoreReason.UNTIMELY, PBU, MAG, EPOCH)
+        assert isinstance(answer, Send)
+        assert answer.message.status == Status.MIPV6_MESG_ID_REQD  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("reason", [IgnoreReason.REPLAYED])
 def test_nobody_else_is_answered(reason: IgnoreReason) -> None:
     lma, mag = Lma(config("s-pmip", number=None), EPOCH), Mag(config("s-pmip"), EPOCH)
     assert lma.refused(reason, PBU, MAG, EPOCH) == [Ignore(reason, MAG)]
@@ -318,7 +358,9 @@ def test_what_has_no_authenticator_reaches_no_agent(scheme: str, policy: str, fo
     for address in network.nodes:
         network.receive(address, encode(forged), OTHER, address)
     assert [ignore.reason for ignore in network.ignored[ignored:]] == [IgnoreReason.NOT_AUTHENTICATED] * len(network.nodes)
-    assert len(network.sendings) == sent
+    told = [decode(octets) for _, _, octets in network.sendings[sent:]]
+    failure = ProxyBindingAcknowledgement(status=Status.MIPV6_AUTH_FAIL, sequence=getattr(forged, "sequence", 0), lifetime=0)
+    assert told in ([], [failure] * (kind(forged) == "PBU"))
 
 
 def test_the_settings_decide() -> None:
