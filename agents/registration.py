@@ -27,7 +27,12 @@ MAX_UPDATE_RATE = 3
 """PBUs that the LMA gets about one node within a second (RFC 6275, 11.8 and 12)."""
 
 REFRESH = 0.75
-"""The part of a binding's lifetime after which it is registered again."""
+"""The part of a binding's lifetime after which it is registered again, at the latest."""
+
+EARLIEST_REFRESH = 0.65
+"""The same, at the earliest."""
+
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 _ANY_PREFIX = (IPv6Network("::/0"),)
 _ANY_LINK_LOCAL = IPv6Address("::")
@@ -249,7 +254,7 @@ class Registrar:
         interface, began = update.interface, update.sent[message.sequence].at
         lifetime = lifetime_seconds(message.lifetime)
         self._pause(interface)
-        self._refreshes.set(interface, max(began + REFRESH * lifetime, now + self._settings.binding_timeout))
+        self._refreshes.set(interface, max(began + _refresh(message.sequence) * lifetime, now + self._settings.binding_timeout))
         self._expiries.set(interface, began + lifetime)
         update.prefixes = prefixes
         given = None
@@ -367,6 +372,15 @@ class Registrar:
             return self._ordering.timestamp(now)
         update.timestamp = own + 1
         return own
+
+
+def _refresh(sequence: int) -> float:
+    """The part of its lifetime after which a binding is registered again whose PBU had this sequence number.
+
+    Nodes that have come at one moment do not all come due at another: of any consecutive numbers the parts lie evenly between the two
+    bounds, as multiples of the golden ratio do modulo 1.
+    """
+    return REFRESH - (REFRESH - EARLIEST_REFRESH) * (sequence * _GOLDEN_RATIO % 1)
 
 
 def _altered(message: ProxyBindingAcknowledgement, request: ProxyBindingUpdate | None) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+from agents.registration import EARLIEST_REFRESH
 from agents.schemes import SCHEMES, Delivery
 from experiments.measure.metrics import measure
 from experiments.measure.records import Reason
@@ -14,7 +15,6 @@ from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
 from topologies.timing import links_between
 
-_REFRESH = 0.75
 _WARM_UP = 30.0
 _DIGITS = 4
 """Decimal places: to a tenth of a microsecond, more than the nanoseconds by which the model orders packets."""
@@ -56,7 +56,7 @@ def expect(run: Run) -> dict[str, float]:
         unknown += _ORDER
     if any(link.jitter for link in links):
         unknown += [*_ORDER, *_DELAYS, *_AROUND_MOVES]
-    if settings.binding_lifetime * _REFRESH < run.scenario.duration + _WARM_UP:
+    if settings.binding_lifetime * EARLIEST_REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown} | known
     if "packets_lost" in unknown and not run.scenario.moves and not SCHEMES[run.case.scheme].localized_routing:
