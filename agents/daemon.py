@@ -24,6 +24,7 @@ import msgspec
 
 from agents.actions import Action, Drop, Ignore, IgnoreReason
 from agents.authentication import protection
+from agents.commands import CommandError, CommandLines, parse
 from agents.config import AgentConfig
 from agents.effects import Effects, describe, is_gateway
 from agents.header_errors import HeaderErrors
@@ -88,8 +89,11 @@ class Clock:
 class Daemon:
     """One agent and its event loop; the loop ends by SIGTERM, SIGINT or an error in a handler, which ``serve`` raises."""
 
-    def __init__(self, config: AgentConfig, journal: Journal, clock: Clock, sequence: int, restarts: int = 0) -> None:
+    def __init__(
+        self, config: AgentConfig, journal: Journal, clock: Clock, sequence: int, restarts: int = 0, commands: int | None = None
+    ) -> None:
         self._config = config
+        self._commands = CommandLines(commands) if commands is not None else None
         self._journal = journal
         self._clock = clock
         self._now = clock.now()
@@ -134,6 +138,7 @@ class Daemon:
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.errors, partial(self._rationed, Ration(ERRORS_RATE), self._path_narrowed))
         self._watch(effects.trigger, lambda _: self._read_trigger())
+        self._watch(self._commands, self._on_commands)
         self._watch_large(effects.narrow())
         self._turn(self._input, None, self._agent.timeout)
         if self._gateway:
@@ -182,6 +187,7 @@ class Daemon:
             effects.trigger,
             effects.large,
             self._links,
+            self._commands,
         )
         for port in ports:
             if port is not None:
@@ -262,6 +268,15 @@ class Daemon:
     def _on_links(self, monitor: LinkMonitor) -> None:
         for event in monitor.read():
             self._on_link(event)
+
+    def _on_commands(self, commands: CommandLines) -> None:
+        for line in commands.read():
+            try:
+                self._input("told", parse(line, self._agent), command=line)
+            except CommandError as error:
+                self._journal.record(self._now, "told in vain", error=str(error))
+        if commands.ended:
+            asyncio.get_running_loop().remove_reader(commands.fileno())
 
     def _on_link(self, event: LinkEvent) -> None:
         association = event.association
@@ -416,7 +431,12 @@ class Daemon:
 
 
 def run(
-    config: AgentConfig, journal_path: Path, ready_fd: int | None = None, clock_offset: float = 0.0, sequence: int | None = None
+    config: AgentConfig,
+    journal_path: Path,
+    ready_fd: int | None = None,
+    clock_offset: float = 0.0,
+    sequence: int | None = None,
+    commands: int | None = None,
 ) -> None:
     """Run the agent that ``config`` describes in this network namespace until SIGTERM or SIGINT.
 
@@ -426,6 +446,7 @@ def run(
         ready_fd: one line is written to this file descriptor, which is then closed, once everything is installed.
         clock_offset: s by which the node's clock is ahead of the others'.
         sequence: the first sequence number that it uses (16 bits), or None for a random one.
+        commands: a file descriptor on which it is told what to do (agents/commands.py), or None.
 
     Raises:
         OSError: the kernel refused something that the agent cannot do without.
@@ -440,7 +461,7 @@ def run(
         sequence = int.from_bytes(os.urandom(2))
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_PreciseSelector())) as runner:
-            runner.run(_serve(Daemon(config, journal, Clock(clock_offset), sequence, restarts), ready_fd))
+            runner.run(_serve(Daemon(config, journal, Clock(clock_offset), sequence, restarts, commands), ready_fd))
     finally:
         journal.close()
 
@@ -484,6 +505,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m agents.daemon", description=description)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json", help="the fields of agents.config.AgentConfig")
     parser.add_argument("--journal", type=Path, default=Path("events.jsonl"), metavar="FILE", help="append events here (%(default)s)")
+    told = "take commands from standard input, one on a line: 'revoke MN-ID' or 'revoke-all ADDRESS OF A MAG', told to an LMA"
+    parser.add_argument("--commands", action="store_true", help=told)
     options = parser.parse_args(arguments)
     try:
         config = load(options.config)
@@ -491,7 +514,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {options.config}: {error}", file=sys.stderr)
         return 2
     try:
-        run(config, options.journal)
+        run(config, options.journal, commands=sys.stdin.fileno() if options.commands else None)
     except (OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agents.schemes import SCHEMES
 from experiments import settings
-from experiments.scenario import Attack, Case, Experiment, Fault, Flow, Impairment, Move, Run, Scenario, WrongClock
+from experiments.scenario import Attack, Case, Experiment, Fault, Flow, Impairment, Move, Revocation, Run, Scenario, WrongClock
 from experiments.tolerance import TOLERANCES
 from experiments.traffic import HEADER
 from topologies import routing
@@ -147,11 +147,13 @@ def missing_node(domain: Domain, cases: Iterable[Case], scenario: Scenario) -> s
     agents = {agent.name for agent in routing.agents(domain)}
     faults = [*scenario.faults, *(fault for case in cases for fault in case.faults)]
     attacks = [fault for fault in faults if isinstance(fault, Attack)]
+    revocations = [fault for fault in faults if isinstance(fault, Revocation)]
     wanted = (
         (hosts, (name for flow in scenario.flows for name in (flow.source, flow.destination))),
         (hosts, (move.mn for move in scenario.moves)),
         (mags, (move.to for move in scenario.moves)),
         (agents, (node for fault in faults for node in fault.on)),
+        (hosts | mags, (revocation.node for revocation in revocations)),
         (hosts, (attack.victim for attack in attacks)),
         (hosts | bridges, (attack.attacker for attack in attacks)),
     )

@@ -24,6 +24,7 @@ class Agents:
         self._events = folder / "events.jsonl"
         self._all = deploy.configurations(run)
         self._running: dict[str, int] = {}
+        self._commands: dict[str, int] = {}
         self._starts: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
@@ -46,6 +47,11 @@ class Agents:
         """End an agent by SIGTERM and wait until it has withdrawn everything."""
         self._end(name, signal.SIGTERM)
 
+    def tell(self, name: str, command: str) -> None:
+        """Give an agent a command (agents/commands.py), which nobody hears where it does not run."""
+        if name in self._commands:
+            os.write(self._commands[name], f"{command}\n".encode())
+
     def check_alive(self) -> None:
         """RuntimeError where an agent that should run does not."""
         ended = [name for name, pid in self._running.items() if os.waitpid(pid, os.WNOHANG)[0]]
@@ -54,10 +60,12 @@ class Agents:
 
     def _spawn(self, name: str, ahead: float = 0.0) -> tuple[str, int]:
         ready, tell = os.pipe()
+        commands, self._commands[name] = os.pipe()
         sequence = self._first_sequence(name)
         config = self._all[name]
-        self._running[name] = self._testbed.get(name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence))
+        self._running[name] = self._testbed.get(name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence, commands))
         os.close(tell)
+        os.close(commands)
         return name, ready
 
     def _first_sequence(self, name: str) -> int:
@@ -73,5 +81,6 @@ class Agents:
 
     def _end(self, name: str, number: int) -> None:
         pid = self._running.pop(name)
+        os.close(self._commands.pop(name))
         os.kill(pid, number)
         os.waitpid(pid, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import attacks
 from experiments.agents import Agents
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
 from topologies import routing
 from topologies.build import Testbed
 from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
@@ -54,10 +54,19 @@ def _set_right(fault: WrongClock, run: Run, testbed: Testbed, agents: Agents) ->
         yield fault.end, partial(agents.start, fault.node)
 
 
+def _revoke(fault: Revocation, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    lma = run.domain.lma
+    if lma is not None and lma.name in agents:
+        told = {mag.name: f"revoke-all {mag.address}" for mag in run.domain.mags}
+        told |= {host.name: f"revoke {host.mn_id}" for host in run.domain.hosts}
+        yield fault.at, partial(agents.tell, lma.name, told[fault.node])
+
+
 _CALLS: Mapping[type[Fault], Callable[[Any, Run, Testbed, Agents], Iterator[Call]]] = {
     Kill: _kill,
     Impairment: _impair,
     Partition: _part,
     WrongClock: _set_right,
+    Revocation: _revoke,
     Attack: attacks.calls,
 }

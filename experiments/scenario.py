@@ -134,6 +134,25 @@ class WrongClock(msgspec.Struct, frozen=True, tag=True):
         return (self.node,)
 
 
+class Revocation(msgspec.Struct, frozen=True, tag=True):
+    """At ``at`` s the LMA revokes the sessions of the host ``node``, or all that the MAG ``node`` has registered (RFC 5846, 8.1).
+
+    Who is denied service so gets it back by coming to a MAG anew; by ``end`` s every such host has.
+    """
+
+    node: str
+    at: float
+    end: float
+
+    def __post_init__(self) -> None:
+        _check(self.at, self.end)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The agents' nodes that it names: none, or one, which may as well be a host."""
+        return ()
+
+
 class Attack(msgspec.Struct, frozen=True, tag=True):
     """From ``at`` s on ``attacker`` sends ``count`` packets, ``rate`` a second, that are to harm the sessions of the host ``victim``.
 
@@ -169,7 +188,7 @@ class Attack(msgspec.Struct, frozen=True, tag=True):
         return (self.target, self.claims) if self.claims else (self.target,)
 
 
-Fault = Kill | Impairment | Partition | WrongClock | Attack
+Fault = Kill | Impairment | Partition | WrongClock | Revocation | Attack
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What goes wrong in a network, once under each scheme, and whether all is well afterwards (docs/faults.md)."""
 
-from experiments.scenario import Case, Experiment, Fault, Flow, Impairment, Kill, Move, Partition, Scenario, WrongClock
+from experiments.scenario import Case, Experiment, Fault, Flow, Impairment, Kill, Move, Partition, Revocation, Scenario, WrongClock
 from topologies.presets import star
 
 SCHEMES = (("pmip", "anchor"), ("pmip-lr", "anchor"), ("s-pmip", "notify"), ("sd-pmip", "error"))
@@ -17,6 +17,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "querying-mag-killed": (Kill("mag1", at=0.004, end=6.0),),
     "partition": (Partition("mag1", "mag3", at=3.0, end=8.0),),
     "anchor-parted": (Partition("mag1", "lma", at=3.0, end=10.0),),
+    "revoked": (Revocation("mn1", at=3.0, end=4.1),),
     "wrong-clock": (WrongClock("mag3", seconds=3600.0, end=8.0),),
 }
 """Name of a fault to what happens; where mag1 is parted from the LMA, for longer than the LMA repeats anything.
@@ -24,7 +25,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
 The mobile node moves from mag2 to mag3 at 4.007 s, in the midst of most; at 0.004 s mag1 waits for the answer to the query that the first
 packet caused."""
 
-_OF_THE_LMA = frozenset({"lma-killed", "anchor-parted"})
+_OF_THE_LMA = frozenset({"lma-killed", "anchor-parted", "revoked"})
 
 EXPERIMENT = Experiment(
     name="faults",

@@ -17,7 +17,7 @@ from agents.registration import REFRESH
 from agents.schemes import SCHEMES, Delivery, Query
 from experiments import deploy, files, state
 from experiments.measure.records import Trace
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
 from experiments.settings import agent_settings
 from experiments.state import NodeState
 from experiments.tolerance import TOLERANCES
@@ -171,6 +171,7 @@ _BOUNDS: Mapping[type[Fault], Callable[[Any, _Timers], float]] = {
     Impairment: _impaired,
     Partition: _parted,
     WrongClock: _set_right,
+    Revocation: lambda revocation, timers: timers.registration(0.0) + timers.stale + timers.query(revocation.end - revocation.at),
     Attack: lambda attack, timers: 0.0,
 }
 

@@ -99,6 +99,17 @@ def test_a_wrong_clock_denies_its_own_mag_and_harms_nobody_else(played: dict[str
     assert not [p for p in one.trace.packets if p.received and p.flow == 0 and last < _at(one.run, p.received) < fault.end]
 
 
+@pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip"])
+def test_a_revoked_node_has_no_service_until_it_comes_to_another_mag(played: dict[str, Played], scheme: str) -> None:
+    one = played[f"{scheme}-revoked"]
+    said = [signal.kind for signal in _during(one, 3.0, 4.0) if signal.kind in ("BRI", "BRA")]
+    assert said == ["BRI", "BRA"]
+    answered = next(arrival for signal in _during(one, 3.0, 4.0) if signal.kind == "BRI" for _, arrival in signal.arrivals)
+    come = one.trace.associations[-1].time
+    assert not [p for p in one.trace.packets if p.flow == 0 and p.received and answered + 5e6 < p.received < come]
+    assert [p for p in one.trace.packets if p.flow == 0 and p.received and p.received > come]
+
+
 def test_a_fault_is_the_same_to_the_byte(emulation: Emulation, played: dict[str, Played]) -> None:
     name = "s-pmip-loss"
     again = emulation.again(declare("faults", NAMES.index(name)))

@@ -10,7 +10,7 @@ from runs import run, still
 from experiments.catalogue import CATALOGUE
 from experiments.declarations import DeclarationError, from_json, to_json
 from experiments.faults import calls
-from experiments.scenario import Fault, Impairment, Kill, Partition, Run, WrongClock
+from experiments.scenario import Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
 from experiments.selection import SelectionError, select
 
 ALL: tuple[Fault, ...] = (
@@ -18,6 +18,7 @@ ALL: tuple[Fault, ...] = (
     Impairment(1.0, 2.0, ("mag1",), 0.1, 0.2, 0.3, 0.5),
     Partition("mag1", "mag2", 1.0, 2.0),
     WrongClock("mag2", -3600.0, 2.0),
+    Revocation("mn1", 1.0, 2.0),
 )
 
 
@@ -118,4 +119,21 @@ def test_a_clock_is_set_right_with_an_orderly_restart() -> None:
 
 def test_faults_and_hard_moves_run_when_asked_for_only() -> None:
     assert [name for name, experiment in CATALOGUE.items() if experiment.usual] == ["fig1", "fig2", "table1", "handover"]
-    assert {type(fault) for case in CATALOGUE["faults"].cases for fault in case.faults} == {Kill, Impairment, Partition, WrongClock}
+    assert {type(fault) for case in CATALOGUE["faults"].cases for fault in case.faults} == {type(fault) for fault in ALL}
+
+
+def test_a_node_or_all_nodes_of_a_mag_are_revoked_by_the_anchor_where_there_is_one() -> None:
+    faults = Revocation("mn1", 1.0, 2.0), Revocation("mag2", 3.0, 4.0)
+    agents, without = Recorder("lma", "mag2"), Recorder("mag2")
+    for _, call in calls(struck(*faults), Recorder(), agents):  # type: ignore[arg-type]
+        call()
+    address = next(mag.address for mag in struck().domain.mags if mag.name == "mag2")
+    mn_id = next(host.mn_id for host in struck().domain.hosts if host.name == "mn1")
+    assert agents.told == [("tell", "lma", f"revoke {mn_id}"), ("tell", "lma", f"revoke-all {address}")]
+    assert list(calls(struck(*faults), Recorder(), without)) == []  # type: ignore[arg-type]
+
+
+def test_a_revocation_names_a_host_or_a_mag_of_the_domain() -> None:
+    experiment = replace(CATALOGUE["faults"], cases=(replace(CATALOGUE["faults"].cases[0], faults=(Revocation("lma", 1.0, 2.0),)),))
+    with pytest.raises(SelectionError, match="lma"):
+        select(experiment)
