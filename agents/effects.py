@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Any, get_args
 
 from agents.actions import (
@@ -44,6 +44,7 @@ from agents.hop_limit import before_crossing
 from agents.journal import Journal
 from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
 from agents.messages import Message, ipv6_packet, kind
+from agents.netlink import NetlinkError
 from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
@@ -58,8 +59,9 @@ from agents.router_advertisement import (
     may_report,
 )
 from agents.schemes import Query
-from agents.socket_filter import NOTHING, headers_within, stray_packets
+from agents.socket_filter import NOTHING, headers_within
 from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
+from agents.stray_filter import filter_strays
 from agents.tun import Tun
 from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
@@ -86,6 +88,7 @@ _NETWORK_FAULTS = frozenset(
         errno.EIO,
     }
 )
+_NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
 _FIELDS = {message: tuple(field.name for field in fields(message) if field.name != "query") for message in get_args(Message)}
 
 
@@ -129,7 +132,6 @@ class Effects:
         self._before_route = before_route
         self._now = 0
         self._outbox: list[Send] = []
-        self._attached: dict[IPv6Network, None] = {}
         self.protection = protection(config.settings)
         self._unprotected = Unprotected(config.settings.query_flag)
         self._link_local: dict[str, IPv6Address] = {}
@@ -146,8 +148,9 @@ class Effects:
         self.mobility = MobilitySocket(config.address, core, from_peers(peers, (core,))) if signals else None
         self.strangers = MobilitySocket(config.address, core, NOTHING, _SMALL) if signals else None
         watches = config.scheme.localized_routing and not gateway
-        program = headers_within(config.home) if watches else stray_packets(config.home, ())
+        program = headers_within(config.home) if watches else NOTHING
         self.tunnel = TunnelSocket(config.address, core, program) if strays or watches else None
+        self._strays = filter_strays(self.tunnel, config.home) if strays and self.tunnel else None
         self.neighbours = NeighbourSocket(ROUTER_SOLICITATION, NOTHING)
         self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
@@ -199,11 +202,22 @@ class Effects:
             self._methods[type(action)](action)
 
     def settle(self) -> None:
-        """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``."""
-        self._plane.commit()
+        """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``.
+
+        What the kernel has no room for it does without: those that it has are served further.
+        """
+        try:
+            self._plane.commit()
+        except NetlinkError as error:
+            self._refused(error)
         outbox, self._outbox = self._outbox, []
         for action in outbox:
             self._transmit(action)
+
+    def _refused(self, error: OSError) -> None:
+        if error.errno not in _NO_ROOM:
+            raise error
+        self._note("the kernel has no room", error=error.strerror)
 
     def admit(self, link: str, mn_id: str) -> None:
         """An access link came, with a node whose profile says which sources are its own."""
@@ -241,7 +255,7 @@ class Effects:
         try:
             self._plane.withdraw()
         finally:
-            ports = self.mobility, self.strangers, self.tunnel, self.neighbours, self.errors, self.trigger, self.large
+            ports = self.mobility, self.strangers, self.tunnel, self.neighbours, self.errors, self.trigger, self.large, self._strays
             for port in ports:
                 if port is not None:
                     port.close()
@@ -295,22 +309,22 @@ class Effects:
         self._note("local route removed", prefix=action.prefix)
 
     def _install_access_route(self, action: InstallAccessRoute) -> None:
+        if self._strays is not None:
+            try:
+                self._strays.add(action.prefix)
+            except OSError as error:
+                self._refused(error)
+                return
         if self._plane.install_access_route(action.prefix, action.link):
-            self._attached[action.prefix] = None
-            self._update_filter()
             self._note("access route installed", prefix=action.prefix, link=action.link)
         else:
             self._note("access route not installed", prefix=action.prefix, link=action.link, error="the link has left")
 
     def _remove_access_route(self, action: RemoveAccessRoute) -> None:
         self._plane.remove_access_route(action.prefix, action.link)
-        self._attached.pop(action.prefix, None)
-        self._update_filter()
+        if self._strays is not None:
+            self._strays.discard(action.prefix)
         self._note("access route removed", prefix=action.prefix, link=action.link)
-
-    def _update_filter(self) -> None:
-        if self.tunnel is not None:
-            self.tunnel.attach(stray_packets(self._config.home, self._attached))
 
     def _install_uplink(self, action: InstallUplink) -> None:
         self._plane.install_uplink(action.link, action.anchor)

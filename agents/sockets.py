@@ -16,6 +16,7 @@ from agents.socket_filter import NOTHING, Instruction, assemble
 _MOBILITY_HEADER = 135
 _IPV6_IN_IPV6 = 41
 _SO_ATTACH_FILTER = 26
+_SO_ATTACH_BPF = 50
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _ICMP6_FILTER = 1
@@ -119,6 +120,10 @@ class RawSocket:
     def attach(self, program: Iterable[Instruction]) -> None:
         """From now on receive only what ``program`` passes."""
         attach(self._socket, program)
+
+    def attach_loaded(self, program: int) -> None:
+        """The same, of a program that the kernel has taken already, by its file descriptor (agents/bpf.py)."""
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, program)
 
     def close(self) -> None:
         """Close it."""

@@ -204,11 +204,12 @@ class Lab:
         scheme: str,
         run: Callable[[AgentConfig, Path, int], None] = daemon.run,
         settings: Settings = Settings(),  # noqa: B008
+        profiles: tuple[Profile, ...] = PROFILES,
     ) -> None:
         row = SCHEMES[scheme]
         lma = IPv6Address(AGENTS["lma"]) if "LMA" in row.agents else None
         address, core = IPv6Address(AGENTS[name]), f"{name}-eth0"
-        config = AgentConfig(name, address, core, row, row.default_policy, lma, MAGS, PROFILES, settings=settings)
+        config = AgentConfig(name, address, core, row, row.default_policy, lma, MAGS, profiles, settings=settings)
         ready, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -225,10 +226,15 @@ class Lab:
         assert os.read(ready, 1), f"the agent of {name} did not start"
         os.close(ready)
 
-    def start_all(self, scheme: str, settings: Settings = Settings()) -> None:  # noqa: B008
+    def start_all(
+        self,
+        scheme: str,
+        settings: Settings = Settings(),  # noqa: B008
+        profiles: tuple[Profile, ...] = PROFILES,
+    ) -> None:
         for name in AGENTS:
             if name != "lma" or "LMA" in SCHEMES[scheme].agents:
-                self.start(name, scheme, settings=settings)
+                self.start(name, scheme, settings=settings, profiles=profiles)
 
     def stop(self, name: str) -> int:
         pid = self.pids.pop(name)

@@ -46,7 +46,7 @@ class Wire(Node):
 @pytest.fixture
 def wire(node: Node, monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire()
-    for name in ("DataPlane", "MobilitySocket", "TunnelSocket", "NeighbourSocket", "Tun"):
+    for name in ("DataPlane", "MobilitySocket", "filter_strays", "TunnelSocket", "NeighbourSocket", "Tun"):
         monkeypatch.setattr(f"agents.effects.{name}", lambda *_, **__: wire)
     return wire
 

@@ -20,6 +20,7 @@ from agents.daemon import Clock, Daemon
 from agents.effects import Effects
 from agents.journal import Journal
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, decode, encode
+from agents.netlink import NetlinkError
 from agents.schemes import SCHEMES
 from agents.sockets import Received
 
@@ -37,6 +38,7 @@ class Node:
         self.log: list[tuple[str, object]] = []
         self.commits = 0
         self.refuses: set[IPv6Address] = set()
+        self.full: int | None = None
         self.queue: list[tuple[str, object]] = []
         self.tunnel = CORE + 1
 
@@ -48,6 +50,9 @@ class Node:
 
     def commit(self) -> None:
         self.commits += bool(self.queue)
+        if self.full is not None:
+            self.queue.clear()
+            raise NetlinkError(self.full, "tunnel route of somebody: no")
         self.log += self.queue
         self.queue.clear()
 
@@ -77,7 +82,7 @@ def sequence(data: bytes) -> int:
 def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     node = Node()
     monkeypatch.setattr("socket.if_nametoindex", lambda name: CORE)
-    for name in ("DataPlane", "MobilitySocket", "TunnelSocket", "NeighbourSocket", "Tun"):
+    for name in ("DataPlane", "MobilitySocket", "filter_strays", "TunnelSocket", "NeighbourSocket", "Tun"):
         monkeypatch.setattr(effects, name, lambda *_, **__: node)
     return node
 
@@ -119,6 +124,23 @@ def test_the_kernel_takes_all_routes_at_once_and_then_all_messages_leave(node: N
     assert node.commits == 1
     agent.settle()
     assert len(node.log) == 6
+
+
+def test_what_the_kernel_has_no_room_for_ends_nobodys_service(node: Node, journal: Journal, tmp_path: Path) -> None:
+    agent = lma(journal)
+    node.full = errno.ENOMEM
+    agent.carry_out([install(1), answer(1)], 1)
+    agent.settle()
+    node.full = None
+    agent.carry_out([install(2), answer(2)], 2)
+    agent.settle()
+    journal.flush()
+    assert node.what == ["message", "route", "message"]
+    assert "the kernel has no room" in (tmp_path / "events.jsonl").read_text()
+    node.full = errno.EINVAL
+    agent.carry_out([install(3)], 3)
+    with pytest.raises(NetlinkError):
+        agent.settle()
 
 
 def test_packets_wait_for_nothing_and_overtake_nothing(node: Node, journal: Journal) -> None:
