@@ -135,9 +135,7 @@ class _List:
             self._attach()
         except (OSError, ValueError):
             del self._attached[prefix]
-            raise OSError(
-                errno.ENOSPC, f"{prefix} among the {len(self._attached)} prefixes attached: a classic filter has no room"
-            ) from None
+            raise OSError(errno.ENOSPC, f"{prefix} beside {len(self._attached)} others: no room in the filter") from None
 
     def discard(self, prefix: IPv6Network) -> None:
         if prefix in self._attached:

@@ -224,8 +224,8 @@ def test_a_node_is_answered_with_its_own_addresses_only(lab: Lab, scheme: str) -
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
 def test_a_node_without_a_binding_has_no_router_and_is_not_forwarded_for(lab: Lab, scheme: str) -> None:
-    """Nobody answers for the router's address, so that what the node sends waits with it; one that knows the router's link-layer address all
-    the same is not forwarded for."""
+    """Nobody answers for the router's address, so that what the node sends waits with it; one that knows where to send it all the same is
+    not forwarded for."""
     lab.start_all(scheme)
     lab.attach("cn1", "mag2")
     target = lab.address("cn1")
