@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
@@ -21,7 +21,7 @@ from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
 from experiments.scenario import Flow, Run
 from topologies.domain import Domain
-from topologies.routing import path_delay
+from topologies.routing import path_delay, paths
 from topologies.timing import SECOND, nanoseconds
 
 MILLISECONDS = "ms"
@@ -31,7 +31,7 @@ BYTES = "bytes"
 RATIO = "1"
 
 HELD = 1_000_000
-"""A packet that spends longer than this many ns in its source's MAG was buffered there; forwarding takes microseconds."""
+"""A packet that spends longer than this many ns in a MAG before its agent lets it go was buffered there; forwarding takes microseconds."""
 
 _ANSWERS = {"PBU": "PBA", "PBQ": "PQA"}
 _DISCOVERY = ("RS", "RA")
@@ -60,14 +60,16 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
     places = Places(run, trace)
     signals = _signalling(trace, run)
     return (
-        *_delays(trace, run, places),
+        *_delays(trace),
         *_series("handover_interruption_ms", [duration for _, duration in _interruptions(trace, run)]),
         *_series("l2_gap_ms", [duration for _, duration in _gaps(trace, run)]),
         *_series("signalling_delay_ms", _exchanges(signals), each=False),
         *_counts(trace),
-        *_buffering(trace, run, places),
+        *_buffering(trace, run),
         Metric("signalling_messages", len(signals), MESSAGES),
+        Metric("signalling_receptions", sum(len(signal.arrivals) for signal in signals), MESSAGES),
         Metric("signalling_bytes", sum(signal.size for signal in signals), BYTES),
+        Metric("signalling_link_bytes", sum(signal.size * _links_crossed(signal, run.domain) for signal in signals), BYTES),
         Metric("lma_control_messages", _at_lma(signals, run), MESSAGES),
         Metric("lma_data_packets", trace.lma_data_packets, PACKETS),
         *_stretch(trace, run, places),
@@ -123,17 +125,18 @@ def _flows(trace: Trace) -> Mapping[int, list[Packet]]:
     return flows
 
 
-def _held(packet: Packet, run: Run, places: Places) -> tuple[int, int] | None:
-    """When a packet came to its source's MAG and when it left it encapsulated, where it was buffered in between."""
-    mag = places.at(run.scenario.flows[packet.flow].source, packet.sent)
-    came, left = packet.seen.get(mag), packet.tunnelled.get(mag)
-    return (came, left) if came is not None and left is not None and left - came > HELD else None
+def _held(packet: Packet) -> Iterator[tuple[str, int, int]]:
+    """The MAGs that buffered a packet, each with when it came there and when it went on, through a tunnel or to be delivered."""
+    for node, came in packet.seen.items():
+        left = min((of[node] for of in (packet.tunnelled, packet.released) if node in of), default=came)
+        if left - came > HELD:
+            yield node, came, left
 
 
-def _delays(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
+def _delays(trace: Trace) -> Iterator[Metric]:
     first = [packet.received - packet.sent for packet in trace.packets if packet.sequence == 0 and packet.received is not None]
     yield from _series("first_packet_delay_ms", first, each=False)
-    delays = [p.received - p.sent for p in trace.packets if p.received is not None and _held(p, run, places) is None]
+    delays = [p.received - p.sent for p in trace.packets if p.received is not None and not any(_held(p))]
     if delays:
         yield Metric("one_way_delay_ms", median(delays) / _MS, MILLISECONDS)
 
@@ -180,12 +183,11 @@ def _reordered(packets: Iterable[Packet]) -> int:
     return sum(sequence < highest for highest, sequence in zip(accumulate(order, max), order[1:], strict=False))
 
 
-def _buffering(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
+def _buffering(trace: Trace, run: Run) -> Iterator[Metric]:
     queues: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for packet in trace.packets:
-        if stay := _held(packet, run, places):
-            flow = run.scenario.flows[packet.flow]
-            queues[places.at(flow.source, packet.sent), flow.destination].append(stay)
+        for mag, came, left in _held(packet):
+            queues[mag, run.scenario.flows[packet.flow].destination].append((came, left))
     yield Metric("buffered_packets_max", max(map(_most_at_once, queues.values()), default=0), PACKETS)
     stays = [left - came for queue in queues.values() for came, left in queue]
     if stays:
@@ -201,7 +203,7 @@ def _stretch(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
     direct: dict[tuple[str, str], float] = {}
     stretches = []
     for packet in trace.packets:
-        if packet.received is None or _held(packet, run, places) is not None:
+        if packet.received is None or any(_held(packet)):
             continue
         flow = run.scenario.flows[packet.flow]
         ends = places.at(flow.source, packet.sent), places.at(flow.destination, packet.received)
@@ -255,6 +257,13 @@ def _exchanges(signals: Iterable[Signal]) -> list[int]:
         elif (known := requests.pop((node, signal.kind, signal.sequence), None)) in waiting and known is not None:
             durations.append(time - waiting.pop(known))
     return durations
+
+
+def _links_crossed(signal: Signal, domain: Domain) -> int:
+    """How many core links a message crossed on its way to those that it arrived at; one to a group crosses each of them once."""
+    ways = paths(domain, signal.sender)
+    receivers = {node for node, _ in signal.arrivals}
+    return len({frozenset(hop) for receiver in receivers for hop in pairwise(ways.get(receiver, ()))})
 
 
 def _at_lma(signals: Iterable[Signal], run: Run) -> int:

@@ -21,6 +21,7 @@ class Packet:
         copies: how often the destination's capture shows it.
         seen: node name to the time of the first sight at that node, in order of time.
         tunnelled: node name to the time when that node first sent it encapsulated.
+        released: node name to the time when that node's agent first gave it back to be delivered there.
         order: where it is among the packets that its destination received, of which several may come at one moment.
         last_seen: the last node whose capture shows it.
     """
@@ -33,6 +34,7 @@ class Packet:
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
     order: int = 0
+    released: dict[str, int] = field(default_factory=dict)
 
     @property
     def last_seen(self) -> str:

@@ -60,6 +60,7 @@ class Mobility:
         heard = network.now + crossing(network.domain.access, _ROUTER_ADVERTISEMENT)
         network.later(heard, lambda: self._packets.advertised(host, attachment))
         for datagram in self._packets.queries.take(mag, host):
+            datagram.released.setdefault(mag, network.now)
             self._packets.deliver(mag, datagram)
         self._notifications.served(host, attachment)
 

@@ -44,6 +44,7 @@ class Datagram:
     copies: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
+    released: dict[str, int] = field(default_factory=dict)
     lost: Reason = Reason.UNDER_WAY
 
 

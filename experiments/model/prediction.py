@@ -45,7 +45,9 @@ class Prediction:
             self._schedule_move(move)
         network.play(self._at(scenario.duration + DRAIN))
         datagrams = sorted(self._packets.submitted, key=lambda d: (d.flow, d.sequence))
-        packets = tuple(Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled, d.order) for d in datagrams)
+        packets = tuple(
+            Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled, d.order, d.released) for d in datagrams
+        )
         return Trace(
             packets=packets,
             signals=tuple(sorted(network.signals, key=lambda signal: signal.sent)),

@@ -13,6 +13,7 @@ from experiments.measure.metrics import MetricsFileError, measure
 from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
 from experiments.present.study import RunResult
 from experiments.scenario import Flow, Move, Run, Scenario
+from topologies.presets import star
 
 NOTHING = Trace((), (), (), 0, 0)
 
@@ -143,8 +144,33 @@ def test_signalling_is_counted_as_sent_during_the_scenario() -> None:
     )
     found = values(replace(NOTHING, signals=signals))
     assert found["signalling_messages"] == 4
+    assert found["signalling_receptions"] == 3
     assert found["signalling_bytes"] == 400
+    assert found["signalling_link_bytes"] == 3 * 2 * 100, "each arrived over a MAG's link and another"
     assert found["lma_control_messages"] == 2
+
+
+def test_a_message_to_the_group_is_one_sending_many_arrivals_and_once_on_each_link() -> None:
+    mags = [f"mag{number}" for number in range(2, 21)]
+    arrivals = tuple((mag, EPOCH + 20 * MS) for mag in mags)
+    told = Signal("PBQ", EPOCH + 10 * MS, "mag1", arrivals, 100, "::1", "ff15::5213")
+    found = values(replace(NOTHING, signals=(told,)), run("sd-pmip", domain=star(mags=20)))
+    assert (found["signalling_messages"], found["signalling_receptions"]) == (1, 19)
+    assert (found["signalling_bytes"], found["signalling_link_bytes"]) == (100, 20 * 100)
+
+
+def test_what_other_mags_held_counts_as_held_too() -> None:
+    """Packets that the old MAG sends on, and that the next MAG gives back to be delivered, beside those at the source's."""
+    sent = [EPOCH + round(number * 10 * MS) for number in range(3)]
+    at_old = [
+        Packet(0, n, at, at + 90 * MS, 1, {"mag1": at, "mag2": at + 5 * MS}, {"mag1": at, "mag2": at + 60 * MS})
+        for n, at in enumerate(sent)
+    ]
+    seen = {"mag1": sent[2], "mag3": sent[2] + 15 * MS}
+    at_next = Packet(0, 3, sent[2], sent[2] + 99 * MS, 1, seen, {"mag1": sent[2]}, released={"mag3": sent[2] + 95 * MS})
+    found = values(of(*at_old, at_next))
+    assert (found["buffered_packets_max"], found["buffer_wait_ms"]) == (3, 80)
+    assert "one_way_delay_ms" not in found
 
 
 def test_stretch_compares_with_the_shortest_path_between_where_the_nodes_are() -> None:

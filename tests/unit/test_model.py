@@ -95,7 +95,10 @@ def test_a_key_adds_the_options_of_rfc_4285_to_every_message() -> None:
     for scheme, sizes in (("s-pmip", (40 + 48 + 32, 40 + 64 + 32)), ("sd-pmip", (80 + 48 + 32, 40 + 64 + 32))):
         plain, keyed = expect(run(scheme)), expect(run(scheme, settings=key))
         assert [signal.size for signal in predict(run(scheme, settings=key)).signals] == list(sizes)
-        assert keyed == plain | {"signalling_bytes": plain["signalling_bytes"] + 2 * 32}
+        assert keyed == plain | {
+            "signalling_bytes": plain["signalling_bytes"] + 2 * 32,
+            "signalling_link_bytes": plain["signalling_link_bytes"] + (2 + (3 if scheme == "sd-pmip" else 2)) * 32,
+        }
 
 
 def test_a_query_goes_to_every_other_mag() -> None:
