@@ -51,6 +51,6 @@ EXPERIMENT = Experiment(
         moves=(Move(at=4.007, mn="mn1", to="mag3"),),
         phase=0.001,  # so that mag1 is always waiting for its answer when it is killed
     ),
-    figures=(),
+    figures=("delays", "losses"),
     usual=False,
 )

@@ -34,6 +34,7 @@ DENSE = 5000
 _LOG_FROM = 8.0
 _MS = 1e6
 _DASHES = (0, (6, 3))
+_INCHES_A_LETTER = 0.075
 _NAME = 0.09
 """The part of a panel's width that the name of a move takes."""
 Floats = npt.NDArray[np.float64]
@@ -136,6 +137,14 @@ def _counted(series: _Series) -> str:
     return f"{lost} of {series.sent.size} lost" if lost else f"none of {series.sent.size} lost"
 
 
+def _shade_faults(axis: Axes, result: RunResult) -> bool:
+    """Shade when something was wrong by declaration; whether there was such a time."""
+    spans = [(getattr(fault, "at", 0.0), fault.end) for fault in result.run.faults]
+    for begin, end in spans:
+        axis.axvspan(begin, end, color=style.FAULT, linewidth=0, zorder=-1)
+    return bool(spans)
+
+
 def delays(study: Study) -> Figure:
     """The one-way delay of every packet over the time it was sent, a panel per case."""
     cases = study.first_runs
@@ -144,11 +153,13 @@ def delays(study: Study) -> Figure:
     moves = study.experiment.scenario.moves
     named = _have_room(moves, study.experiment.scenario.duration)
     figure, axes = _grid(len(cases), 2 if len(cases) > 1 else 1, 1.62 if len(cases) > 2 else 2.4)
+    faults = False
     for index, (axis, (case, result)) in enumerate(zip(axes, cases, strict=True)):
         axis.set_title(style.label(case), color=style.colour(case.scheme))
         if result is None:
             _nothing(axis)
             continue
+        faults |= _shade_faults(axis, result)
         for move in result.run.scenario.moves:
             left, back = _away(move, result)
             axis.axvspan(left, back, color=style.GAP, linewidth=0, zorder=0)
@@ -162,7 +173,7 @@ def delays(study: Study) -> Figure:
         axis.set_title(_counted(series[index]), loc="right", fontsize=8, fontweight="normal", color=style.INK)
     _scale(axes[0], _joined(series))
     axes[0].margins(x=0.01)
-    _annotate(figure, "time sent (s)", moves=bool(moves))
+    _annotate(figure, "time sent (s)", moves=bool(moves), faults=faults)
     return figure
 
 
@@ -177,14 +188,16 @@ def _whither(move: Move, moves: Sequence[Move]) -> str:
     return f"to {move.to}" if len({other.mn for other in moves}) == 1 else f"{move.mn} to {move.to}"
 
 
-def _annotate(figure: Figure, below: str, *, moves: bool) -> None:
+def _annotate(figure: Figure, below: str, *, moves: bool, faults: bool = False) -> None:
     """Name the axes and say what the marks mean."""
     marks: list[Artist] = [
         matplotlib.lines.Line2D([], [], color=style.EXPECTED, linewidth=0.8, linestyle=_DASHES, label="expected"),
         matplotlib.lines.Line2D([], [], color=style.INK, linestyle="none", marker="|", markersize=7, label="lost"),
     ]
     if moves:
-        marks.append(matplotlib.patches.Patch(color=style.GAP, label="no link"))
+        marks.append(matplotlib.patches.Patch(color=style.GAP, label="the node has no link"))
+    if faults:
+        marks.append(matplotlib.patches.Patch(color=style.FAULT, label="a fault"))
     height = figure.get_figheight()
     figure.legend(handles=marks, loc="lower right", ncols=len(marks), frameon=False, fontsize=8, bbox_to_anchor=(1.0, -0.02 / height))
     figure.supxlabel(below, fontsize=9, y=0.08 / height)
@@ -299,6 +312,11 @@ def _distribution(values: Floats) -> str:
     return f"median {np.median(values):.0f}, longest {values.max():.0f}, of {values.size}".replace("-", "\N{MINUS SIGN}")
 
 
+def _label_width(cases: Sequence[Case]) -> float:
+    """Inches that the longest name of a case takes beside an axis."""
+    return max(1.45, 0.25 + _INCHES_A_LETTER * max((len(style.label(case)) for case in cases), default=0))
+
+
 def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     """A panel per metric that the study has: a bar per case, its 95 % interval where runs were repeated, and the expected value."""
     cases = study.experiment.cases
@@ -310,7 +328,7 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     figure = Figure(figsize=(WIDTH, total))
     axes = [cell for row in figure.subplots(rows, columns, sharey=True, squeeze=False) for cell in row]
     figure.subplots_adjust(
-        left=1.45 / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.62 / total, wspace=0.32, hspace=between / panel
+        left=_label_width(cases) / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.62 / total, wspace=0.32, hspace=between / panel
     )
     for axis, name in zip(axes, present, strict=False):
         _bar_panel(axis, study, cases, name)
@@ -373,27 +391,28 @@ def _is_squashed(values: Sequence[float]) -> bool:
 
 
 def losses(study: Study) -> Figure:
-    """A bar per case, all of one length: the shares of the reasons in what the case lost, with their numbers of packets, and the total."""
+    """A bar per case, as long as it lost packets: a part for each reason, with its number of packets, and the total."""
     cases = study.experiment.cases
     lost = [study.lost(case) for case in cases]
     total = 0.3 + 0.3 * len(cases) + 0.75
     figure = Figure(figsize=(WIDTH, total))
     axis = figure.subplots()
-    figure.subplots_adjust(left=1.45 / WIDTH, right=1 - 1.3 / WIDTH, top=1 - 0.15 / total, bottom=0.9 / total)
+    figure.subplots_adjust(left=_label_width(cases) / WIDTH, right=1 - 1.3 / WIDTH, top=1 - 0.15 / total, bottom=0.9 / total)
+    most = max((sum(reasons.values()) for reasons in lost), default=0.0) or 1.0
     for index, (case, reasons) in enumerate(zip(cases, lost, strict=True)):
         if study.summary_of(case, "packets_lost") is None:
-            axis.text(0.005, index, "no complete run", va="center", fontsize=8, color=style.MUTED)
+            axis.text(0.005 * most, index, "no complete run", va="center", fontsize=8, color=style.MUTED)
             continue
-        _loss_bar(axis, index, reasons)
+        _loss_bar(axis, index, reasons, most)
         sent = study.summary_of(case, "packets_sent")
         of = "" if sent is None else f" of {style.number(sent.mean, 'packets_sent')}"
-        axis.text(1.01, index, f"{style.number(sum(reasons.values()), 'packets_lost')}{of}", va="center", fontsize=8)
-    axis.set_xlim(0, 1)
+        axis.text(1.01 * most, index, f"{style.number(sum(reasons.values()), 'packets_lost')}{of}", va="center", fontsize=8)
+    axis.set_xlim(0, most)
     axis.set_yticks(range(len(cases)), [style.label(case) for case in cases])
     axis.set_ylim(len(cases) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
-    axis.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
-    axis.set_xlabel("share of the packets lost")
+    axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axis.set_xlabel("packets lost")
     shown = [reason for reason in style.REASONS if any(reason in reasons for reasons in lost)]
     marks = [matplotlib.patches.Patch(color=style.REASONS[reason].colour, label=style.REASONS[reason].title) for reason in shown]
     figure.legend(handles=marks, loc="lower center", ncols=max(1, min(6, len(marks))), frameon=False, fontsize=8)
@@ -401,21 +420,20 @@ def losses(study: Study) -> Figure:
 
 
 _LABEL_FROM = 0.04
-"""The smallest share whose part of a bar has room for a number."""
+"""The smallest part of the axis in which there is room for a number."""
 
 
-def _loss_bar(axis: Axes, index: int, reasons: Mapping[Reason, float]) -> None:
-    lost = sum(reasons.values())
-    if not lost:
-        axis.text(0.005, index, "nothing lost", va="center", fontsize=8, color=style.MUTED)
+def _loss_bar(axis: Axes, index: int, reasons: Mapping[Reason, float], most: float) -> None:
+    if not sum(reasons.values()):
+        axis.text(0.005 * most, index, "nothing lost", va="center", fontsize=8, color=style.MUTED)
     left = 0.0
     for reason, of in style.REASONS.items():
-        share = reasons.get(reason, 0.0) / lost if lost else 0.0
-        axis.barh(index, share, left=left, height=0.66, color=of.colour, edgecolor="white", linewidth=0.6)
-        if share >= _LABEL_FROM:
-            number = style.number(reasons[reason], reason.metric)
-            axis.text(left + share / 2, index, number, ha="center", va="center", fontsize=8, color=style.on(of.colour))
-        left += share
+        lost = reasons.get(reason, 0.0)
+        axis.barh(index, lost, left=left, height=0.66, color=of.colour, edgecolor="white", linewidth=0.6)
+        if lost >= _LABEL_FROM * most:
+            number = style.number(lost, reason.metric)
+            axis.text(left + lost / 2, index, number, ha="center", va="center", fontsize=8, color=style.on(of.colour))
+        left += lost
 
 
 PLOTS: Mapping[str, Callable[[Study], Figure]] = MappingProxyType(

@@ -210,6 +210,7 @@ def _findings(study: Study) -> Iterable[str]:
             yield f"{len(wrong) - _MOST_NAMED} further values are not what the model expects: the tables below mark them with ✗."
     yield from _compared(study, "one_way_delay_ms", "Once routes stand, a packet takes", "ms")
     yield from _compared(study, "handover_interruption_ms", "A handover keeps the node out of reach for", "ms")
+    yield from _uneven(study)
     yield from _compared(study, "packets_lost", "Lost in all:", "packets")
     yield from _accounts(study)
     found = [step.number for step in study.steps if step.time is not None]
@@ -245,6 +246,13 @@ def _compared(study: Study, metric: str, lead: str, unit: str) -> Iterable[str]:
         groups.setdefault(style.number(mean, metric), []).append(label)
     if groups:
         yield f"{lead} " + "; ".join(f"{value} {unit} ({', '.join(labels)})" for value, labels in groups.items()) + "."
+
+
+def _uneven(study: Study) -> Iterable[str]:
+    """Of cases whose interruptions differ much the ends, since the mean is like none of them."""
+    for case, least, most, number in study.uneven_interruptions():
+        ends = (style.number(value, "handover_interruption_ms") for value in (least, most))
+        yield f"{style.label(case)}: its {number} interruptions are from {' to '.join(ends)} ms, of which the value above is the mean."
 
 
 def _accounts(study: Study) -> Iterable[str]:
@@ -471,7 +479,7 @@ _CAPTIONS = {
         "Delay of every packet",
         "Each dot is a test packet of the case's first complete run: when its source sent it, and how long it took from the source's "
         "capture to the destination's. Ticks along the bottom are packets that never arrived. A vertical line marks a handover, grey the "
-        "time without a link, the dashed line the delay that the model expects once routes stand.",
+        "time in which the node has no link, red that of a fault, the dashed line the delay that the model expects once routes stand.",
     ),
     "handovers": (
         "The moments around each handover",
@@ -485,7 +493,7 @@ _CAPTIONS = {
     ),
     "losses": (
         "Why packets were lost",
-        "Each bar is all that a case lost; its parts are reasons, with their numbers of packets where there is room. At the right, how "
+        "Each bar is as long as the case lost packets; its parts are reasons, with their numbers where there is room. At the right, how "
         "many packets that is, of how many sent. Where runs were repeated, means over the runs.",
     ),
     "bars": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
 from experiments.scenario import Case, Experiment, Run
 from experiments.tolerance import TOLERANCES
+
+_UNEVEN = 3.0
+"""A handover that takes so many times as long as another of its case is of another kind: a renewed route, say, instead of a stale one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,13 @@ class Study:
                 each = [metric.value for metric in result.metrics if metric.name.startswith(f"{name}[")]
                 found += each or [metric.value for metric in result.metrics if metric.name == name]
         return tuple(found)
+
+    def uneven_interruptions(self) -> Iterator[tuple[Case, float, float, int]]:
+        """The cases whose interruptions differ so much that their mean is like none of them: the least and the most in ms, of how many."""
+        for case in self.experiment.cases:
+            found = self.interruptions(case)
+            if len(found) > 1 and max(found) > _UNEVEN * max(min(found), 1.0):
+                yield case, min(found), max(found), len(found)
 
     def lost(self, case: Case) -> dict[Reason, float]:
         """How many packets a case lost for each reason, on average over its runs; reasons for which it lost none are left out."""

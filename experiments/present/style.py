@@ -15,6 +15,7 @@ INK = "#1a1a1a"
 MUTED = "#6b6b6b"
 RULE = "#e2e2e2"
 GAP = "#dcdcdc"
+FAULT = "#fbe3dc"
 EXPECTED = "#1a1a1a"
 FONT = "DejaVu Sans"
 MOST_MOVES = 4

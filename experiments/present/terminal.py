@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.segment import Segment
@@ -24,6 +25,8 @@ from experiments.reference import Comparison
 
 _GOOD, _BAD = "green", "bold red"
 _CONSOLE_LINES = 5
+_ANY_WIDTH = 10_000
+_REMARK = "dim"
 
 
 class Printable(Console):
@@ -89,7 +92,7 @@ def show(study: Study, console: Console | None = None) -> None:
     """Print a study: a row a case, the draft's steps and Table 1 where it has them, what failed and what was cut short."""
     console = console or Printable()
     console.print(Text(study.experiment.title, style="bold"))
-    console.print(Group(*_parts(study)))
+    console.print(Group(*summary_tables(study, console), *_parts(study)))
 
 
 def show_shortcomings(lines: Sequence[str], console: Console | None = None) -> None:
@@ -131,8 +134,8 @@ def show_comparison(found: Comparison, console: Console | None = None) -> None:
 
 
 def _parts(study: Study) -> Iterable[Table | Text]:
-    yield summary_table(study)
     yield _verdict(study)
+    yield from _uneven(study)
     yield from _lost(study)
     if study.steps:
         yield steps_table(study)
@@ -152,9 +155,21 @@ def _parts(study: Study) -> Iterable[Table | Text]:
             yield Text(f"{style.label(result.run.case)}, run {result.run.number}: {capture}", style="yellow")
 
 
-def summary_table(study: Study) -> Table:
-    """A row a case, a column a headline metric; what disagrees with its expected value shows both."""
-    present = [name for name in style.HEADLINE if any(row.metric == name for row in study.summary)]
+def summary_tables(study: Study, console: Console) -> Iterable[Table]:
+    """The headline metrics, in as many tables one below the other as it takes for none to be wider than the console."""
+    names = [name for name in style.HEADLINE if any(row.metric == name for row in study.summary)]
+    while names:
+        shown = next((n for n in range(len(names), 1, -1) if _width(summary_table(study, names[:n]), console) <= console.width), 1)
+        yield summary_table(study, names[:shown])
+        names = names[shown:]
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
+
+
+def summary_table(study: Study, present: Sequence[str]) -> Table:
+    """A row a case, a column a metric; what disagrees with its expected value shows both."""
     cases = study.experiment.cases
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("scheme", no_wrap=True)
@@ -177,6 +192,13 @@ def _verdict(study: Study) -> Text:
     if not judged:
         return Text("the model expects nothing")
     return Text(f"{sum(judged)} of {len(judged)} values are what the model expects", style=_GOOD if all(judged) else _BAD)
+
+
+def _uneven(study: Study) -> Iterable[Text]:
+    """A line a case whose interruptions differ much, of which the table has the mean."""
+    for case, least, most, number in study.uneven_interruptions():
+        ends = " to ".join(_number(value, "handover_interruption_ms") for value in (least, most))
+        yield Text(f"{style.label(case)}: interruptions from {ends} ms; the table has the mean of {number}", style=_REMARK)
 
 
 def _lost(study: Study) -> Iterable[Text]:
