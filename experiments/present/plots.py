@@ -328,7 +328,12 @@ def bars(study: Study, metrics: tuple[str, ...] = style.HEADLINE) -> Figure:
     figure = Figure(figsize=(WIDTH, total))
     axes = [cell for row in figure.subplots(rows, columns, sharey=True, squeeze=False) for cell in row]
     figure.subplots_adjust(
-        left=_label_width(cases) / WIDTH, right=1 - 0.55 / WIDTH, top=1 - 0.32 / total, bottom=0.62 / total, wspace=0.32, hspace=between / panel
+        left=_label_width(cases) / WIDTH,
+        right=1 - 0.55 / WIDTH,
+        top=1 - 0.32 / total,
+        bottom=0.62 / total,
+        wspace=0.32,
+        hspace=between / panel,
     )
     for axis, name in zip(axes, present, strict=False):
         _bar_panel(axis, study, cases, name)
