@@ -24,11 +24,12 @@ from agents.notifications import NOT_SUPPORTED_FOR, acknowledge
 from agents.ordering import Ordering, Recent
 from agents.policies.base import LmaPolicy, MagPolicy
 from agents.queries import Resolver
+from agents.schemes import Query
 from agents.timers import Exchanges, Timers
 
 
 class NotifyMagPolicy(MagPolicy):
-    """``notify``: Update Notifications (RFC 7077) re-point routes. Where there is no LMA to send them, the new MAG tells all others."""
+    """``notify``: Update Notifications (RFC 7077) re-point routes. Who answers queries sends them: the LMA, or the MAG that has the node."""
 
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
@@ -38,7 +39,7 @@ class NotifyMagPolicy(MagPolicy):
         self._news: dict[Interface, UpdateNotification] = {}
 
     def served(self, attachment: Attachment, now: float) -> list[Action]:
-        if self._config.scheme.binding_update:
+        if self._config.scheme.query is Query.UNICAST:
             return []
         news = UpdateNotification(
             sequence=self._ordering.sequence(),
@@ -59,7 +60,7 @@ class NotifyMagPolicy(MagPolicy):
     def receive(self, message: Message, source: IPv6Address, now: float) -> list[Action]:
         if not isinstance(message, UpdateNotification):
             return super().receive(message, source, now)
-        sender = self._config.lma if self._config.scheme.binding_update else message.alternate_care_of
+        sender = self._config.lma if self._config.scheme.query is Query.UNICAST else message.alternate_care_of
         if source != sender:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
         care_of = message.alternate_care_of

@@ -27,6 +27,9 @@ from topologies.addresses import ALL_MAGS_MAC
 _BURST = 100_000_000
 """Identical messages sent within this many ns are matched with their arrivals first to first; later ones are new sendings."""
 
+_GROUP = 0xFF
+"""The first octet of a group's address."""
+
 _NOWHERE = -1
 _NEVER = np.iinfo(np.int64).max
 _MOBILITY_NAMES = {
@@ -302,7 +305,8 @@ def _signals(run: Run, captures: Mapping[str, Dissected], data: Mapping[str, Byt
         for record in dissected.signals:
             sight = _sight(node, record, data[node])
             if not record.outgoing:
-                sights[sight.identity].append(sight)
+                if not (record.mobility and sight.destination[0] == _GROUP and node not in mags):  # a bridge hands it to all
+                    sights[sight.identity].append(sight)
             elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
                 sendings.append(sight)
     sendings.sort(key=lambda sight: sight.record.time)

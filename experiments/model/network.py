@@ -168,7 +168,8 @@ class Network:
 
     def send(self, message: Message, sender: str, receivers: list[str], handle: Callable[[str], None]) -> None:
         """Send a message to one agent, or IP-in-IP to the group; ``handle`` is called when it reaches each receiver."""
-        to_group = self.group and isinstance(message, ProxyBindingUpdate | UpdateNotification)
+        asks = isinstance(message, ProxyBindingUpdate) and message.query
+        to_group = self.group and (asks or isinstance(message, UpdateNotification))
         size = len(self._protection.octets(message, _UNSPECIFIED, _UNSPECIFIED, 0.0)) + IPV6 * (2 if to_group else 1)
         arrivals = sorted(((receiver, self.now + self.transit(sender, receiver, size)) for receiver in receivers), key=lambda a: a[1])
         for receiver, time in arrivals:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_network import MemoryNetwork, hoa_of, mag_address, packet, prefix_of
+from memory_network import MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
 
 from agents.actions import Drop, DropReason, Send, TimeExceeded
 from agents.config import FirstPacket, Settings
@@ -263,6 +264,26 @@ def test_a_forwarded_packet_does_not_go_round_for_ever(policy: str) -> None:
     last[7] = 1
     told = [Drop((bytes(last),), DropReason.HOP_LIMIT), TimeExceeded(bytes(last))]
     assert mag.tunnelled(bytes(last), mag_address(1), network.now) == told
+
+
+@pytest.mark.parametrize("policy", ["error", "notify", "expire", "forward", "predict"])
+def test_a_scheme_of_other_columns_works_as_they_say(monkeypatch: pytest.MonkeyPatch, policy: str) -> None:
+    """Docs, "Extending": nodes are registered with an LMA, and MAGs ask each other; whoever answers queries tells the news."""
+    row = replace(SCHEMES["s-pmip"], name="x-pmip", title="X-PMIP", query=Query.MULTICAST)
+    monkeypatch.setattr("memory_network.SCHEMES", {"x-pmip": row})
+    network = attached("x-pmip", policy)
+    network.flow(1, 2, 1.0, 12.0)
+    network.at(2.0, lambda: network.move(2, 3))
+    network.run(12.9)
+    assert {binding.mn_id: binding.care_of for binding in network.lma.bindings}[mn_id_of(2)] == mag_address(3)
+    assert network.mag(1).routes == {prefix_of(2): mag_address(3)}
+    network.run(20)
+    assert network.delivered[-1][1] == 1199
+    assert "PBQ" in {kind for _, sender, kind in network.signals if sender == "mag1"}
+    assert {sender for _, sender, kind in network.signals if kind == "PQA"} <= {"mag2", "mag3"}
+    assert {sender for _, sender, kind in network.signals if kind == "UPN"} <= {"mag1", "mag2", "mag3"}
+    gone = [serial for serial in range(1200) if serial not in set(network.serials_delivered)]
+    assert len(gone) < {"expire": 700, "error": 30, "notify": 30}.get(policy, 1)
 
 
 @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
