@@ -29,7 +29,7 @@ from agents.timers import Exchanges, Timers
 
 
 class NotifyMagPolicy(MagPolicy):
-    """``notify``: Update Notifications (RFC 7077) re-point routes. Who answers queries sends them: the LMA, or the MAG that has the node."""
+    """``notify``: Update Notifications (RFC 7077) re-point routes. Who answers queries sends them: the LMA, or the MAG with the node."""
 
     def __init__(self, config: AgentConfig, ordering: Ordering, resolver: Resolver) -> None:
         super().__init__(config, ordering, resolver)
