@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
-from agents.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction
+from agents.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction, match
 
-_LOAD_WORD, _JUMP_IF_EQUAL, _AND, _RETURN, _JUMP = 0x20, 0x15, 0x54, 0x06, 0x05
+_LOAD_WORD, _JUMP_IF_EQUAL, _RETURN, _JUMP = 0x20, 0x15, 0x06, 0x05
 _PASS, _DROP = 0xFFFFFFFF, 0
 _SOURCE = 0xFFF00000 + 8
 _INTERFACE = 0xFFFFF000 + 8
@@ -42,7 +42,7 @@ def from_others(peers: Sequence[IPv6Network], trusted: Iterable[int]) -> tuple[I
 def networks(peers: Iterable[IPv6Address]) -> tuple[IPv6Network, ...]:
     """The peers, as few networks as hold them and nobody else, or where a program has no room for so many, larger ones."""
     found = list(collapse_addresses(map(IPv6Network, peers)))
-    while sum(map(len, map(_match, found))) > MAXIMUM_INSTRUCTIONS // 2:
+    while sum(len(match(network, _SOURCE)) for network in found) > MAXIMUM_INSTRUCTIONS // 2:
         found = list(collapse_addresses(network.supernet() for network in found))
     return tuple(found)
 
@@ -50,7 +50,7 @@ def networks(peers: Iterable[IPv6Address]) -> tuple[IPv6Network, ...]:
 def _chosen(interfaces: Iterable[int], sources: Iterable[IPv6Network], passes: bool) -> tuple[Instruction, ...]:
     """Pass what comes from one of ``sources`` (anybody, where there are none) through one of ``interfaces``, or all else."""
     chosen, others = ((_RETURN, 0, 0, value) for value in ((_PASS, _DROP) if passes else (_DROP, _PASS)))
-    blocks = [(*_match(source), chosen) for source in sources] or [(chosen,)]
+    blocks = [(*match(source, _SOURCE), chosen) for source in sources] or [(chosen,)]
     behind: list[Instruction] = [instruction for block in blocks for instruction in block]
     program: list[Instruction] = [(_LOAD_WORD, 0, 0, _INTERFACE)]
     for index in interfaces:
@@ -60,21 +60,3 @@ def _chosen(interfaces: Iterable[int], sources: Iterable[IPv6Network], passes: b
         if code == _JUMP:
             program[at] = (_JUMP, 0, 0, len(program) - at - 1)
     return (*program, *behind, others)
-
-
-def _match(network: IPv6Network) -> tuple[Instruction, ...]:
-    """Go on behind the block and one more instruction where the source does not lie in ``network``, else right behind it."""
-    mask, value = network.netmask.packed, network.network_address.packed
-    words: list[list[Instruction]] = []
-    for word in range(0, 16, 4):
-        bits = int.from_bytes(mask[word : word + 4], "big")
-        if bits:
-            masking = [] if bits == _PASS else [(_AND, 0, 0, bits)]
-            said = int.from_bytes(value[word : word + 4], "big")
-            words.append([(_LOAD_WORD, 0, 0, _SOURCE + word), *masking, (_JUMP_IF_EQUAL, 0, 0, said)])
-    size = sum(map(len, words))
-    block: list[Instruction] = []
-    for *load, (jump, _, _, said) in words:
-        block += load
-        block.append((jump, 0, size - len(block), said))
-    return tuple(block)

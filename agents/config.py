@@ -276,6 +276,16 @@ class AgentConfig:
     group: IPv6Address = MAG_GROUP
     settings: Settings = Settings()
 
+    @property
+    def agents(self) -> frozenset[IPv6Address]:
+        """All agents of the domain, this one too."""
+        return self.mags if self.lma is None else self.mags | {self.lma}
+
+    @property
+    def peers(self) -> frozenset[IPv6Address]:
+        """The other agents of the domain."""
+        return self.agents - {self.address}
+
 
 class _Profiles:
     """Profiles and what they are looked up by; thousands of agents in one process are told the same tuple and share the last one's."""

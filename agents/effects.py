@@ -144,7 +144,7 @@ class Effects:
         queries = gateway and config.scheme.query is not Query.NONE
         strays = queries or (gateway and config.scheme.localized_routing)
         signals = config.scheme.home_prefixes
-        peers = networks((config.mags | ({config.lma} if config.lma else set())) - {config.address})
+        peers = networks(config.peers)
         self.mobility = MobilitySocket(config.address, core, from_peers(peers, (core,))) if signals else None
         self.strangers = MobilitySocket(config.address, core, NOTHING, _SMALL) if signals else None
         watches = config.scheme.localized_routing and not gateway

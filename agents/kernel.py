@@ -192,12 +192,11 @@ class DataPlane:
     def guard(self) -> None:
         """Let the other agents of the domain tunnel packets here, and nobody else, and limit what access links ask (agents/guard.py)."""
         config = self._config
-        agents = config.mags | ({config.lma} if config.lma else set())
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
         core = socket.if_nametoindex(config.core)
         trigger = (socket.if_nametoindex(TRIGGER),) if self._trigger else ()
         ways = (self._tunnel, core, *trigger) if self._gateway else None
-        guard.install(guard.Place(config.address, agents - {config.address}, config.home, core, self._tunnel, ways, group))
+        guard.install(guard.Place(config.address, config.peers, config.home, core, self._tunnel, ways, group))
         self._guarded = True
 
     def open_up(self) -> None:

@@ -76,7 +76,7 @@ class Mag:
         """``restarts`` is how often it has started before and lost its state (RFC 5847, 3.2)."""
         self._config = config
         self._scheme = config.scheme
-        self._peers = config.mags if config.lma is None else config.mags | {config.lma}
+        self._agents = config.agents
         self._profiles = profiles_by_mn_id(config.profiles)
         self._links = AccessLinks()
         self._advertisements: Timers[str] = Timers()
@@ -170,7 +170,7 @@ class Mag:
         """Take in a message from ``source``; ``link`` names the access link that it came from, if it did."""
         if link is not None:
             return [Ignore(IgnoreReason.FROM_ACCESS_LINK, source)]
-        if source not in self._peers:
+        if source not in self._agents:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
         if source == self._config.address:
             return [Ignore(IgnoreReason.NOT_OURS, source)]
@@ -220,7 +220,7 @@ class Mag:
         """``packet`` came through a tunnel from ``source``, or with ``multicast`` to the group, and has no access route here."""
         if len(packet) < _IPV6_HEADER:
             return [Ignore(IgnoreReason.MALFORMED, source)]
-        if source not in self._peers or source == self._config.address:
+        if source not in self._agents or source == self._config.address:
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source), Drop((packet,), DropReason.NOT_ATTACHED)]
         hoa = IPv6Address(packet[24:40])
         if hoa not in self._config.home:

@@ -26,6 +26,7 @@ _INVERTED = 1
 DROP, ACCEPT = 0, 1
 _GOTO = -4
 LOCAL_IN, FORWARD = 1, 2
+_PRIORITY = 0
 
 _COLLECTED_EVERY = 300
 """s after which the kernel frees what has timed out of a set; each time wakes a machine that has nothing else to do."""
@@ -177,7 +178,6 @@ class Chain:
     name: str
     rules: tuple[Rule, ...]
     hook: int | None = None
-    priority: int = 0
     policy: int = ACCEPT
 
 
@@ -225,7 +225,7 @@ class PacketFilter:
     def _chain(self, chain: Chain) -> Request:
         at: tuple[bytes, ...] = ()
         if chain.hook is not None:
-            at = _nested(4, _number(1, chain.hook), _number(2, chain.priority)), _number(5, chain.policy), _text(7, "filter")
+            at = _nested(4, _number(1, chain.hook), _number(2, _PRIORITY)), _number(5, chain.policy), _text(7, "filter")
         return self._request(f"chain {chain.name}", _NEWCHAIN, _text(3, chain.name), *at)
 
     def _rule(self, chain: Chain, rule: Rule) -> Request:

@@ -48,8 +48,8 @@ def _comparisons(prefix: IPv6Network, address: int) -> Iterator[tuple[int, int, 
             yield address + word, bits, int.from_bytes(value[word : word + 4], "big")
 
 
-def _match(prefix: IPv6Network, address: int = _DESTINATION) -> list[Instruction]:
-    """Go on behind the block where the address at ``address`` lies in ``prefix``, else one instruction further."""
+def match(prefix: IPv6Network, address: int = _DESTINATION) -> list[Instruction]:
+    """A block behind which a program goes on where the address at ``address`` lies in ``prefix``, and else one instruction further."""
     words: list[list[Instruction]] = []
     for offset, mask, value in _comparisons(prefix, address):
         masking = [] if mask == 0xFFFFFFFF else [(_AND, 0, 0, mask)]
@@ -75,7 +75,7 @@ _OR_DROP: tuple[Instruction, ...] = ((_JUMP, 0, 0, 1), (_RETURN, 0, 0, _DROP))
 
 def headers_within(home: IPv6Network) -> tuple[Instruction, ...]:
     """A program that passes the headers of IPv6 packets from an address in ``home`` to another."""
-    return (*_IS_IPV6, *_match(home, _SOURCE), *_OR_DROP, *_match(home), *_OR_DROP, (_RETURN, 0, 0, _END_OF_HEADER))
+    return (*_IS_IPV6, *match(home, _SOURCE), *_OR_DROP, *match(home), *_OR_DROP, (_RETURN, 0, 0, _END_OF_HEADER))
 
 
 def stray_packets(home: IPv6Network, attached: Iterable[IPv6Network]) -> tuple[Instruction, ...]:
@@ -84,9 +84,9 @@ def stray_packets(home: IPv6Network, attached: Iterable[IPv6Network]) -> tuple[I
     Raises:
         ValueError: there are more attached prefixes than a program has room for (about 800).
     """
-    program = [*_IS_IPV6, *_match(home), *_OR_DROP]
+    program = [*_IS_IPV6, *match(home), *_OR_DROP]
     for prefix in attached:
-        program += [*_match(prefix), (_RETURN, 0, 0, _DROP)]
+        program += [*match(prefix), (_RETURN, 0, 0, _DROP)]
     program.append((_RETURN, 0, 0, _PASS))
     if len(program) > MAXIMUM_INSTRUCTIONS:
         raise ValueError(f"a socket filter of {len(program)} instructions; the kernel takes {MAXIMUM_INSTRUCTIONS}")
