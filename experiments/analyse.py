@@ -83,7 +83,8 @@ def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
     except Exception as error:
         return RunResult(run, _NOTHING, (), record.failure or f"its captures could not be measured: {reason(error)}", where)
     expected = attempts.make(f"What the model expects of {record.folder}", partial(model.expect, run), {})
-    values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name)) for m in measured)
+    bounds = attempts.make(f"What the model bounds of {record.folder}", partial(model.bounds, run), {})
+    values = tuple(Metric(m.name, m.value, m.unit, expected.get(m.name), bounds.get(m.name)) for m in measured)
     comparable = TOLERANCES[run.engine].exact and not record.failure
     unmeasured = tuple(sorted(expected.keys() - {metric.name for metric in measured})) if comparable else ()
     return RunResult(run, trace, values, record.failure, where, unmeasured)

@@ -49,6 +49,13 @@ def _values(study: Study) -> Iterator[str]:
             yield f"{row.metric} of {labels[row.scheme, row.policy]} is {measured}, not {expected}"
 
 
+def _unbounded(study: Study) -> Iterator[str]:
+    for result, metric, within in study.bounded():
+        if not within and metric.bounds is not None:
+            value, least, most = (style.number(number, metric.name) for number in (metric.value, *metric.bounds))
+            yield f"{metric.name} of {style.label(result.run.case)}, run {result.run.number}, is {value}, not from {least} to {most}"
+
+
 def _unmeasured(study: Study) -> Iterator[str]:
     for result in study.results:
         for metric in result.unmeasured:
@@ -73,6 +80,7 @@ CHECKS = (
     Check("runs that failed", _failed),
     Check("runs that are missing", _missing),
     Check("values that differ from the model", _values),
+    Check("values beyond the model's bounds", _unbounded),
     Check("values that the model expects and captures do not show", _unmeasured),
     Check("steps of the draft that are missing", lambda study: (str(step.number) for step in study.steps if step.time is None)),
     Check(

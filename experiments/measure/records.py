@@ -148,12 +148,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number: its name, value and unit (docs/metrics.md), and what the model expects, or None where nothing is expected."""
+    """One number: its name, value and unit (docs/metrics.md), and what the model expects.
+
+    Attributes:
+        expected: the value, or None where none is expected.
+        bounds: the least and the most, where chance decides between them, or None.
+    """
 
     name: str
     value: float
     unit: str
     expected: float | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Links have their declared delays (and what serialisation costs, where they have 
 finds its node gone. The agents' code plays no part in this but for its messages, whose sizes count; docs/model.md derives it.
 """
 
-from experiments.model.expectation import expect
+from experiments.model.expectation import bounds, expect
 from experiments.model.prediction import Prediction, predict
 
-__all__ = ["Prediction", "expect", "predict"]
+__all__ = ["Prediction", "bounds", "expect", "predict"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from agents.config import MessageOrder
@@ -14,6 +15,7 @@ from experiments.measure.records import Reason
 from experiments.model.prediction import Prediction
 from experiments.scenario import Flow, Run
 from experiments.settings import agent_settings
+from topologies.domain import LinkSettings
 from topologies.timing import links_between
 
 _WARM_UP = 30.0
@@ -67,12 +69,41 @@ def expect(run: Run) -> dict[str, float]:
         unknown += _ORDER
     if any(link.jitter for link in links):
         unknown += [*_ORDER, *_DELAYS, *_AROUND_MOVES]
+        if run.scenario.moves:
+            unknown += [*_BY_CHANCE, *_SIGNALLING, *_LOAD]
     if settings.binding_lifetime * EARLIEST_REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown} | known
     if "packets_lost" in unknown and not run.scenario.moves and not SCHEMES[run.case.scheme].localized_routing:
         known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
     return known
+
+
+_BOUNDED = ("one_way_delay_ms", "first_packet_delay_ms")
+
+
+def bounds(run: Run) -> dict[str, tuple[float, float]]:
+    """Metric name to the least and the most that it can be where links' delays are drawn.
+
+    Each crossing takes the link's delay, up to its jitter less or more; so delays, and the median of many, lie between those of two
+    networks whose links all take the least, and the most. Nothing is said where there is no jitter, or a loss or a fault that adds
+    waiting times.
+    """
+    links = (run.domain.access, *(link.settings for link in run.domain.links))
+    if run.faults or any(link.loss for link in links) or not any(link.jitter for link in links):
+        return {}
+    least, most = ({m.name: m.value for m in measure(Prediction(_at_edge(run, sign)).trace(), run)} for sign in (-1, 1))
+    return {name: (least[name], most[name]) for name in _BOUNDED if name in least and name in most}
+
+
+def _at_edge(run: Run, sign: int) -> Run:
+    """The run with links that always take the least (-1) or the most (1) of their delays."""
+
+    def settled(link: LinkSettings) -> LinkSettings:
+        return replace(link, delay=max(0.0, link.delay + sign * link.jitter), jitter=0.0)
+
+    links = tuple(replace(link, settings=settled(link.settings)) for link in run.domain.links)
+    return replace(run, domain=replace(run.domain, access=settled(run.domain.access), links=links))
 
 
 def _survival(run: Run, flow: Flow) -> Iterator[float]:

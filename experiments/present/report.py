@@ -208,6 +208,9 @@ def _findings(study: Study) -> Iterable[str]:
             yield f"{who}: {heading[0].lower()}{heading[1:]} is {style.number(row.mean, row.metric)}, expected {expected}."
         if len(wrong) > _MOST_NAMED:
             yield f"{len(wrong) - _MOST_NAMED} further values are not what the model expects: the tables below mark them with ✗."
+    within = [within for _, _, within in study.bounded()]
+    if within:
+        yield f"{sum(within)} of {len(within)} values that chance decides, by links' jitter, are within the model's bounds."
     yield from _compared(study, "one_way_delay_ms", "Once routes stand, a packet takes", "ms")
     yield from _compared(study, "handover_interruption_ms", "A handover keeps the node out of reach for", "ms")
     yield from _uneven(study)

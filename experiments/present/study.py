@@ -130,6 +130,16 @@ class Study:
                 found += each or [metric.value for metric in result.metrics if metric.name == name]
         return tuple(found)
 
+    def bounded(self) -> Iterator[tuple[RunResult, Metric, bool]]:
+        """The values for which the model has bounds only, each with whether it lies within them, as exactly as the engine allows."""
+        tolerance = TOLERANCES[str(self.manifest["engine"])]
+        for result in self.results:
+            for metric in result.metrics if result.failure is None else ():
+                room = tolerance.of(metric.name, metric.unit)
+                if metric.bounds is not None and room is not None:
+                    least, most = metric.bounds
+                    yield result, metric, least - room <= metric.value <= most + room
+
     def uneven_interruptions(self) -> Iterator[tuple[Case, float, float, int]]:
         """The cases whose interruptions differ so much that their mean is like none of them: the least and the most in ms, of how many."""
         for case in self.experiment.cases:

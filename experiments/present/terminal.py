@@ -135,6 +135,9 @@ def show_comparison(found: Comparison, console: Console | None = None) -> None:
 
 def _parts(study: Study) -> Iterable[Table | Text]:
     yield _verdict(study)
+    within = [within for _, _, within in study.bounded()]
+    if within:
+        yield Text(f"{sum(within)} of {len(within)} values are within the model's bounds", style=_GOOD if all(within) else _BAD)
     yield from _uneven(study)
     yield from _lost(study)
     if study.steps:

@@ -13,10 +13,10 @@ from runs import EPOCH, MS, moving, run, still
 
 from experiments.catalogue import CATALOGUE
 from experiments.measure.records import Packet, Trace
-from experiments.model import expect, predict
+from experiments.model import bounds, expect, predict
 from experiments.model.prediction import Prediction
 from experiments.scenario import Flow, Move, Run, Scenario
-from topologies.domain import LinkSettings
+from topologies.domain import LinkKind, LinkSettings
 from topologies.presets import star, tree
 
 DELAYS = st.integers(1, 40)
@@ -280,3 +280,19 @@ def test_no_experiment_of_the_catalogue_has_a_tie(this: Run) -> None:
         for receiver, arrival in signal.arrivals:
             together = [packet for time, packet in seen[receiver] if abs(time - arrival) < _NEAR]
             assert all(packet.seen.get(signal.sender) == signal.sent for packet in together), (receiver, arrival, signal.kind)
+
+
+def test_with_jitter_delays_have_bounds_and_what_it_decides_at_a_handover_is_not_expected() -> None:
+    settings = LinkSettings(0.005, jitter=0.002)
+    domain = star()
+    links = tuple(replace(link, settings=settings) if link.kind is LinkKind.MAG else link for link in domain.links)
+    this = run("s-pmip", scenario=moving(ONE_MOVE, 2.0), domain=replace(domain, links=links))
+    assert bounds(this) == {"one_way_delay_ms": (10.0, 18.0), "first_packet_delay_ms": (56.0, 72.0)}
+    assert "packets_lost" not in expect(this)
+    assert bounds(run("s-pmip")) == {}
+
+
+def test_with_loss_waiting_times_have_no_bounds() -> None:
+    domain = star()
+    links = tuple(replace(link, settings=LinkSettings(0.005, jitter=0.002, loss=0.1)) for link in domain.links)
+    assert bounds(run("s-pmip", domain=replace(domain, links=links))) == {}

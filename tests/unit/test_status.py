@@ -9,7 +9,7 @@ import pytest
 
 from engines.choose import NAMES
 from experiments.measure.attacks import Outcome
-from experiments.measure.records import Reason, SummaryRow
+from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.measure.recovery import Verdict
 from experiments.present.study import Study
 from experiments.scenario import Attack
@@ -64,6 +64,7 @@ AS_EXPECTED = [
     replace(STUDY, summary=tuple(replace(row, expected=None) for row in disagreeing(STUDY).summary)),
     replace(disagreeing(STUDY), manifest={**STUDY.manifest, "engine": "uml"}),
 ]
+BEYOND = Metric("one_way_delay_ms", 14.2, "ms", bounds=(10.0, 14.0))
 NOT_AS_EXPECTED = [
     (failed(STUDY), "runs that failed: no mobility, run 1 (guest hung)"),
     (
@@ -75,6 +76,10 @@ NOT_AS_EXPECTED = [
     (
         replace(STUDY, results=(replace(STUDY.results[0], unmeasured=("l2_gap_ms",)), *STUDY.results[1:])),
         "values that the model expects and captures do not show: l2_gap_ms of no mobility, run 1",
+    ),
+    (
+        replace(STUDY, results=(replace(STUDY.results[0], metrics=(BEYOND,)), *STUDY.results[1:])),
+        "values beyond the model's bounds: one_way_delay_ms of no mobility, run 1, is 14.200, not from 10.000 to 14.000",
     ),
     (replace(STUDY, steps=studies.STEPS), "steps of the draft that are missing: 8"),
     (replace(STUDY, table1=studies.TABLE1), "cells of Table 1 that the captures contradict: S-PMIP, Binding Query"),
