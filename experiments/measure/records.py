@@ -22,6 +22,7 @@ class Packet:
         seen: node name to the time of the first sight at that node, in order of time.
         tunnelled: node name to the time when that node first sent it encapsulated.
         released: node name to the time when that node's agent first gave it back to be delivered there.
+        delivered: node name to the time when that node first sent it on an access link.
         order: where it is among the packets that its destination received, of which several may come at one moment.
         last_seen: the last node whose capture shows it.
     """
@@ -35,6 +36,7 @@ class Packet:
     tunnelled: dict[str, int] = field(default_factory=dict)
     order: int = 0
     released: dict[str, int] = field(default_factory=dict)
+    delivered: dict[str, int] = field(default_factory=dict)
 
     @property
     def last_seen(self) -> str:

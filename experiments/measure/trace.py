@@ -167,11 +167,12 @@ def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
         keys,
     )
     released = _sights(tables, {node: table.tun & ~table.outgoing for node, table in tables.items() if node in agents}, keys)
+    delivered = _sights(tables, {node: table.access & table.outgoing for node, table in tables.items() if node in agents}, keys)
     arrivals = [None if time == _NEVER else time for time in received.tolist()]
     return tuple(
-        Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left, order, back)
-        for key, arrival, count, at, left, order, back in zip(
-            keys.tolist(), arrivals, copies.tolist(), seen, tunnelled, orders.tolist(), released, strict=True
+        Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left, order, back, out)
+        for key, arrival, count, at, left, order, back, out in zip(
+            keys.tolist(), arrivals, copies.tolist(), seen, tunnelled, orders.tolist(), released, delivered, strict=True
         )
     )
 

@@ -45,6 +45,7 @@ class Datagram:
     seen: dict[str, int] = field(default_factory=dict)
     tunnelled: dict[str, int] = field(default_factory=dict)
     released: dict[str, int] = field(default_factory=dict)
+    delivered: dict[str, int] = field(default_factory=dict)
     lost: Reason = Reason.UNDER_WAY
 
 

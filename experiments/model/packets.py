@@ -188,6 +188,7 @@ class Packets:
         def forward() -> None:
             if network.at[host] is attachment:
                 attachment.last_frame = network.now
+                datagram.delivered.setdefault(mag, network.now)
                 network.later(network.now + crossing(access, datagram.size), arrive, packet=True)
 
         def arrive() -> None:

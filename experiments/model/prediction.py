@@ -46,7 +46,8 @@ class Prediction:
         network.play(self._at(scenario.duration + DRAIN))
         datagrams = sorted(self._packets.submitted, key=lambda d: (d.flow, d.sequence))
         packets = tuple(
-            Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled, d.order, d.released) for d in datagrams
+            Packet(d.flow, d.sequence, d.sent, d.received, d.copies, d.seen, d.tunnelled, d.order, d.released, d.delivered)
+            for d in datagrams
         )
         return Trace(
             packets=packets,

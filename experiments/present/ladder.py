@@ -34,6 +34,9 @@ _PACKETS = 3
 _BYSTANDERS = 4
 _NEAR = 1_000_000
 _WAIT = 100_000
+_NOTICE = SECOND
+"""A Handover Initiate so many ns before a node leaves belongs to the ladder of its handover (RFC 5949, 4.1)."""
+
 _DISCOVERY = ("RS", "RA")
 
 
@@ -153,7 +156,8 @@ def _handover(result: RunResult, packets: Sequence[Packet]) -> tuple[int, int, S
     lost = [packet for packet in packets if packet.received is None and (not last or packet.sent > last[0].sent)][:1]
     again = [packet for packet in packets if packet.received is not None and packet.received > left][:1]
     chosen = [*last, *lost, *again]
-    begin = min([packet.sent for packet in last], default=left)
+    announced = [signal.sent for signal in result.trace.signals if signal.kind == "HI" and left - _NOTICE <= signal.sent <= left]
+    begin = min([*(packet.sent for packet in last), *announced[-1:]], default=left)
     bound = left + SECOND
     end = max((packet.received or packet.sent for packet in chosen), default=bound)
     return begin, end if again else bound, chosen
@@ -285,11 +289,11 @@ def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
     for (sender, tunnelled), receivers in hops.items():
         reached = packet.seen[sender]
         relayed = sender in routers
-        left = max(packet.tunnelled[sender], reached) if tunnelled and not relayed else reached
+        left = reached if relayed else max((packet.tunnelled if tunnelled else packet.delivered).get(sender, reached), reached)
         waited = _Mark(reached, sender, 0.0) if left - reached > _WAIT else None
         ends = _ends([(node, packet.seen[node]) for node in receivers])
         at |= {end.node: end for end in ends}
-        parts = ("IP-in-IP" if tunnelled else "", f"waited {(left - reached) / 1e6:.3f} ms in {sender}" if waited else "")
+        parts = ("IP-in-IP" if tunnelled else "", _wait(packet, sender, reached, left, tunnelled) if waited else "")
         drawing.arrows.append(
             _Arrow(
                 start=at[sender] if relayed else _Mark(left, sender, _SEND_ROW),
@@ -306,6 +310,17 @@ def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
         last = path[-1]
         mark = _Mark(max(packet.seen[last], packet.tunnelled.get(last, 0)), last, _SEND_ROW)
         drawing.events.append(_Event(mark, f"{name} is lost: last seen at {last}", lost=True))
+
+
+def _wait(packet: Packet, node: str, reached: int, left: int, tunnelled: bool) -> str:
+    """How long a packet waited in a node; on an access link neighbour discovery has its part, after the agent has let the packet go."""
+    said = f"waited {(left - reached) / 1e6:.3f} ms in {node}"
+    resolved = left - max(packet.released.get(node, reached), reached)
+    if tunnelled or resolved <= _WAIT:
+        return said
+    if left - reached - resolved <= _WAIT:
+        return f"{said} for neighbour discovery"
+    return f"{said}, {resolved / 1e6:.3f} ms of it for neighbour discovery"
 
 
 def _origin(packet: Packet, before: Sequence[str], node: str, result: RunResult) -> str:

@@ -123,6 +123,18 @@ def test_a_packet_multicast_to_the_mags_goes_on_from_the_mag_of_the_node() -> No
     assert "mag2 to mn1: packet 0" in told
 
 
+def test_a_predicted_handover_shows_who_was_told_and_when_a_packet_that_waited_left() -> None:
+    """The node leaves at 207 ms and comes at 257 ms; the next MAG has it resolved 4 ms later."""
+    scenario = Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5, rate=100.0),), (Move(0.207, "mn1", "mag3", notice=0.1),))
+    result = studies.predicted(star(), scenario, (Case("s-pmip", "predict"),), figures=(), folder=Path("results")).results[0]
+    svg = ladder(result)
+    told = description(svg)
+    assert "107.000 ms: mag2 to mag3: HI seq" in told
+    assert "117.000 ms: mag3 to mag2: HACK seq" in told
+    assert "261.000 ms: mag3 to mn1: packet 20" in told
+    assert "waited 39.000 ms in mag3, 4.000 ms of it for neighbour discovery" in words(svg)
+
+
 def routed(scheme: str, policy: str, domain: Domain) -> RunResult:
     scenario = Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5, rate=100.0),), (Move(0.207, "mn1", "mag3"),))
     return studies.predicted(domain, scenario, (Case(scheme, policy),), figures=(), folder=Path("results")).results[0]

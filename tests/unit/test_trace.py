@@ -76,7 +76,7 @@ def test_a_packet_is_counted_once_however_often_a_node_shows_it(tmp_path: Path) 
     )
     (packet,) = read_trace(tmp_path, run("sd-pmip")).packets
     seen = {"cn1": at, "mag1": at + 2 * MS, "mag2": at + 32 * MS, "mn1": at + 34 * MS}
-    assert packet == Packet(0, 7, at, at + 34 * MS, 2, seen, {"mag1": at + 22 * MS + 1})
+    assert packet == Packet(0, 7, at, at + 34 * MS, 2, seen, {"mag1": at + 22 * MS + 1}, delivered={"mag2": at + 32 * MS + 2})
     assert packet.last_seen == "mn1"
 
 
