@@ -50,7 +50,8 @@ _SLL2, _IPV6_HEADER = 20, 40
 _ETHERNET, _ETH_P_IPV6 = 1, 0x86DD
 _OTHER_HOST, _OUTGOING = 3, 4
 _GIVEN = frozenset({"received", "malformed", "packet", "tunnelled packet"})
-_OF_REPLAYS = frozenset({IgnoreReason.REPLAYED, IgnoreReason.UNTIMELY})
+_OF_REPLAYS = frozenset({IgnoreReason.REPLAYED, IgnoreReason.UNTIMELY, IgnoreReason.NOT_AUTHENTICATED})
+"""Of what was heard, an answer to what was not authenticated is not authenticated itself (RFC 4285, 5.3)."""
 _UNDER_WAY = 0.05
 """s that a packet may take to where it is refused."""
 

@@ -60,7 +60,9 @@ def test_impostors_are_not_authenticated_and_replays_are_told(played: dict[tuple
     reasons = {UNRECOGNIZED: "malformed"}
     expected = [{reasons.get(outcome.attack.kind, "not authenticated"): outcome.attack.count} for outcome in forged]
     assert [outcome.refused for outcome in forged] == expected
-    assert set(early.refused) - {KERNEL} == {"replayed"}
+    answers = {"not authenticated": 1} if scheme == "s-pmip" else {}  # the LMA's to the forged PBU, which the attacker heard
+    assert {reason: early.refused[reason] for reason in early.refused if reason not in (KERNEL, "replayed")} == answers
+    assert early.refused["replayed"] > 1
     assert "sent at another time" in late.refused
     assert (tunnelled.refused, tunnelled.passed) == ({}, tunnelled.attack.count)
 

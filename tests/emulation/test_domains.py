@@ -67,10 +67,10 @@ from pathlib import Path
 from agents import daemon
 from experiments import emulate
 run = daemon.run
-def dies(config, journal, ready, ahead, sequence):
+def dies(config, journal, ready, *others):
     if config.name == "mag3":
         import os; os.write(ready, b"x"); time.sleep(1); raise SystemExit(3)
-    run(config, journal, ready, ahead, sequence)
+    run(config, journal, ready, *others)
 daemon.run = dies
 emulate.emulate(Path(sys.argv[1]))
 """
