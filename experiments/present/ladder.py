@@ -22,6 +22,13 @@ from topologies.timing import SECOND
 _COLUMN = 180.0
 _LABEL = 0.43
 _RELAYED_LABEL = 0.55
+_OTHER_PLACES = (0.5, 0.36, 0.57, 0.64, 0.3)
+_HALF_A_LETTER = 3.4
+_ABOVE = 7.0
+"""How far a label's middle is above its arrow, about half its height."""
+
+_Box = tuple[float, float, float, float]
+"""Two opposite corners: x and y of each."""
 _LEFT = 100.0
 _MARGIN = 430.0
 _TOP = 92.0
@@ -444,8 +451,8 @@ def _svg(result: RunResult, drawing: _Drawing, columns: Sequence[str], steps: Se
         if detail:
             pieces.append(_line(40, y, detail_x - 8, y, style.RULE, 0.7))
             pieces.append(_text(detail_x, y + 4, detail, size=10.5))
-    for arrow in drawing.arrows:
-        pieces += _arrow(arrow, at)
+    for arrow, place in zip(drawing.arrows, _label_places(drawing.arrows, at), strict=True):
+        pieces += _arrow(arrow, at, place)
     for event in drawing.events:
         pieces.append(_event(event, at))
     pieces += _times(drawing, at, zero)
@@ -494,7 +501,51 @@ def _head(domain: Domain, node: str, x: float) -> list[str]:
     ]
 
 
-def _arrow(arrow: _Arrow, at: dict[str, float]) -> list[str]:
+def _label_places(arrows: Sequence[_Arrow], at: dict[str, float]) -> list[float]:
+    """Where along its longest shaft each arrow has its label, as a part of a column's width: the first place that no other shaft and no
+    label crosses, or else the usual one."""
+    shafts = [(arrow, (at[arrow.start.node], arrow.start.y, at[end.node], end.y)) for arrow in arrows for end in arrow.ends]
+    taken: list[_Box] = []
+    places = []
+    for arrow in arrows:
+        usual = _RELAYED_LABEL if arrow.relayed else _LABEL
+        places.append(usual)
+        if not arrow.ends:
+            continue
+        own = max((shaft for of, shaft in shafts if of is arrow), key=lambda shaft: abs(shaft[2] - shaft[0]))
+        others = [shaft for of, shaft in shafts if of is not arrow]
+        for place in (usual, *_OTHER_PLACES):
+            if not any(_is_crossed(box, others, taken) for box in _label_boxes(arrow.label, own, place)):
+                places[-1] = place
+                break
+        taken += _label_boxes(arrow.label, own, places[-1])
+    return places
+
+
+def _label_boxes(label: str, shaft: _Box, place: float) -> list[_Box]:
+    """What a label above a shaft covers, a box a letter, since it is turned as the shaft is."""
+    x, y, far, bottom = shaft
+    slope, middle = (bottom - y) / (far - x), x + math.copysign(place * _COLUMN, far - x)
+    letters = (middle + (2 * number + 1 - len(label)) * _HALF_A_LETTER for number in range(len(label)))
+    lines = ((centre, y + slope * (centre - x)) for centre in letters)
+    return [(centre - _HALF_A_LETTER, line - 2 * _ABOVE, centre + _HALF_A_LETTER, line - _ABOVE / 2) for centre, line in lines]
+
+
+def _is_crossed(box: _Box, shafts: Iterable[_Box], labels: Iterable[_Box]) -> bool:
+    """Whether a shaft, from its first point to its second, goes through a box, or a label's box overlaps it."""
+    left, top, right, bottom = box
+    if any(left < other[2] and other[0] < right and top < other[3] and other[1] < bottom for other in labels):
+        return True
+    for x1, y1, x2, y2 in shafts:
+        begin, end = max(left, min(x1, x2)), min(right, max(x1, x2))
+        if begin < end:
+            heights = [y1 + (x - x1) / (x2 - x1) * (y2 - y1) for x in (begin, end)]
+            if min(heights) < bottom and max(heights) > top:
+                return True
+    return False
+
+
+def _arrow(arrow: _Arrow, at: dict[str, float], place: float) -> list[str]:
     start, x = arrow.start, at[arrow.start.node]
     pieces = []
     if arrow.waited is not None:
@@ -513,7 +564,7 @@ def _arrow(arrow: _Arrow, at: dict[str, float]) -> list[str]:
     far = at[longest.node]
     rightwards = far > x
     angle = math.degrees(math.atan2(longest.y - start.y, far - x)) if rightwards else math.degrees(math.atan2(start.y - longest.y, x - far))
-    nearest = x + math.copysign((_RELAYED_LABEL if arrow.relayed else _LABEL) * _COLUMN, far - x)
+    nearest = x + math.copysign(place * _COLUMN, far - x)
     share = (nearest - x) / (far - x)
     label_y = start.y + share * (longest.y - start.y)
     pieces.append(

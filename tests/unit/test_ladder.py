@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.measure.records import Association, Packet, Signal
-from experiments.present.ladder import ladder
+from experiments.present.ladder import _Arrow, _label_places, _Mark, ladder
 from experiments.present.study import RunResult, Step
 from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
@@ -226,3 +226,16 @@ def test_no_scripts_and_no_references() -> None:
     assert "<script" not in svg
     assert "href" not in svg
     assert svg == ladder(run("s-pmip", "notify"), studies.STEPS)
+
+
+def test_a_label_keeps_clear_of_an_arrow_that_crosses_its_own() -> None:
+    def arrow(start: tuple[str, float], end: tuple[str, float]) -> _Arrow:
+        begin, stop = (_Mark(0, node, 0.0, y) for node, y in (start, end))
+        return _Arrow(begin, (stop,), "PBU seq 51478", "", "#000000", False)
+
+    at = {"mag1": 280.0, "lma": 460.0, "mag2": 640.0}
+    down, across = arrow(("mag2", 301.0), ("lma", 388.0)), arrow(("mag1", 258.0), ("mag2", 323.0))
+    alone, *_ = _label_places([down], at)
+    beside, other = _label_places([down, across], at)
+    assert (alone, other) == (0.43, 0.43)
+    assert beside == 0.57
