@@ -21,7 +21,7 @@ from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
 from experiments.scenario import Flow, Run
 from topologies.domain import Domain
-from topologies.routing import path_delay, paths
+from topologies.routing import agents, path_delay, paths
 from topologies.timing import SECOND, nanoseconds
 
 MILLISECONDS = "ms"
@@ -67,7 +67,7 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
         *_counts(trace),
         *_buffering(trace, run),
         Metric("signalling_messages", len(signals), MESSAGES),
-        Metric("signalling_receptions", sum(len(signal.arrivals) for signal in signals), MESSAGES),
+        Metric("signalling_receptions", _receptions(signals, run.domain), MESSAGES),
         Metric("signalling_bytes", sum(signal.size for signal in signals), BYTES),
         Metric("signalling_link_bytes", sum(signal.size * _links_crossed(signal, run.domain) for signal in signals), BYTES),
         Metric("lma_control_messages", _at_lma(signals, run), MESSAGES),
@@ -257,6 +257,12 @@ def _exchanges(signals: Iterable[Signal]) -> list[int]:
         elif (known := requests.pop((node, signal.kind, signal.sequence), None)) in waiting and known is not None:
             durations.append(time - waiting.pop(known))
     return durations
+
+
+def _receptions(signals: Iterable[Signal], domain: Domain) -> int:
+    """How often messages arrived at agents; the routers that they pass are none."""
+    receivers = {agent.name for agent in agents(domain)}
+    return sum(node in receivers for signal in signals for node, _ in signal.arrivals)
 
 
 def _links_crossed(signal: Signal, domain: Domain) -> int:

@@ -300,13 +300,14 @@ def _signals(run: Run, captures: Mapping[str, Dissected], data: Mapping[str, Byt
     originators = {agent.address.packed: agent.name for agent in routing.agents(run.domain)}
     hosts = {host.name for host in run.domain.hosts}
     mags = {mag.name for mag in run.domain.mags}
+    lma = run.domain.lma.name if run.domain.lma else None
     sendings: list[_Sight] = []
     sights: dict[tuple[bytes, bytes, bool, bytes], list[_Sight]] = defaultdict(list)
     for node, dissected in captures.items():
         for record in dissected.signals:
             sight = _sight(node, record, data[node])
             if not record.outgoing:
-                if not (record.mobility and sight.destination[0] == _GROUP and node not in mags):  # a bridge hands it to all
+                if not (node == lma and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
                     sights[sight.identity].append(sight)
             elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
                 sendings.append(sight)

@@ -13,7 +13,7 @@ from experiments.measure.metrics import MetricsFileError, measure
 from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
 from experiments.present.study import RunResult
 from experiments.scenario import Flow, Move, Run, Scenario
-from topologies.presets import star
+from topologies.presets import star, tree
 
 NOTHING = Trace((), (), (), 0, 0)
 
@@ -157,6 +157,13 @@ def test_a_message_to_the_group_is_one_sending_many_arrivals_and_once_on_each_li
     found = values(replace(NOTHING, signals=(told,)), run("sd-pmip", domain=star(mags=20)))
     assert (found["signalling_messages"], found["signalling_receptions"]) == (1, 19)
     assert (found["signalling_bytes"], found["signalling_link_bytes"]) == (100, 20 * 100)
+
+
+def test_routers_that_a_message_passes_receive_none() -> None:
+    way = tuple((node, EPOCH + when * MS) for node, when in (("r2", 5), ("r1", 10), ("lma", 15)))
+    told = Signal("PBQ", EPOCH, "mag1", way, 100, "::1", "::2")
+    found = values(replace(NOTHING, signals=(told,)), run("s-pmip", domain=tree()))
+    assert (found["signalling_receptions"], found["signalling_link_bytes"]) == (1, 300)
 
 
 def test_what_other_mags_held_counts_as_held_too() -> None:
