@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from engines.base import EngineError, Job
 from engines.choose import automatic
 from engines.kernel import source as sources
-from engines.kernel.build import MACHINE, SPACE, Kernel, built, cache, missing_tools
+from engines.kernel.build import MACHINE, SPACE, Kernel, cache, missing_tools, standing
 from engines.native import MODULES, namespace_problem, probe
 from engines.uml import SHARED_MEMORY, UserModeLinux, memory_problem
 
@@ -104,13 +104,13 @@ def _programs() -> Iterator[Row]:
 def _kernel() -> Kernel | Row:
     """The built kernel, or the row that says what stands in its way."""
     try:
-        source = sources.find()
+        return standing() or Row("kernel", State.LIMITED, f"{sources.find().tarball.name} is not built yet; the first run does it", "make kernel")
     except EngineError as error:
         return Row("kernel source", State.MISSING, str(error), _SETUP)
-    return built(source) or Row("kernel", State.LIMITED, f"{source.tarball.name} is not built yet; the first run does it", "make kernel")
 
 
 def _building() -> Iterator[Row]:
+    """What building a kernel takes."""
     tools = missing_tools()
     yield Row("compiler and tools", State.MISSING if tools else State.OK, ", ".join(tools) or "complete", _SETUP if tools else "")
     free = shutil.disk_usage(next(folder for folder in (cache(), *cache().parents) if folder.exists())).free
@@ -131,13 +131,14 @@ def _guests() -> Iterator[Row]:
     except EngineError as error:
         yield Row("cache folder", State.MISSING, str(error), _OTHER_FOLDER)
         return
-    yield from _building()
+    kernel = _kernel()
+    if isinstance(kernel, Row):
+        yield from _building()
     problem = memory_problem()
     if problem:
         yield Row(str(SHARED_MEMORY), State.MISSING, problem.what, problem.remedy)
     else:
         yield Row(str(SHARED_MEMORY), State.OK, "room enough, and executable")
-    kernel = _kernel()
     if isinstance(kernel, Row):
         yield kernel
         return

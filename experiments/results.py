@@ -229,8 +229,12 @@ def versions() -> dict[str, str]:
 
 @cache
 def revision() -> str:
-    """The git revision of the project, "+" behind it where files differ, or "unknown" outside a checkout."""
-    commit = _line("", "git", "-C", str(ROOT), "rev-parse", "HEAD")
+    """The git revision of the project, "+" behind it where files differ: of the checkout, or of the archive that `git archive` made.
+
+    "unknown" where it is neither.
+    """
+    archived = (ROOT / "experiments" / "revision.txt").read_text(encoding="ascii").strip()
+    commit = _line("", "git", "-C", str(ROOT), "rev-parse", "HEAD") or ("" if archived.startswith("$") else archived)
     changed = _line("", "git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return f"{commit or 'unknown'}{'+' if changed else ''}"
 

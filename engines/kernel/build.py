@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -16,14 +17,15 @@ from pathlib import Path
 
 from engines.base import EngineError
 from engines.kernel import source as sources
-from engines.kernel.progress import Progress
-from engines.kernel.source import BOOT_ARGUMENTS, CONFIGURATION, ENVIRONMENT, Source, chosen
+from engines.kernel.source import BOOT_ARGUMENTS, CONFIGURATION, ENVIRONMENT, Source, Version, chosen
 from engines.process import dies_with_parent
+from engines.progress import Progress
 
 MACHINE = "x86_64"
 TOOLS = ("gcc", "make", "flex", "bison", "bc", "patch", "tar", "xz", "strip")
 SPACE = 2_500_000_000
 _LAST_LINES = 12
+_NAME = re.compile(r"kernel-(?P<major>\d+)\.(?P<minor>\d+)-(?P<recipe>[0-9a-f]+)-(?P<key>[0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,36 @@ def cache() -> Path:
 
 def folder(source: Source) -> Path:
     """Where the kernel of ``source`` is kept."""
-    return cache() / f"kernel-{'.'.join(map(str, source.version))}-{source.key}"
+    return cache() / f"kernel-{'.'.join(map(str, source.version))}-{source.recipe}-{source.key}"
 
 
 def built(source: Source) -> Kernel | None:
     """The kernel of ``source``, if it has been built."""
-    home = folder(source)
+    return _kept(folder(source), source.version, source.key)
+
+
+def _kept(home: Path, version: Version, key: str) -> Kernel | None:
     try:
         release = (home / "release").read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    return Kernel(home / "linux", release, source.key, chosen(BOOT_ARGUMENTS, source.version))
+    return Kernel(home / "linux", release, key, chosen(BOOT_ARGUMENTS, version))
+
+
+def standing() -> Kernel | None:
+    """The kernel that runs need no build for: that of this machine's source, or, on a machine without a source, the oldest fit one.
+
+    A kernel is fit where all that the project does to its source is still the same. Raises EngineError where a source was named that
+    cannot be used, or the user has no cache folder.
+    """
+    try:
+        return built(sources.find())
+    except sources.NoSource:
+        kept = []
+        for home in cache().glob("kernel-*"):
+            if (name := _NAME.fullmatch(home.name)) and name["recipe"] == sources.recipe(version := (int(name["major"]), int(name["minor"]))):
+                kept.append((version, home, name["key"]))
+        return next((kernel for version, home, key in sorted(kept) if (kernel := _kept(home, version, key))), None)
 
 
 def missing_tools() -> tuple[str, ...]:
@@ -77,8 +98,7 @@ def ensure() -> Kernel:
     """
     if platform.machine() != MACHINE:
         raise EngineError(f"User-Mode Linux runs on {MACHINE} only and this is {platform.machine()}: use the engine native")
-    source = sources.find()
-    return built(source) or _build(source)
+    return standing() or _build(sources.find())
 
 
 def _build(source: Source) -> Kernel:

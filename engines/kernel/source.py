@@ -71,6 +71,11 @@ class Source:
         return tuple(HERE / name for name in chosen(PATCHES, self.version))
 
     @property
+    def recipe(self) -> str:
+        """What tells apart what is done to a source of its version: a hash of the patches, the configuration and the environment."""
+        return recipe(self.version)
+
+    @property
     def key(self) -> str:
         """What tells the kernel built from it from all others: a hash of the source, the patches and the configuration.
 
@@ -86,15 +91,27 @@ class Source:
         return digest.hexdigest()[:12]
 
 
+def recipe(version: Version) -> str:
+    """A hash of all that the project does to a source of ``version`` to build a kernel of it."""
+    digest = hashlib.sha256(repr((version, sorted(ENVIRONMENT.items()))).encode())
+    for path in (*(HERE / name for name in chosen(PATCHES, version)), CONFIGURATION):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
 def _version(tarball: Path) -> Version | None:
     found = re.search(r"linux-(?:source-)?(\d+)\.(\d+).*\.tar", tarball.name)
     return (int(found[1]), int(found[2])) if found else None
 
 
+class NoSource(EngineError):
+    """This machine has no source to build a kernel from, and the user has named none."""
+
+
 def find() -> Source:
     """The source that DMMLAB_KERNEL_SOURCE names, or else the oldest fit one among the system's packages.
 
-    Raises EngineError where there is none, or the one named cannot be used.
+    Raises NoSource where there is none, EngineError where the one named cannot be used.
     """
     oldest = ".".join(map(str, OLDEST))
     if named := os.environ.get(VARIABLE):
@@ -112,7 +129,7 @@ def find() -> Source:
     if fit:
         return min(fit, key=lambda source: (source.version, source.tarball))
     seen = f" ({', '.join(sorted(source.tarball.name for source in tarballs))} is too old)" if tarballs else ""
-    raise EngineError(
+    raise NoSource(
         f"no kernel source of Linux {oldest} or later in {PACKAGES}{seen}: "
         f"`make setup-system` installs {PACKAGE}, or {VARIABLE} names a tarball"
     )
