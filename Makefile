@@ -14,7 +14,7 @@ FLAGS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(PHASE),
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run-experiment test test-unit fuzz lint bench doctor setup setup-system kernel clean
+.PHONY: help run-experiment test test-unit fuzz lint bench doctor vm vm-run vm-test setup setup-system kernel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
@@ -48,6 +48,18 @@ bench: setup kernel ## speed, as ratios
 
 doctor: setup ## what this machine can do, what is missing and what mends it
 	@$(BIN)/dmmlab doctor
+
+vm: setup kernel ## a virtual machine with all of it inside, build/vm/dmmlab.FORMAT (qcow2, raw, ova); DESKTOP=1 adds a desktop
+	@engines/setup-system vm
+	@$(BIN)/python -m vm build $(if $(FORMAT),--format $(FORMAT)) $(if $(DESKTOP),--desktop)
+
+vm-run: setup ## start that machine in QEMU, with its console here and results/ shared
+	@engines/setup-system vm-run
+	@$(BIN)/python -m vm run $(if $(DESKTOP),--desktop) $(if $(PROCESSORS),--processors $(PROCESSORS)) $(if $(MEMORY),--memory $(MEMORY))
+
+vm-test: setup ## fig1 and handover in that machine, under TCG: the reference's bytes? how exact is real time? (an hour or so)
+	@engines/setup-system vm-run
+	@$(BIN)/python -m vm test $(if $(DESKTOP),--desktop)
 
 setup: $(READY) ## the virtual environment, with the locked versions
 

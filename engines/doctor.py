@@ -104,7 +104,9 @@ def _programs() -> Iterator[Row]:
 def _kernel() -> Kernel | Row:
     """The built kernel, or the row that says what stands in its way."""
     try:
-        return standing() or Row("kernel", State.LIMITED, f"{sources.find().tarball.name} is not built yet; the first run does it", "make kernel")
+        return standing() or Row(
+            "kernel", State.LIMITED, f"{sources.find().tarball.name} is not built yet; the first run does it", "make kernel"
+        )
     except EngineError as error:
         return Row("kernel source", State.MISSING, str(error), _SETUP)
 

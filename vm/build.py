@@ -116,7 +116,9 @@ def _make(wanted: Image, kind: str) -> None:
         workshop = _Workshop(wanted, work, FOLDER / "log", progress)
         made = getattr(workshop, kind)()
         note = work / "note"
-        note.write_text(json.dumps({"key": wanted.key, "revision": wanted.revision, "epoch": wanted.epoch, "packages": workshop.versions()}))
+        note.write_text(
+            json.dumps({"key": wanted.key, "revision": wanted.revision, "epoch": wanted.epoch, "packages": workshop.versions()})
+        )
         wanted.note(kind).unlink(missing_ok=True)
         made.rename(wanted.file(kind))
         note.rename(wanted.note(kind))
@@ -127,7 +129,9 @@ def _make(wanted: Image, kind: str) -> None:
 def _check(kind: str) -> None:
     missing = [tool for tool in _TOOLS if not shutil.which(tool, path=_PATH)]
     if missing or not disk.SYSLINUX_MBR.exists():
-        raise EngineError(f"cannot build the machine without {', '.join(missing) or 'syslinux-common'}: `engines/setup-system vm` installs it")
+        raise EngineError(
+            f"cannot build the machine without {', '.join(missing) or 'syslinux-common'}: `engines/setup-system vm` installs it"
+        )
     free = shutil.disk_usage(FOLDER).free
     if free < SPACE[kind]:
         raise EngineError(f"building takes {SPACE[kind] / 1e9:.1f} GB and {FOLDER} has {free / 1e9:.1f} GB free: make room")
@@ -175,9 +179,13 @@ class _Workshop:
         archive, raw, made = (self.work / name for name in ("root.tar", "disk.raw", "disk.qcow2"))
         self._debian(archive)
         self.progress.show("make the disk")
-        disk.make(archive, self.work, raw, self.image.key, self.image.epoch, lambda command, added: self._run("make the disk", command, added))
+        disk.make(
+            archive, self.work, raw, self.image.key, self.image.epoch, lambda command, added: self._run("make the disk", command, added)
+        )
         self._keep_kernel()
-        self._run("compress", ("qemu-img", "convert", "-c", "-W", "-m", "4", "-O", "qcow2", "-o", "compression_type=zstd", str(raw), str(made)))
+        self._run(
+            "compress", ("qemu-img", "convert", "-c", "-W", "-m", "4", "-O", "qcow2", "-o", "compression_type=zstd", str(raw), str(made))
+        )
         return made
 
     def raw(self) -> Path:

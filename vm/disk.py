@@ -78,7 +78,26 @@ def make(archive: Path, work: Path, disk: Path, key: str, epoch: int, run: Run) 
 def _make_efi(files: Path, disk: Path, key: str, dates: dict[str, str], run: Run) -> None:
     place = f"{disk}@@{recipe.EFI_START}"
     serial = identifier(key, "efi")[:8]
-    run(("mformat", "-i", place, "-F", "-v", "DMMLAB-EFI", "-N", serial, "-T", str(recipe.EFI_SIZE // recipe.SECTOR), "-h", "64", "-s", "32", "::"), dates)
+    run(
+        (
+            "mformat",
+            "-i",
+            place,
+            "-F",
+            "-v",
+            "DMMLAB-EFI",
+            "-N",
+            serial,
+            "-T",
+            str(recipe.EFI_SIZE // recipe.SECTOR),
+            "-h",
+            "64",
+            "-s",
+            "32",
+            "::",
+        ),
+        dates,
+    )
     run(("mcopy", "-i", place, "-s", "-Q", *(str(path) for path in sorted(files.iterdir())), "::"), dates)
     run(("syslinux", "--install", "--offset", str(recipe.EFI_START), str(disk)), dates)
 
@@ -90,9 +109,10 @@ def _make_root(archive: Path, work: Path, disk: Path, key: str, dates: dict[str,
         needed = (
             member
             for member in tar
-            if (name := member.name.removeprefix("./")) == _MKE2FS or (name.startswith(_LIBRARIES) and "/" not in name.removeprefix(_LIBRARIES))
+            if (name := member.name.removeprefix("./")) == _MKE2FS
+            or (name.startswith(_LIBRARIES) and "/" not in name.removeprefix(_LIBRARIES))
         )
-        tar.extractall(tools, (member for member in needed if member.isreg() or member.issym()), filter="tar")
+        tar.extractall(tools, (member for member in needed if member.isreg() or member.issym()))
     libraries = tools / _LIBRARIES
     command = (str(tools / _LINKER), "--library-path", str(libraries), str(tools / _MKE2FS))
     where = f"offset={recipe.ROOT_START},hash_seed={identifier(key, 'hash')}"

@@ -49,7 +49,7 @@ def _items(processors: int, memory: int) -> tuple[Item, ...]:
 
 
 def description(name: str, disk: str, size: int, capacity: int, processors: int, memory: int) -> bytes:
-    """The OVF descriptor of a machine ``name`` with ``memory`` MB, whose disk of ``capacity`` octets is a file ``disk`` of ``size`` octets."""
+    """The OVF descriptor of a machine with ``memory`` MB, whose disk of ``capacity`` octets is a file ``disk`` of ``size`` octets."""
     for prefix, space in (("ovf", _OVF), ("rasd", _RASD), ("vssd", _VSSD)):
         ElementTree.register_namespace(prefix, space)
     envelope = _element(None, "Envelope")
@@ -75,15 +75,16 @@ def description(name: str, disk: str, size: int, capacity: int, processors: int,
         entry = _element(hardware, "Item")
         for key, value in item.items():
             _element(entry, key, value, space=_RASD)
-    return ElementTree.tostring(envelope, encoding="utf-8", xml_declaration=True)
+    text: bytes = ElementTree.tostring(envelope, encoding="utf-8", xml_declaration=True)
+    return text
 
 
 def _element(
-    parent: ElementTree.Element | None, name: str, text: str | int = "", space: str = _OVF, **attributes: str | int
+    parent: ElementTree.Element | None, tag: str, /, text: str | int = "", space: str = _OVF, **attributes: str | int
 ) -> ElementTree.Element:
     named = {f"{{{_OVF}}}{key}": str(value) for key, value in attributes.items()}
-    tag = f"{{{space}}}{name}"
-    element = ElementTree.Element(tag, named) if parent is None else ElementTree.SubElement(parent, tag, named)
+    full = f"{{{space}}}{tag}"
+    element = ElementTree.Element(full, named) if parent is None else ElementTree.SubElement(parent, full, named)
     element.text = str(text) or None
     return element
 

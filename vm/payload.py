@@ -8,6 +8,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -16,7 +17,7 @@ from engines.base import REPOSITORY, EngineError
 from engines.kernel.build import Kernel
 from vm import recipe
 
-_GLIBC = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(17, 42)) + ("manylinux2014_x86_64",)
+_PLATFORMS = ("any", "manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(17, 42)))
 
 
 def revision() -> str:
@@ -39,7 +40,9 @@ def _git(*arguments: str) -> bytes:
     try:
         return subprocess.run(command, check=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EngineError(f"{REPOSITORY} is not a git checkout, and the machine is built from the last commit: clone the project") from error
+        raise EngineError(
+            f"{REPOSITORY} is not a git checkout, and the machine is built from the last commit: clone the project"
+        ) from error
 
 
 def wheel_requirements(text: str, python: str = recipe.PYTHON) -> str:
@@ -47,7 +50,7 @@ def wheel_requirements(text: str, python: str = recipe.PYTHON) -> str:
 
     pip asks the markers of its own Python, not of the one that it downloads for.
     """
-    environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
+    environment = {**cast(dict[str, str], default_environment()), "python_version": python, "python_full_version": f"{python}.0"}
     chosen = []
     for entry in text.replace("\\\n", " ").splitlines():
         requirement, *hashes = entry.partition("#")[0].split(" --hash=")
@@ -62,19 +65,20 @@ def wheel_requirements(text: str, python: str = recipe.PYTHON) -> str:
 
 def download_command(requirements: Path, wheels: Path) -> tuple[str, ...]:
     """The command that downloads the machine's wheels into the folder ``wheels``."""
-    platforms = (f"--platform={name}" for name in (*_GLIBC, "any"))
+    platforms = (f"--platform={name}" for name in _PLATFORMS)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps", "--only-binary=:all:")
     return (*pip, *platforms, f"--python-version={recipe.PYTHON}", "--require-hashes", "-r", str(requirements), "-d", str(wheels))
 
 
 def write(archive: Path, kernel: Kernel, wheels: Path, epoch: int) -> None:
     """Write the archive: the project, its kernel, the files of vm/root, the wheels and what installs them; all times are ``epoch``."""
+    project = _project()
     members = {
-        **dict(_project()),
-        **dict(_folder(recipe.ROOT, "", 0)),
+        **{f"{recipe.PROJECT}/{name}": _owned(member, recipe.USER) for name, member in project.items()},
+        **{name.removeprefix(recipe.ROOT): _owned(member, 0) for name, member in project.items() if name.startswith(recipe.ROOT)},
+        f"{recipe.SCRATCH}/install": _owned(project[recipe.INSTALL], 0),
         **dict(_folder(kernel.binary.parent, f"{recipe.CACHE}/{kernel.binary.parent.name}", recipe.USER)),
         **dict(_folder(wheels, f"{recipe.SCRATCH}/wheels", 0)),
-        f"{recipe.SCRATCH}/install": _file(recipe.INSTALL, 0),
     }
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for name, (member, data) in sorted(_with_folders(members).items()):
@@ -85,35 +89,33 @@ def write(archive: Path, kernel: Kernel, wheels: Path, epoch: int) -> None:
 _Member = tuple[tarfile.TarInfo, bytes]
 
 
-def _project() -> Iterator[tuple[str, _Member]]:
+def _project() -> dict[str, _Member]:
     """The last commit's files. `git archive` also writes the commit's name into the file that asks for it."""
+    members = {}
     with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", "HEAD"))) as tar:
         for member in tar:
-            if member.isdir():
-                continue
-            file = tar.extractfile(member) if member.isreg() else None
-            member.uid = member.gid = recipe.USER
-            member.mode = 0o755 if member.mode & 0o100 else 0o644
-            member.uname = member.gname = ""
-            member.pax_headers = {}
-            yield f"{recipe.PROJECT}/{member.name}", (member, file.read() if file else b"")
+            if member.isreg() or member.issym():
+                file = tar.extractfile(member) if member.isreg() else None
+                members[member.name] = (member, file.read() if file else b"")
+    return members
+
+
+def _owned(original: _Member, owner: int) -> _Member:
+    """A copy of ``original`` that belongs to ``owner``, with nothing of what git or the umask said of it but whether it is executable."""
+    old, data = original
+    member = tarfile.TarInfo()
+    member.type, member.linkname, member.size = old.type, old.linkname, old.size
+    member.mode = 0o755 if old.mode & 0o100 else 0o644
+    member.uid = member.gid = owner
+    return member, data
 
 
 def _folder(folder: Path, place: str, owner: int) -> Iterator[tuple[str, _Member]]:
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or path.is_file():
-            yield "/".join(filter(None, (place, path.relative_to(folder).as_posix()))), _file(path, owner)
-
-
-def _file(path: Path, owner: int) -> _Member:
-    member = tarfile.TarInfo()
-    member.uid = member.gid = owner
-    if path.is_symlink():
-        member.type, member.linkname, member.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
-        return member, b""
-    data = path.read_bytes()
-    member.size, member.mode = len(data), 0o755 if path.stat().st_mode & 0o100 else 0o644
-    return member, data
+        if path.is_file():
+            member = tarfile.TarInfo()
+            member.size, member.mode = path.stat().st_size, path.stat().st_mode
+            yield f"{place}/{path.relative_to(folder).as_posix()}", _owned((member, path.read_bytes()), owner)
 
 
 def _with_folders(members: dict[str, _Member]) -> dict[str, _Member]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE / "root"
-INSTALL = HERE / "install"
+ROOT = "vm/root/"
+INSTALL = "vm/install"
+"""Where the commit has files that go into the machine's root, and the script that puts the machine together inside."""
 
 SUITE = "trixie"
 PYTHON = "3.13"

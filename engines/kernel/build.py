@@ -77,7 +77,9 @@ def standing() -> Kernel | None:
     except sources.NoSource:
         kept = []
         for home in cache().glob("kernel-*"):
-            if (name := _NAME.fullmatch(home.name)) and name["recipe"] == sources.recipe(version := (int(name["major"]), int(name["minor"]))):
+            if (name := _NAME.fullmatch(home.name)) and name["recipe"] == sources.recipe(
+                version := (int(name["major"]), int(name["minor"]))
+            ):
                 kept.append((version, home, name["key"]))
         return next((kernel for version, home, key in sorted(kept) if (kernel := _kept(home, version, key))), None)
 
