@@ -148,6 +148,25 @@ def test_a_cache_that_cannot_be_written(unbuilt: source.Source, monkeypatch: pyt
         build.ensure()
 
 
+def test_where_no_source_is_a_kernel_that_stands_is_taken_if_the_project_still_makes_it_so(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    other, fit = (tmp_path / "cache/dmmlab" / f"kernel-6.12-{recipe}-4567" for recipe in ("00000000", source.recipe((6, 12))))
+    for home in (other, fit):
+        assert build.standing() is None
+        home.mkdir(parents=True)
+        (home / "release").write_text("6.12.1\n")
+    kernel = build.standing()
+    assert kernel == build.ensure() == Kernel(fit / "linux", "6.12.1", "4567", ())
+    tarball(packages, "linux-source-6.12.tar.xz")
+    assert build.standing() is None, "the kernel of this source is another"
+    (packages / "linux-source-6.12.tar.xz").unlink()
+    monkeypatch.setenv(source.VARIABLE, str(tmp_path / "linux-6.12.tar"))
+    with pytest.raises(EngineError, match="cannot be read"):
+        build.ensure()
+
+
 def test_two_builds_at_once_are_one(unbuilt: source.Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the lock and finds what the first has built."""
     home = build.folder(unbuilt)
