@@ -97,11 +97,14 @@ class StrayFilter(Protocol):
 def filter_strays(port: RawSocket, home: IPv6Network) -> StrayFilter:
     """Let ``port`` receive only strays from now on; OSError where the kernel cannot.
 
-    Who is root in a namespace of users only may load no eBPF: there the program is a classic one that names every prefix.
+    Who is root in a namespace of users only may load no eBPF, and a kernel may have none: there the program is a classic one that names
+    every prefix.
     """
     try:
         return _Table(port, home)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            raise
         return _List(port, home)
 
 

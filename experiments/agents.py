@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agents import daemon
+from agents.effects import is_gateway
 from experiments import deploy
 from experiments.scenario import Run, WrongClock
 from topologies.build import Testbed
@@ -48,7 +49,7 @@ class Agents:
         self._end(name, signal.SIGTERM)
 
     def tell(self, name: str, command: str) -> None:
-        """Give an agent a command (agents/commands.py), which nobody hears where it does not run."""
+        """Give the LMA's agent a command (agents/commands.py), which nobody hears where it does not run; MAGs take none."""
         if name in self._commands:
             os.write(self._commands[name], f"{command}\n".encode())
 
@@ -60,12 +61,15 @@ class Agents:
 
     def _spawn(self, name: str, ahead: float = 0.0) -> tuple[str, int]:
         ready, tell = os.pipe()
-        commands, self._commands[name] = os.pipe()
-        sequence = self._first_sequence(name)
         config = self._all[name]
+        commands = None
+        if not is_gateway(config):
+            commands, self._commands[name] = os.pipe()
+        sequence = self._first_sequence(name)
         self._running[name] = self._testbed.get(name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence, commands))
         os.close(tell)
-        os.close(commands)
+        if commands is not None:
+            os.close(commands)
         return name, ready
 
     def _first_sequence(self, name: str) -> int:
@@ -81,6 +85,7 @@ class Agents:
 
     def _end(self, name: str, number: int) -> None:
         pid = self._running.pop(name)
-        os.close(self._commands.pop(name))
+        if name in self._commands:
+            os.close(self._commands.pop(name))
         os.kill(pid, number)
         os.waitpid(pid, 0)

@@ -149,7 +149,7 @@ class Revocation(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def on(self) -> tuple[str, ...]:
-        """The agents' nodes that it names: none, or one, which may as well be a host."""
+        """The nodes that must have an agent: none, for ``node`` may be a host as well as a MAG."""
         return ()
 
 

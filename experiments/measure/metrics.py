@@ -69,7 +69,7 @@ def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
         Metric("signalling_messages", len(signals), MESSAGES),
         Metric("signalling_receptions", _receptions(signals, run.domain), MESSAGES),
         Metric("signalling_bytes", sum(signal.size for signal in signals), BYTES),
-        Metric("signalling_link_bytes", sum(signal.size * _links_crossed(signal, run.domain) for signal in signals), BYTES),
+        Metric("signalling_link_bytes", _link_bytes(signals, run.domain), BYTES),
         Metric("lma_control_messages", _at_lma(signals, run), MESSAGES),
         Metric("lma_data_packets", trace.lma_data_packets, PACKETS),
         *_stretch(trace, run, places),
@@ -265,11 +265,17 @@ def _receptions(signals: Iterable[Signal], domain: Domain) -> int:
     return sum(node in receivers for signal in signals for node, _ in signal.arrivals)
 
 
-def _links_crossed(signal: Signal, domain: Domain) -> int:
-    """How many core links a message crossed on its way to those that it arrived at; one to a group crosses each of them once."""
-    ways = paths(domain, signal.sender)
-    receivers = {node for node, _ in signal.arrivals}
-    return len({frozenset(hop) for receiver in receivers for hop in pairwise(ways.get(receiver, ()))})
+def _link_bytes(signals: Iterable[Signal], domain: Domain) -> int:
+    """The octets of all messages, times the core links that each crossed on its way to those that it arrived at.
+
+    One to a group crosses each link once.
+    """
+    ways = {sender: paths(domain, sender) for sender in {signal.sender for signal in signals}}
+    total = 0
+    for signal in signals:
+        receivers = {node for node, _ in signal.arrivals}
+        total += signal.size * len({frozenset(hop) for receiver in receivers for hop in pairwise(ways[signal.sender].get(receiver, ()))})
+    return total
 
 
 def _at_lma(signals: Iterable[Signal], run: Run) -> int:
