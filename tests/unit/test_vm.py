@@ -11,7 +11,7 @@ import pytest
 
 from engines.base import REPOSITORY, EngineError
 from engines.kernel.build import Kernel
-from vm import build, disk, ova, payload, qemu, recipe
+from vm import build, disk, ova, payload, qemu, recipe, trial
 
 HASH = "sha256:" + "0" * 64
 
@@ -131,3 +131,12 @@ def test_without_room_or_tools_one_line_says_what_to_do(tmp_path: Path, monkeypa
     monkeypatch.setitem(build.SPACE, "qcow2", 1 << 60)
     with pytest.raises(EngineError, match="make room"):
         build._check("qcow2")
+
+
+def test_errors_are_those_of_each_run_once(tmp_path: Path) -> None:
+    run = tmp_path / "20261126T220402Z-fig1"
+    run.mkdir()
+    lines = ("mean,expected,unit", "15.5,14.0,ms", "97,97,packets", "3.0,,ms")
+    (run / "summary.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "latest").symlink_to(run.name)
+    assert list(trial._errors(tmp_path)) == [1.5]
