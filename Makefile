@@ -22,7 +22,7 @@ help: ## this list
 	@echo '  make run-experiment EXPERIMENT=handover RUNS=5 SEED=7 ENGINE=uml DOMAIN=tree JOBS=1 \
 	    SCHEME="pmip sd-pmip" SET="access.delay=3ms"'
 
-run-experiment: setup kernel ## run EXPERIMENT (default: the usual ones), analyse and plot it into results/latest
+run-experiment: setup $(if $(filter native,$(ENGINE)),,kernel) ## run EXPERIMENT (default: the usual ones), analyse and plot it into results/latest
 	@$(BIN)/dmmlab run $(EXPERIMENT) $(FLAGS)
 
 test: setup kernel ## all tests: unit and emulation
