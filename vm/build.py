@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engines.base import REPOSITORY, EngineError
 from engines.kernel.build import MACHINE, Kernel, ensure
@@ -117,7 +118,7 @@ def _make(wanted: Image, kind: str) -> None:
         made = getattr(workshop, kind)()
         note = work / "note"
         note.write_text(
-            json.dumps({"key": wanted.key, "revision": wanted.revision, "epoch": wanted.epoch, "packages": workshop.versions()})
+            json.dumps({"key": wanted.key, "revision": wanted.revision, "epoch": wanted.epoch, **workshop.contents()}), encoding="utf-8"
         )
         wanted.note(kind).unlink(missing_ok=True)
         made.rename(wanted.file(kind))
@@ -205,13 +206,18 @@ class _Workshop:
         ova.pack(made, descriptor, name, vmdk, self.work, self.image.epoch)
         return made
 
-    def versions(self) -> list[str]:
-        """What Debian's packages in the machine are, as `dpkg-query` names them; of an image that is made of another, that one's."""
-        listed = self.work / "packages"
-        if listed.exists():
-            return listed.read_text(encoding="utf-8").splitlines()
-        packages: list[str] = json.loads(self.image.note("qcow2").read_text(encoding="utf-8"))["packages"]
-        return packages
+    def contents(self) -> dict[str, Any]:
+        """What is in the machine: ``files``, a hash of all its files, and ``packages``, Debian's with their versions.
+
+        Of an image that is made of another, that one's.
+        """
+        archive = self.work / "root.tar"
+        if not archive.exists():
+            other = json.loads(self.image.note("qcow2").read_text(encoding="utf-8"))
+            return {name: other[name] for name in ("files", "packages")}
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"files": f"sha256:{digest}", "packages": _packages((self.work / "status").read_text(encoding="utf-8"))}
 
     def _debian(self, archive: Path) -> None:
         """All files of the machine, with their owners, in one archive."""
@@ -234,7 +240,6 @@ class _Workshop:
             str(archive),
         )
         self._run("install Debian and the project", command, {"SOURCE_DATE_EPOCH": str(self.image.epoch), "TMPDIR": "/var/tmp"})
-        (self.work / "packages").write_text("\n".join(_packages((self.work / "status").read_text(encoding="utf-8"))), encoding="utf-8")
 
     def _keep_kernel(self) -> None:
         """The machine's own kernel, beside its image: what is booted to see whether KVM works."""
@@ -244,7 +249,7 @@ class _Workshop:
         with self.log.open("wb") as output:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(added or {})},
+                env={**_environment(), **(added or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -265,12 +270,18 @@ class _Workshop:
             raise EngineError(f"vm: {Path(command[0]).name} failed (status {process.returncode}); what it said is in {self.log}")
 
 
+def _environment() -> dict[str, str]:
+    """This process's environment without what would change what Python programs write, such as PYTHONDONTWRITEBYTECODE."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}, "PATH": _PATH, "LC_ALL": "C.UTF-8"}
+
+
 def _doing(log: Path) -> str:
     """What a command said last that it does, of the lines that mmdebstrap begins with "I: "."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = [line[3:] for line in file.read().decode(errors="replace").splitlines() if line.startswith("I: ")]
-    return lines[-1].rstrip(".") if lines else ""
+    said = lines[-1].partition(": ")[0].rstrip(".") if lines else ""
+    return "set the project up" if "customize-hook" in said else said
 
 
 def _packages(status: str) -> list[str]:
