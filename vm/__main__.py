@@ -49,6 +49,7 @@ def main() -> int:
         print(f"dmmlab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("dmmlab: interrupted; nothing half-made is left, and nothing runs on", file=sys.stderr)
         return 130
 
 

@@ -114,7 +114,7 @@ def _make(wanted: Image, kind: str) -> None:
     _check(kind)
     progress = Progress(sys.stderr, f"vm: {wanted.file(kind).name}")
     with _scratch(FOLDER / "part") as work:
-        workshop = _Workshop(wanted, work, FOLDER / "log", progress)
+        workshop = _Workshop(wanted, work, progress)
         made = getattr(workshop, kind)()
         note = work / "note"
         note.write_text(
@@ -123,7 +123,6 @@ def _make(wanted: Image, kind: str) -> None:
         wanted.note(kind).unlink(missing_ok=True)
         made.rename(wanted.file(kind))
         note.rename(wanted.note(kind))
-    (FOLDER / "log").unlink()
     progress.end(f"built, {wanted.file(kind).stat().st_blocks * 512 / 1e6:,.0f} MB in {wanted.file(kind)}")
 
 
@@ -168,11 +167,10 @@ def _scratch(work: Path) -> Iterator[Path]:
 
 @dataclass(slots=True)
 class _Workshop:
-    """One build: ``work`` is its scratch folder; what its commands say goes to ``log``."""
+    """One build; ``work`` is its scratch folder."""
 
     image: Image
     work: Path
-    log: Path
     progress: Progress
 
     def qcow2(self) -> Path:
@@ -246,7 +244,8 @@ class _Workshop:
         (self.work / "efi" / "vmlinuz").rename(FOLDER / "vmlinuz")
 
     def _run(self, step: str, command: Sequence[str], added: dict[str, str] | None = None) -> None:
-        with self.log.open("wb") as output:
+        log = self.work / "log"
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 env={**_environment(), **(added or {})},
@@ -257,7 +256,7 @@ class _Workshop:
             )
             try:
                 while process.poll() is None:
-                    self.progress.show(step, _doing(self.log))
+                    self.progress.show(step, _doing(log))
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(0.5)
             finally:
@@ -265,9 +264,10 @@ class _Workshop:
                     process.terminate()
                     process.wait()
         if process.returncode:
-            last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
             self.progress.end(f"{step}: {command[0]} failed\n" + "\n".join(f"  {line}" for line in last))
-            raise EngineError(f"vm: {Path(command[0]).name} failed (status {process.returncode}); what it said is in {self.log}")
+            kept = log.replace(FOLDER / "log")
+            raise EngineError(f"vm: {Path(command[0]).name} failed (status {process.returncode}); what it said is in {kept}")
 
 
 def _environment() -> dict[str, str]:

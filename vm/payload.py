@@ -39,7 +39,9 @@ def _git(*arguments: str) -> bytes:
     command = ("git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY), *arguments)
     try:
         return subprocess.run(command, check=True, capture_output=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
+    except OSError as error:
+        raise EngineError("cannot build the machine without git: `engines/setup-system vm` installs it") from error
+    except subprocess.CalledProcessError as error:
         raise EngineError(
             f"{REPOSITORY} is not a git checkout, and the machine is built from the last commit: clone the project"
         ) from error
