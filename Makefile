@@ -57,9 +57,9 @@ vm-run: setup ## start that machine in QEMU, with its console here and results/ 
 	@engines/setup-system vm-run
 	@$(BIN)/python -m vm run $(if $(DESKTOP),--desktop) $(if $(PROCESSORS),--processors $(PROCESSORS)) $(if $(MEMORY),--memory $(MEMORY))
 
-vm-test: setup ## fig1 and handover in that machine, under TCG: the reference's bytes? how exact is real time? (an hour or so)
+vm-test: setup ## EXPERIMENT (fig1 and handover) in that machine, under TCG: the reference's bytes? how exact is real time? (an hour or so)
 	@engines/setup-system vm-run
-	@$(BIN)/python -m vm test $(if $(DESKTOP),--desktop)
+	@$(BIN)/python -m vm test $(EXPERIMENT) $(if $(DESKTOP),--desktop)
 
 setup: $(READY) ## the virtual environment, with the locked versions
 

@@ -10,7 +10,7 @@ import sys
 from engines.base import EngineError
 from vm.build import FORMATS, MEMORY, PROCESSORS, build, image
 from vm.run import at_console
-from vm.trial import trial
+from vm.trial import EXPERIMENTS, trial
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,6 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--processors", type=int, default=PROCESSORS, help="processors that it has (default: %(default)s)")
     running.add_argument("--memory", type=int, default=MEMORY, metavar="MB", help="memory that it has (default: %(default)s)")
     trying = commands.add_parser("test", help="run experiments in it, under TCG: the reference's bytes? how exact is real time?")
+    trying.add_argument(
+        "experiments", nargs="*", default=EXPERIMENTS, metavar="EXPERIMENT", help=f"which (default: {', '.join(EXPERIMENTS)})"
+    )
     for command in (making, running, trying):
         command.add_argument("--desktop", action="store_true", help="the machine with a desktop and Wireshark")
     return parser
@@ -44,7 +47,7 @@ def main() -> int:
                 window = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
                 return at_console(wanted, window, asked.processors, asked.memory)
             case _:
-                return int(not trial(wanted))
+                return int(not trial(wanted, asked.experiments))
     except EngineError as error:
         print(f"dmmlab: {error}", file=sys.stderr)
         return 1
