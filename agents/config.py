@@ -1,14 +1,13 @@
-"""What an agent is told when it starts: who it is, who its peers are, the policy profiles and the domain's settings."""
+"""What an agent is told when it starts: who it is, who its peers are, the nodes' policy profiles and the domain's settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
-from agents.prefixes import PrefixTable
+from agents.profiles import ProfileStore
 from agents.schemes import Scheme
 
 HOME_NETWORK = IPv6Network("2001:db8:100::/40")
@@ -234,29 +233,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """A mobile node's policy profile (RFC 5213, 6.2), known to every MAG and to the LMA.
-
-    Attributes:
-        home_network_prefixes: the prefixes that the node may have, over all its interfaces.
-        routed_prefixes: by a MAG's name, the prefix that it advertises to the node under scheme ``none``.
-        mags: the MAGs that may register the node, or None for all of the domain.
-        mobility: whether the node is entitled to network-based mobility management.
-        lifetime: the longest a binding of the node lasts, in s, or None for as long as any.
-        session_prefixes: how many prefixes one interface gets where the LMA chooses, or None for all that are free; where there are more,
-            they are those of several interfaces, and MAGs leave the choice to the LMA.
-    """
-
-    mn_id: str
-    home_network_prefixes: tuple[IPv6Network, ...]
-    routed_prefixes: dict[str, IPv6Network] = field(default_factory=dict)
-    mags: frozenset[IPv6Address] | None = None
-    mobility: bool = True
-    lifetime: float | None = None
-    session_prefixes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """One agent: ``address`` is the Proxy-CoA of a MAG or the LMAA of an LMA, on interface ``core``.
 
@@ -271,7 +247,7 @@ class AgentConfig:
     policy: str
     lma: IPv6Address | None
     mags: frozenset[IPv6Address]
-    profiles: tuple[Profile, ...]
+    profiles: ProfileStore
     home: IPv6Network = HOME_NETWORK
     group: IPv6Address = MAG_GROUP
     settings: Settings = Settings()
@@ -285,52 +261,3 @@ class AgentConfig:
     def peers(self) -> frozenset[IPv6Address]:
         """The other agents of the domain."""
         return self.agents - {self.address}
-
-
-class _Profiles:
-    """Profiles and what they are looked up by; thousands of agents in one process are told the same tuple and share the last one's."""
-
-    last: _Profiles
-
-    def __init__(self, profiles: tuple[Profile, ...]) -> None:
-        self.profiles = profiles
-        self.by_mn_id = {profile.mn_id: profile for profile in profiles}
-        self.prefixes = frozenset(prefix for profile in profiles for prefix in profile.home_network_prefixes)
-
-    @cached_property
-    def by_prefix(self) -> PrefixTable[Profile]:
-        table: PrefixTable[Profile] = PrefixTable()
-        for profile in self.profiles:
-            for prefix in profile.home_network_prefixes:
-                table[prefix] = profile
-        return table
-
-    @classmethod
-    def of(cls, profiles: tuple[Profile, ...]) -> _Profiles:
-        if cls.last.profiles is not profiles:
-            cls.last = cls(profiles)
-        return cls.last
-
-
-_Profiles.last = _Profiles(())
-
-
-def profiles_by_mn_id(profiles: tuple[Profile, ...]) -> dict[str, Profile]:
-    """The policy profiles by MN-ID; not to be changed."""
-    return _Profiles.of(profiles).by_mn_id
-
-
-def profile_of(profiles: tuple[Profile, ...], address: IPv6Address) -> Profile | None:
-    """The policy profile of the node that has a home address, or None where none has."""
-    return _Profiles.of(profiles).by_prefix.lookup(address)
-
-
-def home_prefixes(profiles: tuple[Profile, ...]) -> frozenset[IPv6Network]:
-    """The prefixes of all nodes: whatever else a message names is not to be routed."""
-    return _Profiles.of(profiles).prefixes
-
-
-def home_prefixes_of(profiles: tuple[Profile, ...], mn_id: str | None) -> frozenset[IPv6Network]:
-    """The prefixes that the profile of ``mn_id`` gives it: none where there is no such profile."""
-    profile = profiles_by_mn_id(profiles).get(mn_id or "")
-    return frozenset(profile.home_network_prefixes) if profile else frozenset()

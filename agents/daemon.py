@@ -34,6 +34,7 @@ from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, MessageError, decode
 from agents.ordering import TokenBuckets
+from agents.profiles import Profile, ProfileStore
 from agents.rations import Ration
 from agents.restarts import next_restart
 from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
@@ -492,6 +493,8 @@ def load(path: Path) -> AgentConfig:
     """The configuration in a JSON file whose members are the fields of AgentConfig; OSError or ValueError where it is none."""
 
     def convert(kind: type, value: Any) -> Any:
+        if kind is ProfileStore:
+            return ProfileStore(msgspec.convert(value, list[Profile], dec_hook=convert))
         return _ADDRESSES[kind](value)
 
     config = msgspec.json.decode(path.read_bytes(), type=AgentConfig, dec_hook=convert)

@@ -38,7 +38,7 @@ from agents.actions import (
 )
 from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.authentication import Unprotected, protection
-from agents.config import AgentConfig, home_prefixes_of
+from agents.config import AgentConfig
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
 from agents.journal import Journal
@@ -221,7 +221,7 @@ class Effects:
 
     def admit(self, link: str, mn_id: str) -> None:
         """An access link came, with a node whose profile says which sources are its own."""
-        self._plane.admit(link, home_prefixes_of(self._config.profiles, mn_id))
+        self._plane.admit(link, self._config.profiles.prefixes_of(mn_id))
 
     def dismiss(self, link: str) -> None:
         """An access link left."""

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, RemoveRoute, Send
 from agents.bindings import UNKNOWN_INTERFACE, Binding, BindingCache
-from agents.config import AgentConfig, MessageOrder, profiles_by_mn_id
+from agents.config import AgentConfig, MessageOrder
 from agents.heartbeat import Heartbeats, Sessions
 from agents.localized_routing import Initiator
 from agents.lookup import find, named_prefixes, within
@@ -56,7 +56,7 @@ class Lma:
         """``restarts`` is how often it has started before and lost its state (RFC 5847, 3.2)."""
         self._config = config
         self._settings = config.settings
-        self._profiles = profiles_by_mn_id(config.profiles)
+        self._profiles = config.profiles.by_mn_id
         self._validator = Validator(config)
         self._cache = BindingCache()
         self._queries: dict[IPv6Network, dict[_Asked, ProxyBindingUpdate]] = {}

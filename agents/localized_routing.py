@@ -13,7 +13,7 @@ from math import ceil
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.bindings import AccessLinks, Binding, BindingCache
-from agents.config import AgentConfig, home_prefixes_of, profile_of
+from agents.config import AgentConfig
 from agents.messages import (
     INFINITE_LIFETIME,
     LocalizedRoutingAcknowledgment,
@@ -295,7 +295,7 @@ class LocalizedRoutes:
         if message.lifetime == 0:
             named = {_pair(mine, its) for mine in own.home_network_prefixes for its in other.home_network_prefixes}
             return [*(action for ended in sorted(named) for action in self._end(ended)), _acknowledge(message, source)]
-        if not all(home_prefixes_of(self._config.profiles, node.mn_id).issuperset(node.home_network_prefixes) for node in (own, other)):
+        if not all(self._config.profiles.prefixes_of(node.mn_id).issuperset(node.home_network_prefixes) for node in (own, other)):
             return [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
         if remote is not None and (refusal := self._distrust(other, remote)) is not None:
             return [Ignore(refusal, source)]
@@ -322,7 +322,7 @@ class LocalizedRoutes:
         """These prefixes are served here no longer, so neither are the pairs that they are in (RFC 6705, 5.1)."""
         actions: list[Action] = []
         for prefix in prefixes:
-            if (profile := profile_of(self._config.profiles, prefix[0])) is not None:
+            if (profile := self._config.profiles.of_address(prefix[0])) is not None:
                 self._just_left.note(profile.mn_id, now)
             actions += [action for pair in self._pairs.of(prefix) for action in self._end(pair)]
         return actions
@@ -331,7 +331,7 @@ class LocalizedRoutes:
         """``mag`` still tunnels a packet here whose node is elsewhere, though the LMA has had the time to tell it: ask the LMA to
         (RFC 6705, 10.2, U flag), no more often than an LRI is sent again."""
         lma = self._config.lma
-        gone, sender = (profile_of(self._config.profiles, address) for address in (destination, source))
+        gone, sender = (self._config.profiles.of_address(address) for address in (destination, source))
         if lma is None or mag == lma or gone is None or sender is None or self._just_left.knows(gone.mn_id, now):
             return []
         self._just_left.note(gone.mn_id, now)

@@ -27,7 +27,7 @@ from agents.actions import (
     Send,
 )
 from agents.bindings import AccessLinks, Attachment, Interface
-from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile, profiles_by_mn_id
+from agents.config import FIXED_LINK_LOCAL, AgentConfig
 from agents.heartbeat import Heartbeats, Sessions
 from agents.hop_limit import crossing
 from agents.localized_routing import LocalizedRoutes
@@ -49,6 +49,7 @@ from agents.messages import (
 )
 from agents.ordering import Ordering
 from agents.policies import POLICIES
+from agents.profiles import Profile
 from agents.queries import Resolver
 from agents.registration import Outcomes, Registrar
 from agents.revocation import HANDOVERS, Outcome, Responder, Revocations, concerns, revoked
@@ -77,7 +78,7 @@ class Mag:
         self._config = config
         self._scheme = config.scheme
         self._agents = config.agents
-        self._profiles = profiles_by_mn_id(config.profiles)
+        self._profiles = config.profiles.by_mn_id
         self._links = AccessLinks()
         self._advertisements: Timers[str] = Timers()
         self._probes: Timers[IPv6Address] = Timers()

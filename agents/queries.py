@@ -24,7 +24,7 @@ from agents.actions import (
 )
 from agents.bindings import Answer
 from agents.buffering import Buffers
-from agents.config import AgentConfig, FirstPacket, home_prefixes
+from agents.config import AgentConfig, FirstPacket
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, lifetime_seconds, lifetime_units
 from agents.ordering import Ordering, Recent, TokenBuckets
 from agents.prefixes import AddressIndex, PrefixTable
@@ -100,7 +100,7 @@ class Resolver:
             return [Ignore(IgnoreReason.MALFORMED, source)]
         if care_of not in self._config.mags or (self._multicast and care_of != source):
             return [Ignore(IgnoreReason.UNKNOWN_SENDER, source)]
-        if prefix not in home_prefixes(self._config.profiles):
+        if prefix not in self._config.profiles.prefixes:
             return [Ignore(IgnoreReason.NO_SUCH_PREFIX, source)]
         if care_of == self._config.address:
             return [Ignore(IgnoreReason.STALE, source)]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agents.bindings import Binding
-from agents.config import AgentConfig, MessageOrder, Profile, profiles_by_mn_id
+from agents.config import AgentConfig, MessageOrder
 from agents.messages import ProxyBindingUpdate, Status, seconds_from_timestamp
+from agents.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Validator:
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
-        self._profiles = profiles_by_mn_id(config.profiles)
+        self._profiles = config.profiles.by_mn_id
         self._latest: dict[str, int] = {}
 
     def objection(

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from agents import daemon
 from agents.effects import is_gateway
-from experiments import deploy
-from experiments.scenario import Run, WrongClock
+from experiments.deployment import Deployment
+from experiments.scenario import WrongClock
 from topologies.build import Testbed
 
 
 class Agents:
     """The agents that the run's scheme uses, by the name of their node; they write their events to ``folder``/events.jsonl."""
 
-    def __init__(self, testbed: Testbed, run: Run, folder: Path) -> None:
+    def __init__(self, testbed: Testbed, run: Deployment, folder: Path) -> None:
         self._testbed = testbed
         self._run = run
         self._events = folder / "events.jsonl"
-        self._all = deploy.configurations(run)
+        self._all = run.configurations()
         self._running: dict[str, int] = {}
         self._commands: dict[str, int] = {}
         self._starts: Counter[str] = Counter()
@@ -75,7 +75,7 @@ class Agents:
     def _first_sequence(self, name: str) -> int:
         """The first sequence number of an agent's next start: it follows from the run's seed, whatever other agents do."""
         self._starts[name] += 1
-        return random.Random(f"{self._run.seed} {name} {self._starts[name]}").getrandbits(16)
+        return random.Random(f"{self._run.declared.seed} {name} {self._starts[name]}").getrandbits(16)
 
     def _wait(self, started: Iterable[tuple[str, int]]) -> None:
         for name, ready in started:

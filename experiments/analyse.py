@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from experiments import declarations, model, results
+from experiments.deployment import resolve
 from experiments.measure import attacks, metrics, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
@@ -74,7 +75,8 @@ def measure(folder: Path) -> None:
 
 
 def _read(folder: Path, record: RunRecord, attempts: Attempts) -> RunResult:
-    run, where = results.read_run(folder, record)
+    declared, where = results.read_run(folder, record)
+    run = resolve(declared)
     try:
         trace = read_trace(where, run)
         measured = metrics.measure(trace, run) if trace.packets else ()

@@ -34,8 +34,8 @@ from agents.messages import (
     timestamp_from_seconds,
 )
 from experiments.agents import Agents
-from experiments.scenario import Attack, Run
-from experiments.settings import agent_settings
+from experiments.deployment import Deployment
+from experiments.scenario import Attack
 from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC, INFRASTRUCTURE, mac
 from topologies.build import Testbed
@@ -310,19 +310,19 @@ def _packet(following: int, source: IPv6Address, destination: IPv6Address, paylo
     return struct.pack("!IHBB", _VERSION, len(payload), following, 64) + source.packed + destination.packed + payload
 
 
-def calls(attack: Attack, run: Run, testbed: Testbed, agents: Agents) -> Iterator[tuple[float, Callable[[], object]]]:
+def calls(attack: Attack, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[tuple[float, Callable[[], object]]]:
     """An attack of an agent that the run's scheme does not use is none."""
     if all(node in agents for node in attack.on):
         yield -LEAD, partial(_begin, attack, run, testbed)
 
 
-def _begin(attack: Attack, run: Run, testbed: Testbed) -> None:
+def _begin(attack: Attack, run: Deployment, testbed: Testbed) -> None:
     node = testbed.get(attack.attacker)
     label = mark(run.attacks.index(attack))
     if attack.kind == REPLAY:
         node.spawn(partial(_replay, attack, run.epoch, label))
         return
-    forge = partial(FORGERIES[attack.kind], agent_settings({**run.settings, **run.case.settings}).query_flag)
+    forge = partial(FORGERIES[attack.kind], run.settings.query_flag)
     known = _Knowledge(attack, run, testbed)
     node.spawn(partial(_assail, attack, run.epoch, label, lambda number: forge(known.at(number, time.time())), known))
 
@@ -330,8 +330,8 @@ def _begin(attack: Attack, run: Run, testbed: Testbed) -> None:
 class _Knowledge:
     """What an attack's packets are made of, and how they are sent."""
 
-    def __init__(self, attack: Attack, run: Run, testbed: Testbed) -> None:
-        hosts = {host.name: host for host in run.domain.hosts}
+    def __init__(self, attack: Attack, run: Deployment, testbed: Testbed) -> None:
+        hosts = run.host
         known = {agent.name: agent for agent in routing.agents(run.domain)}
         self.host = hosts[attack.victim]
         self.hoa = testbed.addresses(attack.victim)[0]
@@ -352,10 +352,10 @@ class _Knowledge:
         return Forgery(self.source, self.agent, self.host, self.hoa, self.home, self.accomplice, number, now)
 
 
-def _accomplice(attack: Attack, run: Run, known: Mapping[str, Agent], victim: Host) -> Agent:
-    if attack.claims and known[attack.claims] in run.domain.mags:
+def _accomplice(attack: Attack, run: Deployment, known: Mapping[str, Agent], victim: Host) -> Agent:
+    if attack.claims and known[attack.claims] in run.mags:
         return known[attack.claims]
-    return next(mag for mag in reversed(run.domain.mags) if mag.name != victim.mag)
+    return next(mag for mag in reversed(run.mags) if mag.name != victim.mag)
 
 
 def _assail(attack: Attack, epoch: int, label: int, forge: Callable[[int], bytes], known: _Knowledge) -> None:

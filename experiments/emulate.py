@@ -17,10 +17,10 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-from agents.schemes import SCHEMES
-from experiments import declarations, deploy, faults, keys, state, traffic
+from experiments import declarations, faults, keys, state, traffic
 from experiments.agents import Agents
 from experiments.capture import Captures
+from experiments.deployment import Deployment, at_epoch, resolve
 from experiments.scenario import DRAIN, FAILED, Flow, Run
 from topologies.addresses import routed_prefix
 from topologies.build import Testbed
@@ -35,7 +35,7 @@ _PR_SET_TIMERSLACK = 29
 def emulate(folder: Path) -> None:
     """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
     declared = declarations.load(folder / "run.json", Run)
-    run = keys.unlocked(declared, folder)
+    run = resolve(keys.unlocked(declared, folder))
     gc.freeze()
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     _stage("building the network", SECOND)
@@ -45,7 +45,7 @@ def emulate(folder: Path) -> None:
         testbed.start()
         time.sleep(_SETTLE)
         _stage("starting the captures")
-        captures.start((name, testbed.get(name).within) for name in deploy.captured(run))
+        captures.start((name, testbed.get(name).within) for name in run.captured)
         _stage("starting the agents")
         agents = Agents(testbed, run, folder)
         agents.start_all()
@@ -54,7 +54,7 @@ def emulate(folder: Path) -> None:
         _attach(testbed, run)
         testbed.warm()
         time.sleep(_SETTLE)
-        run = replace(run, epoch=(time.time_ns() // SECOND + 2) * SECOND)
+        run = at_epoch(run, (time.time_ns() // SECOND + 2) * SECOND)
         (folder / "run.json").write_bytes(declarations.to_json(replace(declared, epoch=run.epoch)))
         _play(testbed, run, agents)
         state.record(testbed, run, folder)
@@ -74,7 +74,7 @@ def _stage(stage: str, grid: int = _TENTH) -> None:
     _sleep_until((time.time_ns() // grid + 1) * grid)
 
 
-def _attach(testbed: Testbed, run: Run) -> None:
+def _attach(testbed: Testbed, run: Deployment) -> None:
     """Associate every host with its MAG and wait until it has configured the address that the network advertises to it.
 
     Of one node's interfaces each comes once the one before has its address, since an LMA gives them prefixes in the order in which it
@@ -91,13 +91,13 @@ def _attach(testbed: Testbed, run: Run) -> None:
         _await_address(testbed, run, host)
 
 
-def _await_address(testbed: Testbed, run: Run, host: Host) -> None:
-    mag = next(mag for mag in run.domain.mags if mag.name == host.mag)
-    routed = not SCHEMES[run.case.scheme].home_prefixes
+def _await_address(testbed: Testbed, run: Deployment, host: Host) -> None:
+    mag = next(mag for mag in run.mags if mag.name == host.mag)
+    routed = not run.scheme.home_prefixes
     testbed.wait_for_address(host.name, routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix)
 
 
-def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
+def _play(testbed: Testbed, run: Deployment, agents: Agents) -> None:
     """The scenario: flows in processes of their own, moves and faults from here, each at its time after the epoch."""
     _stage("playing the scenario")
     senders = []
@@ -121,7 +121,7 @@ def _play(testbed: Testbed, run: Run, agents: Agents) -> None:
         sys.exit(f"{FAILED}a flow was not sent to its end")
 
 
-def _moves(testbed: Testbed, run: Run) -> Iterator[faults.Call]:
+def _moves(testbed: Testbed, run: Deployment) -> Iterator[faults.Call]:
     """What the moves of the scenario consist of, each with its time in s of the scenario; nodes may be under way at the same time."""
     for move in run.scenario.moves:
         if move.notice:

@@ -8,7 +8,8 @@ from typing import Any
 
 from experiments import attacks
 from experiments.agents import Agents
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
+from experiments.deployment import Deployment
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
 from topologies import routing
 from topologies.build import Testbed
 from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
@@ -16,26 +17,26 @@ from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
 Call = tuple[float, Callable[[], object]]
 
 
-def calls(run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def calls(run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     """What is done at which s of scenario time; a fault of an agent that the run's scheme does not use is none."""
     for fault in run.faults:
         yield from _CALLS[type(fault)](fault, run, testbed, agents)
 
 
-def _kill(fault: Kill, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def _kill(fault: Kill, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     if fault.node in agents:
         yield fault.at, partial(agents.kill, fault.node)
         yield fault.end, partial(agents.start, fault.node)
 
 
-def _impair(fault: Impairment, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def _impair(fault: Impairment, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     treatment = Treatment(fault.delay, fault.loss, fault.duplicate, fault.reorder)
-    for agent in (*run.domain.mags, *([run.domain.lma] if run.domain.lma else [])):
+    for agent in routing.agents(run.domain):
         if not fault.nodes or agent.name in fault.nodes:
             yield from _detour(fault, partial(testbed.detour, agent.name, agent.core, MOBILITY_HEADERS, treatment))
 
 
-def _part(fault: Partition, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def _part(fault: Partition, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     known = {agent.name: agent for agent in routing.agents(run.domain)}
     for name, other in ((fault.a, fault.b), (fault.b, fault.a)):
         matches = (sent_by(known[other].address),)
@@ -48,21 +49,19 @@ def _detour(fault: Impairment | Partition, begin: Callable[[], Callable[[], None
     yield fault.end, lambda: ends.pop()()
 
 
-def _set_right(fault: WrongClock, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def _set_right(fault: WrongClock, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     if fault.node in agents:
         yield fault.end, partial(agents.stop, fault.node)
         yield fault.end, partial(agents.start, fault.node)
 
 
-def _revoke(fault: Revocation, run: Run, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    lma = run.domain.lma
-    if lma is not None and lma.name in agents:
-        told = {mag.name: f"revoke-all {mag.address}" for mag in run.domain.mags}
-        told |= {host.name: f"revoke {host.mn_id}" for host in run.domain.hosts}
-        yield fault.at, partial(agents.tell, lma.name, told[fault.node])
+def _revoke(fault: Revocation, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+    told = {mag.name: f"revoke-all {mag.address}" for mag in run.mags} | {name: f"revoke {host.mn_id}" for name, host in run.host.items()}
+    for anchor in run.anchors:
+        yield fault.at, partial(agents.tell, anchor.name, told[fault.node])
 
 
-_CALLS: Mapping[type[Fault], Callable[[Any, Run, Testbed, Agents], Iterator[Call]]] = {
+_CALLS: Mapping[type[Fault], Callable[[Any, Deployment, Testbed, Agents], Iterator[Call]]] = {
     Kill: _kill,
     Impairment: _impair,
     Partition: _part,

@@ -19,8 +19,10 @@ from pathlib import Path
 from engines import Engine, choose
 from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import declarations, deploy, files, keys, results, streams
+from experiments import declarations, files, keys, results, streams
 from experiments.analyse import analyse
+from experiments.deployment import resolve
+from experiments.jobs import job_of
 from experiments.phase import Phase
 from experiments.present import terminal
 from experiments.present.study import Study
@@ -254,7 +256,7 @@ async def _emulate(plan: Plan, run: Run, engine: Engine, places: asyncio.Semapho
     async with places:
         progress.started(name)
         with keys.lent(target, plan.key):
-            outcome = await engine.run(deploy.job(run, target, engine.virtual))
+            outcome = await engine.run(job_of(resolve(run), target, engine.virtual))
         failure = _failure(outcome)
         plan.ended(RunRecord(results.record_name(run), failure, round(outcome.wall, 3)))
         progress.finished(name, failure)

@@ -14,8 +14,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.netlink import NLM_F_DUMP, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, Netlink, Request, message
-from experiments import declarations, deploy
-from experiments.scenario import Run
+from experiments import declarations
+from experiments.deployment import Deployment
 from topologies.build import Testbed
 
 FILE = "state.json"
@@ -56,10 +56,10 @@ class NodeState:
     rules: tuple[Rule, ...]
 
 
-def record(testbed: Testbed, run: Run, folder: Path) -> None:
+def record(testbed: Testbed, run: Deployment, folder: Path) -> None:
     """Write the state of every node that runs an agent."""
     found = {}
-    for agent in deploy.agents(run):
+    for agent in run.agents:
         with testbed.get(agent.name).within():
             found[agent.name] = _look()
     (folder / FILE).write_bytes(declarations.to_json(found))

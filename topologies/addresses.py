@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, summarize_address_range
 
@@ -77,7 +78,25 @@ def routed_aggregates(domain: Domain) -> tuple[IPv6Network, ...]:
 
 def routed_prefix(domain: Domain, mag: Agent, host: Host) -> IPv6Network:
     """The /64 that ``mag`` advertises to ``host`` under scheme ``none``: 2001:db8:2ii:j::/64 for the ii-th MAG and the j-th host."""
-    return _sub(routed_aggregate(domain, mag), _numbers(domain)[host.name] << 64, 64)
+    return RoutedPrefixes(domain, host)[mag.name]
+
+
+class RoutedPrefixes(Mapping[str, IPv6Network]):
+    """The /64 that each MAG, by name, advertises to one host under scheme ``none``; worked out where it is asked for."""
+
+    def __init__(self, domain: Domain, host: Host) -> None:
+        self._domain = domain
+        self._host = host
+
+    def __getitem__(self, mag: str) -> IPv6Network:
+        numbers = _numbers(self._domain)
+        return _sub(ROUTED, (numbers[mag] << 80) + (numbers[self._host.name] << 64), 64)
+
+    def __iter__(self) -> Iterator[str]:
+        return (mag.name for mag in self._domain.mags)
+
+    def __len__(self) -> int:
+        return len(self._domain.mags)
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, Send
 from agents.bindings import Attachment, Binding, Interface
-from agents.config import AgentConfig, home_prefixes_of
+from agents.config import AgentConfig
 from agents.messages import (
     BindingError,
     BindingErrorStatus,
@@ -82,7 +82,7 @@ class NotifyMagPolicy(MagPolicy):
         return (
             news.notification_reason == NotificationReason.UPDATE_SESSION_PARAMETERS
             and bool(news.home_network_prefixes)
-            and home_prefixes_of(self._config.profiles, news.mn_id).issuperset(news.home_network_prefixes)
+            and self._config.profiles.prefixes_of(news.mn_id).issuperset(news.home_network_prefixes)
             and news.alternate_care_of in self._config.mags - {self._config.address}
         )
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents.actions import Action, Ignore, IgnoreReason, Release, Send
 from agents.bindings import Attachment, Interface
-from agents.config import AgentConfig, home_prefixes_of
+from agents.config import AgentConfig
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate, HandoverInitiateCode, Message
 from agents.ordering import Ordering
 from agents.policies.forward import ForwardMagPolicy
@@ -189,7 +189,7 @@ class PredictMagPolicy(ForwardMagPolicy):
     def _takes(self, initiate: HandoverInitiate) -> bool:
         """Whether this MAG can serve the node: it is one of the domain, with prefixes of its own, and registered at this MAG's LMA."""
         prefixes = initiate.home_network_prefixes
-        own = home_prefixes_of(self._config.profiles, initiate.mn_id)
+        own = self._config.profiles.prefixes_of(initiate.mn_id)
         return bool(prefixes) and own.issuperset(prefixes) and initiate.anchor_address in (None, self._config.lma)
 
     def _answered(self, answer: HandoverAcknowledge, source: IPv6Address, now: float) -> list[Action]:

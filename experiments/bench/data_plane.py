@@ -16,8 +16,9 @@ from statistics import median
 
 import msgspec
 
-from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile
+from agents.config import FIXED_LINK_LOCAL, AgentConfig
 from agents.kernel import DataPlane
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from topologies import netlink
@@ -68,7 +69,7 @@ class _Mag:
         self.host.queue(netlink.set_up(netlink.LOOPBACK), netlink.set_up(own), netlink.address(own, self.home[1], self.home))
         self.host.flush()
         scheme = SCHEMES["s-pmip"]
-        profiles = (Profile("host@dmm.example", (self.home,)),)
+        profiles = ProfileStore([Profile("host@dmm.example", (self.home,))])
         self._config = AgentConfig("mag", self.address, "core", scheme, scheme.default_policy, _LMA, frozenset(_MAGS), profiles)
         with self.namespace.within():
             self.plane = DataPlane(self._config, gateway=True, trigger=False)

@@ -24,6 +24,7 @@ import msgspec
 from experiments.agents import Agents
 from experiments.attacks import ICMPV6, STRANGER
 from experiments.bench.figures import Figure, folder, in_guest
+from experiments.deployment import Deployment, resolve
 from experiments.scenario import Case, Run, Scenario
 from topologies.addresses import ALL_MAGS_MAC, mac
 from topologies.build import Testbed
@@ -174,7 +175,7 @@ def measure() -> list[Figure]:
 
 def _in_guest(results: Path) -> None:
     domain = star(mags=2, mns=2 + _UNDISTURBED + len(_FLOODS), cns=1)
-    run = Run("bench", domain, Case("s-pmip", "notify"), Scenario(duration=1.0, flows=()), number=1, seed=1, engine="uml")
+    run = resolve(Run("bench", domain, Case("s-pmip", "notify"), Scenario(duration=1.0, flows=()), number=1, seed=1, engine="uml"))
     with Testbed(domain) as testbed:
         testbed.start()
         time.sleep(1.0)
@@ -212,8 +213,8 @@ def _pings(testbed: Testbed, host: Host) -> int:
     return int(said.partition(" received")[0].rpartition(" ")[2])
 
 
-def _play(testbed: Testbed, run: Run, flood: _Flood, hosts: dict[str, Host], newcomer: Host, results: Path) -> _Seen:
-    addresses = {agent.name: agent.address for agent in (*run.domain.mags, run.domain.lma) if agent is not None}
+def _play(testbed: Testbed, run: Deployment, flood: _Flood, hosts: dict[str, Host], newcomer: Host, results: Path) -> _Seen:
+    addresses = {agent.name: agent.address for agent in run.agents}
     place = _place(testbed, flood, hosts, addresses)
     journal, size, memory = results / "events.jsonl", (results / "events.jsonl").stat().st_size, _memory()
     began = time.monotonic()

@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments import declarations
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import resolve
 from experiments.measure import metrics
 from experiments.measure.trace import read_trace
 from experiments.scenario import Case, Run, Scenario
@@ -45,7 +46,7 @@ def _emulate(run: Run, folder: Path) -> float:
 
 
 def _read_metrics(folder: Path) -> float:
-    run = declarations.load(folder / "run.json", Run)
+    run = resolve(declarations.load(folder / "run.json", Run))
     began = time.perf_counter()
     metrics.measure(read_trace(folder, run), run)
     return time.perf_counter() - began

@@ -6,7 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import declarations, deploy
+from experiments import declarations, jobs
+from experiments.deployment import resolve
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
 from experiments.scenario import Case, Run
@@ -24,5 +25,5 @@ def measure() -> list[Figure]:
         made = Path(name)
         (made / "run.json").write_bytes(declarations.to_json(run))
         command = (sys.executable, "-m", "experiments.emulate", name)
-        seconds = in_guest("virtual", command, made, one_core(), deploy.memory(run))
+        seconds = in_guest("virtual", command, made, one_core(), jobs.memory(resolve(run)))
     return [Figure(f"handover with {_MAGS} MAGs and {_HOSTS} hosts, one core, from boot to halt", seconds, 60, "s", limit=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.config import HOME_NETWORK, AgentConfig, Profile, Settings
+from agents.config import HOME_NETWORK, AgentConfig, Settings
 from agents.messages import (
     AccessTechnologyType,
     HandoffIndicator,
@@ -13,6 +13,7 @@ from agents.messages import (
     lifetime_units,
     timestamp_from_seconds,
 )
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 
 LMA, MAG = IPv6Address("2001:db8:0:1::100"), IPv6Address("2001:db8:0:1::1")
@@ -26,7 +27,7 @@ _FIRST = int(HOME_NETWORK.network_address) >> 64
 def configuration(nodes: int) -> AgentConfig:
     """An S-PMIP LMA, under the policy that remembers most, that knows ``nodes`` mobile nodes."""
     scheme = SCHEMES["s-pmip"]
-    profiles = tuple(Profile(_mn_id(node), (_prefix(node),)) for node in range(nodes))
+    profiles = ProfileStore(Profile(_mn_id(node), (_prefix(node),)) for node in range(nodes))
     return AgentConfig("lma", LMA, CORE, scheme, scheme.default_policy, LMA, frozenset({MAG}), profiles, settings=_SETTINGS)
 
 

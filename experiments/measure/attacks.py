@@ -21,7 +21,7 @@ import numpy as np
 from agents.actions import IgnoreReason
 from agents.config import MAG_GROUP
 from agents.messages import PROTOCOL, BindingErrorStatus, Status
-from experiments import deploy, files, state
+from experiments import files, state
 from experiments.attacks import (
     ECHO_HEADER,
     ECHO_REPLY,
@@ -37,9 +37,10 @@ from experiments.attacks import (
     mark,
     upper_layer,
 )
+from experiments.deployment import Deployment
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
-from experiments.scenario import Attack, Run
+from experiments.scenario import Attack
 from experiments.tolerance import TOLERANCES
 from topologies.domain import Host
 
@@ -69,7 +70,7 @@ class Outcome:
     """
 
     attack: Attack
-    run: Run
+    run: Deployment
     arrived: int
     refused: Mapping[str, int]
     passed: int
@@ -92,7 +93,7 @@ class Outcome:
 class Played:
     """A run, what its captures show, and its folder."""
 
-    run: Run
+    run: Deployment
     trace: Trace
     folder: Path
 
@@ -133,11 +134,11 @@ class Sights:
     passed: Counter[int] = field(default_factory=Counter)
 
 
-def sights(run: Run, folder: Path) -> Sights:
+def sights(run: Deployment, folder: Path) -> Sights:
     """The packets of a run's attacks in the agents' captures, of which one that cannot be read counts as empty, as in a trace."""
     attacks = {mark(number): attack for number, attack in enumerate(run.attacks)}
-    hosts = {host.name: host for host in run.domain.hosts}
-    agents = deploy.agents(run)
+    hosts = run.host
+    agents = run.agents
     found = Sights()
     for agent in agents:
         peers = frozenset(other.address for other in agents) - {agent.address}
@@ -208,7 +209,7 @@ def _lines(played: Played) -> Iterator[dict[str, Any]]:
         yield {**line, "at": (line.get("last", line["time"]) - played.run.epoch) / 1e9}
 
 
-def _refusals(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter[str]:
+def _refusals(attack: Attack, run: Deployment, lines: Iterable[dict[str, Any]]) -> Counter[str]:
     """What agents did, by reason; a message that was taken in is none."""
     is_its_own = _source(attack, run)
     handled: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -235,7 +236,7 @@ def _refusal(events: list[dict[str, Any]]) -> str | None:
     return next((f"status {status}" for status in answers if status >= Status.REASON_UNSPECIFIED), None)
 
 
-def _drops(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter[str]:
+def _drops(attack: Attack, run: Deployment, lines: Iterable[dict[str, Any]]) -> Counter[str]:
     """What the target dropped, by reason: the queries that a flood causes fail later than it ends."""
     reasons: Counter[str] = Counter()
     for line in lines:
@@ -244,9 +245,9 @@ def _drops(attack: Attack, run: Run, lines: Iterable[dict[str, Any]]) -> Counter
     return reasons
 
 
-def _source(attack: Attack, run: Run) -> Callable[[str], bool]:
+def _source(attack: Attack, run: Deployment) -> Callable[[str], bool]:
     """Tells by the source address what may be a packet of the attack."""
-    agents = {agent.name: str(agent.address) for agent in deploy.agents(run)}
+    agents = {agent.name: str(agent.address) for agent in run.agents}
     if attack.kind == REPLAY:
         return lambda source: source in agents.values()
     if attack.claims:

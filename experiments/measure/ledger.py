@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.policies import POLICIES
-from agents.schemes import SCHEMES, Delivery
+from agents.schemes import Delivery
+from experiments.deployment import Deployment
 from experiments.measure.dissect import TestPackets, address_number
 from experiments.measure.records import Loss, Packet, Reason, Sight, Trace
 from experiments.measure.stays import Stays
 from experiments.measure.waits import PROMPT, Waits
-from experiments.scenario import DRAIN, Partition, Run
+from experiments.scenario import DRAIN, Partition
 from topologies.domain import Host, LinkSettings
 from topologies.routing import agents
 from topologies.timing import SECOND, crossing, links_between, nanoseconds
@@ -41,7 +41,7 @@ class _Sighting:
     towards: int
 
 
-def ledger(trace: Trace, run: Run, tables: Mapping[str, TestPackets]) -> tuple[Loss, ...]:
+def ledger(trace: Trace, run: Deployment, tables: Mapping[str, TestPackets]) -> tuple[Loss, ...]:
     """One entry for each packet of ``trace`` that was not received, in order; ``tables`` are the test packets in each node's capture."""
     lost = [packet for packet in trace.packets if packet.received is None]
     if not lost:
@@ -106,16 +106,16 @@ def _last(track: Iterable[_Sighting], hosts: Container[str]) -> _Sighting:
 class _Reasons:
     """Why packets of one run went no further than where they were last seen."""
 
-    def __init__(self, trace: Trace, run: Run, tables: Mapping[str, TestPackets]) -> None:
+    def __init__(self, trace: Trace, run: Deployment, tables: Mapping[str, TestPackets]) -> None:
         self._trace = trace
         self._run = run
         self._domain = run.domain
         self._access = run.domain.access
-        self._scheme = SCHEMES[run.case.scheme]
-        self._forwards = POLICIES[run.case.policy].forwards
+        self._scheme = run.scheme
+        self._forwards = run.policy.forwards
         self._end = run.epoch + nanoseconds(run.scenario.duration + DRAIN)
-        self._hosts = {host.name: host for host in run.domain.hosts}
-        self._lma = run.domain.lma.name if run.domain.lma else None
+        self._hosts = run.host
+        self._anchors = run.anchor_names
         self._agents = {address_number(agent.address): agent.name for agent in agents(run.domain)}
         self._links = [link.settings for link in run.domain.links]
         self._refused = {(r.flow, r.sequence, r.node) for r in trace.refusals if (r.type, r.code) in _REFUSALS}
@@ -182,7 +182,7 @@ class _Reasons:
         return self._undelivered(packet, last) if last.node == self._home(packet).mag else Reason.UNEXPLAINED
 
     def _from_tunnel(self, packet: Packet, last: _Sighting) -> Reason:
-        return Reason.NO_ROUTE if last.node == self._lma else self._undelivered(packet, last)
+        return Reason.NO_ROUTE if last.node in self._anchors else self._undelivered(packet, last)
 
     def _undelivered(self, packet: Packet, last: _Sighting) -> Reason:
         """A MAG had it for delivery and never sent it to the host; what went to the group may not have come to the host's MAG."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from statistics import fmean, median
 
 from experiments import files
+from experiments.deployment import Deployment
 from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
 from experiments.present.study import RunResult
-from experiments.scenario import Flow, Run
+from experiments.scenario import Flow
 from topologies.domain import Domain
 from topologies.routing import agents, path_delay, paths
 from topologies.timing import SECOND, nanoseconds
@@ -55,7 +56,7 @@ class MetricRow:
     unit: str
 
 
-def measure(trace: Trace, run: Run) -> tuple[Metric, ...]:
+def measure(trace: Trace, run: Deployment) -> tuple[Metric, ...]:
     """Every metric that the trace of a run gives; one without a meaning there (no handover, no query) is left out."""
     places = Places(run, trace)
     signals = _signalling(trace, run)
@@ -85,7 +86,7 @@ class Occasion:
     flow: Flow | None = None
 
 
-def occasions(trace: Trace, run: Run) -> dict[str, Occasion]:
+def occasions(trace: Trace, run: Deployment) -> dict[str, Occasion]:
     """Metric with a number to what it is about, for all that ``measure`` gives."""
     found = {"handover_interruption_ms": _interruptions(trace, run), "l2_gap_ms": _gaps(trace, run)}
     return {f"{name}[{number}]": occasion for name, of in found.items() for number, (occasion, _) in enumerate(of, 1)}
@@ -94,7 +95,7 @@ def occasions(trace: Trace, run: Run) -> dict[str, Occasion]:
 class Places:
     """Which MAG each host is attached to, and when."""
 
-    def __init__(self, run: Run, trace: Trace) -> None:
+    def __init__(self, run: Deployment, trace: Trace) -> None:
         self._mags = {host.name: [host.mag] for host in run.domain.hosts}
         self._times: dict[str, list[int]] = {host.name: [] for host in run.domain.hosts}
         for association in trace.associations:
@@ -141,13 +142,13 @@ def _delays(trace: Trace) -> Iterator[Metric]:
         yield Metric("one_way_delay_ms", median(delays) / _MS, MILLISECONDS)
 
 
-def _gaps(trace: Trace, run: Run) -> list[tuple[Occasion, float]]:
+def _gaps(trace: Trace, run: Deployment) -> list[tuple[Occasion, float]]:
     """How long the radio was away at each handover, in ns."""
     after = [association for association in trace.associations if association.time >= run.epoch]
     return [(Occasion(moved), moved.time - moved.last_frame) for moved in after if moved.last_frame is not None]
 
 
-def _interruptions(trace: Trace, run: Run) -> list[tuple[Occasion, float]]:
+def _interruptions(trace: Trace, run: Deployment) -> list[tuple[Occasion, float]]:
     """How long each handover interrupted each flow of the node that moved, in ns; in order of the handovers."""
     flows = _flows(trace)
     found = []
@@ -183,7 +184,7 @@ def _reordered(packets: Iterable[Packet]) -> int:
     return sum(sequence < highest for highest, sequence in zip(accumulate(order, max), order[1:], strict=False))
 
 
-def _buffering(trace: Trace, run: Run) -> Iterator[Metric]:
+def _buffering(trace: Trace, run: Deployment) -> Iterator[Metric]:
     queues: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for packet in trace.packets:
         for mag, came, left in _held(packet):
@@ -199,7 +200,7 @@ def _most_at_once(stays: Iterable[tuple[int, int]]) -> int:
     return max(accumulate(step for _, step in changes))
 
 
-def _stretch(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
+def _stretch(trace: Trace, run: Deployment, places: Places) -> Iterator[Metric]:
     direct: dict[tuple[str, str], float] = {}
     stretches = []
     for packet in trace.packets:
@@ -215,7 +216,7 @@ def _stretch(trace: Trace, run: Run, places: Places) -> Iterator[Metric]:
         yield Metric("path_stretch", median(stretches), RATIO)
 
 
-def _recovery(trace: Trace, run: Run) -> Iterator[Metric]:
+def _recovery(trace: Trace, run: Deployment) -> Iterator[Metric]:
     taken = recovery(trace, run) if run.faults else None
     if taken is not None:
         yield Metric("recovery_ms", taken * 1e3, MILLISECONDS)
@@ -229,7 +230,7 @@ def direct_delay(domain: Domain, source_mag: str, destination_mag: str) -> float
 # Signalling
 
 
-def _signalling(trace: Trace, run: Run) -> list[Signal]:
+def _signalling(trace: Trace, run: Deployment) -> list[Signal]:
     """The Mobility Header messages sent during the scenario."""
     end = run.epoch + nanoseconds(run.scenario.duration)
     return [signal for signal in trace.signals if signal.kind not in _DISCOVERY and run.epoch <= signal.sent < end]
@@ -278,11 +279,9 @@ def _link_bytes(signals: Iterable[Signal], domain: Domain) -> int:
     return total
 
 
-def _at_lma(signals: Iterable[Signal], run: Run) -> int:
-    lma = run.domain.lma
-    if lma is None:
-        return 0
-    return sum(signal.sender == lma.name or any(node == lma.name for node, _ in signal.arrivals) for signal in signals)
+def _at_lma(signals: Iterable[Signal], run: Deployment) -> int:
+    anchors = run.anchor_names
+    return sum(signal.sender in anchors or any(node in anchors for node, _ in signal.arrivals) for signal in signals)
 
 
 # The files
@@ -294,7 +293,9 @@ def rows(results: Iterable[RunResult]) -> Iterator[MetricRow]:
         if result.failure is None:
             run = result.run
             for metric in result.metrics:
-                yield MetricRow(run.experiment, run.case.scheme, run.case.label, run.number, metric.name, metric.value, metric.unit)
+                yield MetricRow(
+                    run.declared.experiment, run.case.scheme, run.case.label, run.number, metric.name, metric.value, metric.unit
+                )
 
 
 def without_idle_reasons(results: Sequence[RunResult]) -> tuple[RunResult, ...]:
@@ -311,7 +312,7 @@ def summarise(results: Iterable[RunResult]) -> tuple[SummaryRow, ...]:
         if result.failure is None:
             case = result.run.case
             for metric in result.metrics:
-                groups[result.run.experiment, case.scheme, case.label, metric.name, metric.unit].append(metric)
+                groups[result.run.declared.experiment, case.scheme, case.label, metric.name, metric.unit].append(metric)
     found = []
     for (experiment, scheme, policy, name, unit), metrics in groups.items():
         of = describe([metric.value for metric in metrics])

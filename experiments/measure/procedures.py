@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType
 
-from agents.schemes import SCHEMES, Architecture, Delivery, Query, Scheme
+from agents.schemes import Architecture, Delivery, Query, Scheme
+from experiments.deployment import Deployment
 from experiments.measure.metrics import Places
 from experiments.measure.records import Packet, Signal, Trace
 from experiments.present.study import Cell, Step, Table1Row
-from experiments.scenario import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class View:
     """What a step is looked for in: the trace, and who is who in the first flow of the run."""
 
     trace: Trace
-    run: Run
+    run: Deployment
     mn: str
     mn_mag: str
     cn: str
@@ -48,7 +48,7 @@ class View:
 
     def address(self, mag: str) -> str:
         """A MAG's Proxy-CoA."""
-        return str(next(agent.address for agent in self.run.domain.mags if agent.name == mag))
+        return str(next(agent.address for agent in self.run.mags if agent.name == mag))
 
     def clock(self, time: int) -> str:
         """A time, in ms from the scenario's zero."""
@@ -77,7 +77,7 @@ class Procedure:
     steps: tuple[ProcedureStep, ...]
 
 
-def find(procedure: Procedure, trace: Trace, run: Run) -> tuple[Step, ...]:
+def find(procedure: Procedure, trace: Trace, run: Deployment) -> tuple[Step, ...]:
     """Look for each step in turn; one that is missing is reported with what was looked for, and the next is looked for all the same."""
     view = _view(trace, run)
     done = 0
@@ -92,12 +92,12 @@ def find(procedure: Procedure, trace: Trace, run: Run) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _view(trace: Trace, run: Run) -> View | None:
+def _view(trace: Trace, run: Deployment) -> View | None:
     if not run.scenario.flows:
         return None
     flow = run.scenario.flows[0]
     places, start = Places(run, trace), run.epoch + round(flow.start * 1e9)
-    lma = run.domain.lma.name if run.domain.lma else None
+    lma = run.anchors[0].name if run.anchors else None
     return View(trace, run, flow.destination, places.at(flow.destination, start), flow.source, places.at(flow.source, start), lma)
 
 
@@ -156,7 +156,7 @@ def _unicast_query(view: View, after: int) -> Evidence | None:
 
 def _multicast_query(view: View, after: int) -> Evidence | None:
     def fits(signal: Signal) -> bool:
-        everyone = {mag.name for mag in view.run.domain.mags} - {view.cn_mag}
+        everyone = {mag.name for mag in view.run.mags} - {view.cn_mag}
         to_group = signal.tunnelled and IPv6Address(signal.destination).is_multicast
         return to_group and _asks_for_mn(view)(signal) and everyone <= {node for node, _ in signal.arrivals}
 
@@ -251,9 +251,9 @@ PROCEDURES: Mapping[str, Procedure] = MappingProxyType({figure.name: figure for 
 # Table 1
 
 
-def table1_row(trace: Trace, run: Run) -> Table1Row:
+def table1_row(trace: Trace, run: Deployment) -> Table1Row:
     """The row of the run's scheme in Table 1 of the draft, beside what the captures show."""
-    scheme = SCHEMES[run.case.scheme]
+    scheme = run.scheme
     measured = _observe(trace, run)
     return Table1Row(scheme.name, tuple(Cell(name, cell, measured[name]) for name, cell in _row_of(scheme).items()))
 
@@ -262,9 +262,9 @@ def _row_of(scheme: Scheme) -> dict[str, str]:
     return _cells(" ".join(scheme.agents), scheme.architecture, scheme.binding_update, scheme.delivery, scheme.query)
 
 
-def _observe(trace: Trace, run: Run) -> dict[str, str]:
+def _observe(trace: Trace, run: Deployment) -> dict[str, str]:
     mobility = [signal for signal in trace.signals if signal.kind not in ("RS", "RA")]
-    kinds = {mag.name: "MAG" for mag in run.domain.mags} | ({run.domain.lma.name: "LMA"} if run.domain.lma else {})
+    kinds = {mag.name: "MAG" for mag in run.mags} | dict.fromkeys(run.anchor_names, "LMA")
     at_work = {node for packet in trace.packets for node in packet.tunnelled} | {signal.sender for signal in trace.signals}
     at_work |= {node for signal in mobility for node, _ in signal.arrivals}
     agents = " ".join(kind for kind in ("MAG", "LMA") if kind in {kinds.get(node) for node in at_work})
@@ -282,12 +282,12 @@ def _cells(agents: str, architecture: Architecture, update: bool, delivery: Deli
     }
 
 
-def _architecture(trace: Trace, run: Run, mobility: list[Signal]) -> Architecture:
+def _architecture(trace: Trace, run: Deployment, mobility: list[Signal]) -> Architecture:
     """Centralized where data goes through the LMA, partially distributed where only signalling does, fully distributed without it."""
     if trace.lma_data_packets:
         return Architecture.CENTRALIZED
-    lma = run.domain.lma.name if run.domain.lma else None
-    if any(lma == signal.sender or lma in {node for node, _ in signal.arrivals} for signal in mobility):
+    anchors = run.anchor_names
+    if any(signal.sender in anchors or anchors & {node for node, _ in signal.arrivals} for signal in mobility):
         return Architecture.PARTIALLY_DISTRIBUTED
     return Architecture.FULLY_DISTRIBUTED if mobility else Architecture.NONE
 

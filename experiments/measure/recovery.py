@@ -14,11 +14,11 @@ from agents.config import HOME_NETWORK, Settings
 from agents.kernel import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
-from agents.schemes import SCHEMES, Delivery, Query
-from experiments import deploy, files, state
+from agents.schemes import Delivery, Query
+from experiments import files, state
+from experiments.deployment import Deployment
 from experiments.measure.records import Trace
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
-from experiments.settings import agent_settings
+from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
 from experiments.state import NodeState
 from experiments.tolerance import TOLERANCES
 from topologies.domain import Host
@@ -41,7 +41,7 @@ class Verdict:
         stale: what stayed behind, in words.
     """
 
-    run: Run
+    run: Deployment
     recovery: float | None
     bound: float
     stale: tuple[str, ...]
@@ -51,7 +51,7 @@ class Verdict:
         return self.recovery is not None and self.recovery <= self.bound and not self.stale
 
 
-def judge(run: Run, trace: Trace, folder: Path) -> Verdict:
+def judge(run: Deployment, trace: Trace, folder: Path) -> Verdict:
     """The verdict on a run with faults from its captures, its nodes' state at the end and, for what waits in buffers, its events."""
     try:
         behind = (*stale(run, state.read(folder)), *held(folder / "events.jsonl"))
@@ -65,12 +65,12 @@ def judge(run: Run, trace: Trace, folder: Path) -> Verdict:
 # When packets flow again
 
 
-def healed(run: Run) -> float:
+def healed(run: Deployment) -> float:
     """The s of scenario time at which the last fault has ended; 0 where there was none."""
     return max((fault.end for fault in run.faults), default=0.0)
 
 
-def recovery(trace: Trace, run: Run) -> float | None:
+def recovery(trace: Trace, run: Deployment) -> float | None:
     """s from the last fault's end until the first packet, sent after that, arrives from which on no packet of its flow is lost; of the
     slowest flow, None where one loses packets to its end."""
     end = run.epoch + nanoseconds(healed(run))
@@ -87,7 +87,7 @@ def recovery(trace: Trace, run: Run) -> float | None:
     return max((arrival - end for arrival in arrivals), default=0) / SECOND
 
 
-def bound(run: Run) -> float:
+def bound(run: Deployment) -> float:
     """The most s that ``recovery`` may take, from the protocol's timers and the network's delays."""
     timers = _Timers(run)
     return max((_BOUNDS[type(fault)](fault, timers) for fault in run.faults), default=0.0) + timers.arrival
@@ -96,13 +96,12 @@ def bound(run: Run) -> float:
 class _Timers:
     """What recovery is made of, in s; each is the longest that it can take."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Deployment) -> None:
         domain = run.domain
-        self.scheme = SCHEMES[run.case.scheme]
-        self.settings: Settings = agent_settings({**run.settings, **run.case.settings})
-        self.lma = domain.lma.name if domain.lma and "LMA" in self.scheme.agents else None
-        agents = [agent.name for agent in deploy.agents(run)]
-        self.round_trip = 2 * max((path_delay(domain, a, b) for a, b in combinations(agents, 2)), default=0.0)
+        self.scheme = run.scheme
+        self.settings: Settings = run.settings
+        self.anchors = run.anchor_names
+        self.round_trip = 2 * max((path_delay(domain, a, b) for a, b in combinations(run.agent, 2)), default=0.0)
         interval = max((1 / flow.rate for flow in run.scenario.flows), default=0.0)
         self.arrival = interval + 2 * domain.access.delay + self.round_trip
         told = self.settings.lr_wait_time + 2 * self.round_trip
@@ -138,7 +137,7 @@ _STALE: Mapping[str, Callable[[_Timers], float]] = {
 
 def _killed(fault: Kill, timers: _Timers) -> float:
     length = fault.end - fault.at
-    if fault.node != timers.lma:
+    if fault.node not in timers.anchors:
         return _restarted(length, timers)
     refresh = max(REFRESH * timers.settings.binding_lifetime + timers.round_trip, timers.registration(length))
     return START + max(refresh, timers.stale) + timers.query(length)
@@ -157,7 +156,7 @@ def _impaired(fault: Impairment, timers: _Timers) -> float:
 
 def _parted(fault: Partition, timers: _Timers) -> float:
     length = fault.end - fault.at
-    if timers.lma in (fault.a, fault.b):
+    if timers.anchors & {fault.a, fault.b}:
         return max(timers.registration(length) + timers.round_trip, timers.stale) + timers.query(length)
     return timers.query(length) if timers.scheme.query is Query.MULTICAST else 0.0
 
@@ -179,21 +178,21 @@ _BOUNDS: Mapping[type[Fault], Callable[[Any, _Timers], float]] = {
 # What stays behind
 
 
-def stale(run: Run, states: Mapping[str, NodeState]) -> tuple[str, ...]:
+def stale(run: Deployment, states: Mapping[str, NodeState]) -> tuple[str, ...]:
     """What the kernels of the agents' nodes should not hold at the end of a run, or lack, where every host is where it went last."""
     where = {host.name: host.mag for host in run.domain.hosts}
     where |= {move.mn: move.to for move in sorted(run.scenario.moves, key=lambda move: move.at)}
     return tuple(f"{node}: {what}" for node, found in states.items() for what in _of_node(run, node, found, where))
 
 
-def _of_node(run: Run, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
-    scheme, lma = SCHEMES[run.case.scheme], run.domain.lma
+def _of_node(run: Deployment, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
+    scheme = run.scheme
     here = [host for host in run.domain.hosts if where[host.name] == node]
     for listed in (*_twice(found.routes), *_twice(found.rules)):
         yield f"twice {listed}"
     if not scheme.home_prefixes:
         return
-    anchor = lma is not None and node == lma.name
+    anchor = node in run.anchor_names
     devices = [TUNNEL] if anchor or scheme.query is Query.NONE else [TUNNEL, TRIGGER]
     for device in devices:
         if device not in found.links:
@@ -216,9 +215,9 @@ def _of_node(run: Run, node: str, found: NodeState, where: Mapping[str, str]) ->
                 yield f"no route of {host.home_network_prefix}"
 
 
-def _routes_astray(run: Run, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
+def _routes_astray(run: Deployment, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
     hosts: dict[object, Host] = {host.home_network_prefix: host for host in run.domain.hosts}
-    care_of = {mag.name: mag.address for mag in run.domain.mags}
+    care_of = {mag.name: mag.address for mag in run.mags}
     for route in found.routes:
         if route.prefix == HOME_NETWORK or not route.prefix.subnet_of(HOME_NETWORK):
             continue

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from experiments.deployment import Deployment
 from experiments.measure.records import Trace
-from experiments.scenario import Kill, Run
+from experiments.scenario import Kill
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
 from topologies.timing import nanoseconds
@@ -34,7 +35,7 @@ class Stay:
 class Stays:
     """The stays of every host of a run, by name and in order."""
 
-    def __init__(self, trace: Trace, run: Run) -> None:
+    def __init__(self, trace: Trace, run: Deployment) -> None:
         self._trace = trace
         self._run = run
         self._of: Mapping[str, tuple[Stay, ...]] = {host.name: self._stays(host) for host in run.domain.hosts}
@@ -59,7 +60,7 @@ class Stays:
     def _care(self, host: Host, mag: str, since: int, end: int) -> tuple[int, tuple[tuple[int, bool], ...]]:
         """When a MAG first registered or advertised to a host that came at ``since``, and when it began and ceased to serve it: by
         advertisements, of which one without a lifetime withdraws the prefix, and by an agent that starts anew, which clears all away."""
-        routed = next(routed_prefix(self._run.domain, agent, host) for agent in self._run.domain.mags if agent.name == mag)
+        routed = next(routed_prefix(self._run.domain, agent, host) for agent in self._run.mags if agent.name == mag)
         prefixes = {str(host.home_network_prefix), str(routed)}
         sent = [signal for signal in self._trace.signals if signal.sender == mag and since <= signal.sent < end]
         advertised = [(signal.sent, bool(signal.lifetime)) for signal in sent if signal.kind == "RA" and signal.home in prefixes]

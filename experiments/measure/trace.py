@@ -14,13 +14,11 @@ import numpy as np
 
 from agents import messages
 from agents.config import QueryFlag
-from experiments import deploy
+from experiments.deployment import Deployment
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
 from experiments.measure.pcap import MOST_OCTETS, Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
-from experiments.scenario import Run
-from experiments.settings import agent_settings
 from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC
 
@@ -50,7 +48,7 @@ _ROUTER_ADVERTISEMENT = 134
 _PREFIX_INFORMATION = 3
 
 
-def read_trace(folder: Path, run: Run) -> Trace:
+def read_trace(folder: Path, run: Deployment) -> Trace:
     """Read the capture of every node of the run: ``<node>.pcap``, or as pcapng or in gzip under the name that goes with it.
 
     A capture that breaks off is read up to there, one whose packets were cut as far as they go, one that is missing or is no capture
@@ -62,10 +60,10 @@ def read_trace(folder: Path, run: Run) -> Trace:
     captures: dict[str, Dissected] = {}
     data: dict[str, Bytes] = {}
     truncated: list[str] = []
-    settings = agent_settings({**run.settings, **run.case.settings})
+    settings = run.settings
     macs = [ALL_MAGS_MAC, settings.link_layer, *(host.mac for host in run.domain.hosts)]
     room = MOST_OCTETS
-    for node in deploy.captured(run):
+    for node in run.captured:
         path = find_capture(folder, node)
         try:
             capture = read_capture(path, room)
@@ -127,14 +125,14 @@ def _of_flows(packets: TestPackets, flows: Iterable[int]) -> Mask:
     return np.isin(packets.flows, np.array(list(flows), dtype=np.int64))
 
 
-def _flows_by(run: Run, end: str) -> Mapping[str, list[int]]:
+def _flows_by(run: Deployment, end: str) -> Mapping[str, list[int]]:
     flows: dict[str, list[int]] = defaultdict(list)
     for number, flow in enumerate(run.scenario.flows):
         flows[getattr(flow, end)].append(number)
     return flows
 
 
-def _packets(run: Run, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
+def _packets(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[Packet, ...]:
     tables = {node: dissected.packets for node, dissected in captures.items()}
     sendings: dict[int, int] = {}
     for source, flows in _flows_by(run, "source").items():
@@ -190,12 +188,10 @@ def _sights(tables: Mapping[str, TestPackets], rows: Mapping[str, Mask], keys: I
     return [dict(zip(row, moments, strict=False)) for row, moments in zip(names, ordered, strict=True)]
 
 
-def _lma_load(run: Run, captures: Mapping[str, Dissected]) -> Integers:
-    """The sizes of the test packets that the LMA took in."""
-    if run.domain.lma is None or run.domain.lma.name not in captures:
-        return np.zeros(0, dtype=np.int64)
-    table = captures[run.domain.lma.name].packets
-    return table.sizes[table.wire & ~table.outgoing]
+def _lma_load(run: Deployment, captures: Mapping[str, Dissected]) -> Integers:
+    """The sizes of the test packets that the anchors took in."""
+    tables = [captures[name].packets for name in run.agent if name in run.anchor_names and name in captures]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(table.sizes[table.wire & ~table.outgoing] for table in tables)])
 
 
 def _refusals(captures: Mapping[str, Dissected]) -> tuple[Refusal, ...]:
@@ -211,13 +207,13 @@ def _refusals(captures: Mapping[str, Dissected]) -> tuple[Refusal, ...]:
 # Associations
 
 
-def _associations(run: Run, captures: Mapping[str, Dissected]) -> tuple[Association, ...]:
+def _associations(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[Association, ...]:
     """What the MAGs' captures show of Layer 2 Updates, but for those that hosts' captures show going out: only an access point says who
     associates."""
     hosts = {host.mac.lower(): host for host in run.domain.hosts}
     updates = sorted(
         (update.time, hosts[update.mac].name, mag.name)
-        for mag in run.domain.mags
+        for mag in run.mags
         if mag.name in captures
         for update in captures[mag.name].updates
         if update.mac in hosts and not update.outgoing
@@ -295,19 +291,18 @@ def _sight(node: str, record: SignalRecord, data: Bytes) -> _Sight:
     return _Sight(node, record, header[8:24], header[24:40], message, int.from_bytes(header[4:6], "big") + 40)
 
 
-def _signals(run: Run, captures: Mapping[str, Dissected], data: Mapping[str, Bytes]) -> tuple[Signal, ...]:
-    query_flag = agent_settings({**run.settings, **run.case.settings}).query_flag
+def _signals(run: Deployment, captures: Mapping[str, Dissected], data: Mapping[str, Bytes]) -> tuple[Signal, ...]:
+    query_flag = run.settings.query_flag
     originators = {agent.address.packed: agent.name for agent in routing.agents(run.domain)}
     hosts = {host.name for host in run.domain.hosts}
-    mags = {mag.name for mag in run.domain.mags}
-    lma = run.domain.lma.name if run.domain.lma else None
+    mags = {mag.name for mag in run.mags}
     sendings: list[_Sight] = []
     sights: dict[tuple[bytes, bytes, bool, bytes], list[_Sight]] = defaultdict(list)
     for node, dissected in captures.items():
         for record in dissected.signals:
             sight = _sight(node, record, data[node])
             if not record.outgoing:
-                if not (node == lma and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
+                if not (node in run.anchor_names and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
                     sights[sight.identity].append(sight)
             elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
                 sendings.append(sight)

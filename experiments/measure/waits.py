@@ -10,13 +10,12 @@ from itertools import groupby
 import numpy as np
 
 from agents.messages import Status
-from agents.policies import POLICIES
-from agents.schemes import SCHEMES, Query
+from agents.schemes import Query
+from experiments.deployment import Deployment
 from experiments.measure.dissect import TestPackets, address_number
 from experiments.measure.records import Reason, Signal, Trace
 from experiments.measure.stays import Stays
-from experiments.scenario import DRAIN, Run
-from experiments.settings import agent_settings
+from experiments.scenario import DRAIN
 from topologies.timing import SECOND, nanoseconds
 
 PROMPT = 5_000_000
@@ -52,18 +51,18 @@ class _Arrival:
 class Waits:
     """Why agents never gave packets back that they had, in one run."""
 
-    def __init__(self, trace: Trace, run: Run, tables: Mapping[str, TestPackets], stays: Stays) -> None:
+    def __init__(self, trace: Trace, run: Deployment, tables: Mapping[str, TestPackets], stays: Stays) -> None:
         self._trace = trace
         self._run = run
         self._tables = tables
         self._stays = stays
-        self._scheme = SCHEMES[run.case.scheme]
-        self._forwards = POLICIES[run.case.policy].forwards
-        self._settings = agent_settings({**run.settings, **run.case.settings})
+        self._scheme = run.scheme
+        self._forwards = run.policy.forwards
+        self._settings = run.settings
         self._end = run.epoch + nanoseconds(run.scenario.duration + DRAIN)
-        self._hosts = {host.name: host for host in run.domain.hosts}
-        self._addresses = {mag.name: str(mag.address) for mag in run.domain.mags}
-        self._numbers = frozenset(address_number(mag.address) for mag in run.domain.mags)
+        self._hosts = run.host
+        self._addresses = {mag.name: str(mag.address) for mag in run.mags}
+        self._numbers = frozenset(address_number(mag.address) for mag in run.mags)
         self._known: dict[tuple[str, str], Mapping[int, Reason]] = {}
 
     def reason(self, mag: str, host: str, key: int) -> Reason:

@@ -9,12 +9,12 @@ from itertools import pairwise
 
 from agents.config import MessageOrder
 from agents.registration import EARLIEST_REFRESH
-from agents.schemes import SCHEMES, Delivery
+from agents.schemes import Delivery
+from experiments.deployment import Deployment, resolve
 from experiments.measure.metrics import measure
 from experiments.measure.records import Reason
 from experiments.model.prediction import Prediction
-from experiments.scenario import Flow, Run
-from experiments.settings import agent_settings
+from experiments.scenario import Flow
 from topologies.domain import LinkSettings
 from topologies.timing import links_between
 
@@ -44,7 +44,7 @@ _ORDER = ("packets_reordered",)
 _DELAYS = ("one_way_delay_ms", "path_stretch", "first_packet_delay_ms", "signalling_delay_ms", "buffer_wait_ms", "buffered_packets_max")
 
 
-def expect(run: Run) -> dict[str, float]:
+def expect(run: Deployment) -> dict[str, float]:
     """Metric name to the value that the model expects; a metric about which it says nothing is left out.
 
     Where links lose packets only delays that a loss does not change are expected, and, without a handover and where all packets
@@ -56,14 +56,14 @@ def expect(run: Run) -> dict[str, float]:
     known: dict[str, float] = {Reason.UNEXPLAINED.metric: 0}
     if run.faults:
         return known
-    settings = agent_settings({**run.settings, **run.case.settings})
+    settings = run.settings
     prediction = Prediction(run)
     expected = {metric.name: round(metric.value, _DIGITS) for metric in measure(prediction.trace(), run)}
     links = (run.domain.access, *(link.settings for link in run.domain.links))
     unknown: list[str] = []
     if any(link.loss for link in links):
         unknown += [*_BY_CHANCE, *_SIGNALLING, *_LOAD, *_AROUND_MOVES]
-    if settings.message_order is MessageOrder.SEQUENCE and run.scenario.moves and SCHEMES[run.case.scheme].binding_update:
+    if settings.message_order is MessageOrder.SEQUENCE and run.scenario.moves and run.scheme.binding_update:
         unknown += [*_BY_CHANCE, *_SIGNALLING, *_LOAD, *_AROUND_MOVES, *_ORDER]
     if prediction.tied:
         unknown += _ORDER
@@ -74,7 +74,7 @@ def expect(run: Run) -> dict[str, float]:
     if settings.binding_lifetime * EARLIEST_REFRESH < run.scenario.duration + _WARM_UP:
         unknown += _SIGNALLING
     known = {name: value for name, value in expected.items() if name.partition("[")[0] not in unknown} | known
-    if "packets_lost" in unknown and not run.scenario.moves and not SCHEMES[run.case.scheme].localized_routing:
+    if "packets_lost" in unknown and not run.scenario.moves and not run.scheme.localized_routing:
         known["packets_lost"] = sum(flow.packets * (1 - math.prod(_survival(run, flow))) for flow in run.scenario.flows)
     return known
 
@@ -82,7 +82,7 @@ def expect(run: Run) -> dict[str, float]:
 _BOUNDED = ("one_way_delay_ms", "first_packet_delay_ms")
 
 
-def bounds(run: Run) -> dict[str, tuple[float, float]]:
+def bounds(run: Deployment) -> dict[str, tuple[float, float]]:
     """Metric name to the least and the most that it can be where links' delays are drawn.
 
     Each crossing takes the link's delay, up to its jitter less or more; so delays, and the median of many, lie between those of two
@@ -96,23 +96,23 @@ def bounds(run: Run) -> dict[str, tuple[float, float]]:
     return {name: (least[name], most[name]) for name in _BOUNDED if name in least and name in most}
 
 
-def _at_edge(run: Run, sign: int) -> Run:
+def _at_edge(run: Deployment, sign: int) -> Deployment:
     """The run with links that always take the least (-1) or the most (1) of their delays."""
 
     def settled(link: LinkSettings) -> LinkSettings:
         return replace(link, delay=max(0.0, link.delay + sign * link.jitter), jitter=0.0)
 
     links = tuple(replace(link, settings=settled(link.settings)) for link in run.domain.links)
-    return replace(run, domain=replace(run.domain, access=settled(run.domain.access), links=links))
+    return resolve(replace(run.declared, domain=replace(run.domain, access=settled(run.domain.access), links=links)))
 
 
-def _survival(run: Run, flow: Flow) -> Iterator[float]:
+def _survival(run: Deployment, flow: Flow) -> Iterator[float]:
     """The probability that a packet of a flow survives each link on its way, the nodes where they are at first."""
     domain = run.domain
     mags = {host.name: host.mag for host in domain.hosts}
     stops = [mags[flow.source], mags[flow.destination]]
-    if SCHEMES[run.case.scheme].delivery is Delivery.DATA_DRIVEN and domain.lma is not None:
-        stops.insert(1, domain.lma.name)
+    if run.scheme.delivery is Delivery.DATA_DRIVEN:
+        stops[1:1] = [anchor.name for anchor in run.anchors]
     yield (1 - domain.access.loss) ** 2
     for a, b in pairwise(stops):
         yield from (1 - link.loss for link in links_between(domain, a, b))

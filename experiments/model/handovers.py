@@ -35,7 +35,7 @@ class Handovers:
             forward=True,
             mn_id=network.hosts[host].mn_id,
             home_network_prefixes=(network.prefix(host),),
-            anchor_address=network.domain.lma.address if network.scheme.binding_update and network.domain.lma else None,
+            anchor_address=network.run.agent[network.lma].address if network.lma else None,
             link_layer_identifier=network.link_layer_identifier(host),
             timestamp=0,
         )

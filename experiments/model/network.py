@@ -14,14 +14,12 @@ from ipaddress import IPv6Address, IPv6Network
 
 from agents import messages
 from agents.authentication import protection
-from agents.config import Settings
+from agents.config import MAG_GROUP, Settings
 from agents.messages import Message, ProxyBindingUpdate, UpdateNotification
-from agents.policies import POLICIES
-from agents.schemes import SCHEMES, Query
+from agents.schemes import Query
 from experiments import keys
+from experiments.deployment import Deployment
 from experiments.measure.records import Reason, Signal
-from experiments.scenario import Run
-from experiments.settings import agent_settings
 from topologies.domain import Host
 from topologies.timing import transit
 
@@ -95,16 +93,16 @@ class Network:
         tied: whether packets of one flow came to a node at one moment by different ways; which is first nothing here tells.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Deployment) -> None:
         self.run = run
         self.domain = run.domain
-        self.scheme = SCHEMES[run.case.scheme]
+        self.scheme = run.scheme
         self.policy = run.case.policy
-        self.forwards = POLICIES[run.case.policy].forwards
-        self.settings: Settings = agent_settings({**run.settings, **run.case.settings})
-        self.hosts: dict[str, Host] = {host.name: host for host in run.domain.hosts}
-        self.care_of = {mag.name: mag.address for mag in run.domain.mags}
-        self.lma = run.domain.lma.name if run.domain.lma and "LMA" in self.scheme.agents else ""
+        self.forwards = run.policy.forwards
+        self.settings: Settings = run.settings
+        self.hosts: dict[str, Host] = run.host
+        self.care_of = {mag.name: mag.address for mag in run.mags}
+        self.lma = run.anchors[0].name if run.anchors else ""
         self.group = self.scheme.query is Query.MULTICAST
         self.now = run.epoch
         self.at: dict[str, Attachment | None] = {host.name: Attachment(host.mag, True, True, run.epoch) for host in run.domain.hosts}
@@ -185,7 +183,7 @@ class Network:
                 arrivals=tuple(arrivals),
                 size=size,
                 source=self._address(sender),
-                destination="ff15::5213" if to_group else self._address(receivers[0]),
+                destination=str(MAG_GROUP) if to_group else self._address(receivers[0]),
                 tunnelled=to_group,
                 sequence=getattr(message, "sequence", None),
                 status=getattr(message, "status", None),
@@ -200,5 +198,4 @@ class Network:
         return transit(self.domain, a, b, size)
 
     def _address(self, agent: str) -> str:
-        lma = self.domain.lma
-        return str(lma.address if lma is not None and agent == lma.name else self.care_of[agent])
+        return str(self.run.agent[agent].address)

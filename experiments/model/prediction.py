@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from experiments.deployment import Deployment
 from experiments.measure.records import Loss, Packet, Trace
 from experiments.model.handovers import Handovers
 from experiments.model.localized import LocalizedRouting
 from experiments.model.mobility import Mobility
 from experiments.model.network import IPV6, Datagram, Network
 from experiments.model.packets import Packets
-from experiments.scenario import DRAIN, Flow, Move, Run
+from experiments.scenario import DRAIN, Flow, Move
 from topologies.timing import SECOND, nanoseconds
 
 _UDP = 8
 
 
-def predict(run: Run) -> Trace:
+def predict(run: Deployment) -> Trace:
     """The trace that the captures of the run should give, from the scenario's zero on."""
     return Prediction(run).trace()
 
@@ -23,7 +24,7 @@ class Prediction:
     """One run; after ``trace``, ``tied`` says whether packets of one flow came to a node at one moment by different ways: nothing that the
     model knows tells which of them is first."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Deployment) -> None:
         self._run = run
         self._network = Network(run)
         localized = LocalizedRouting(self._network)

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments import files
+from experiments.deployment import Deployment
 from experiments.measure import metrics
 from experiments.measure.records import Reason, SummaryRow
 from experiments.present import explanation, style
@@ -23,8 +24,7 @@ from experiments.present.attacks import table_of_attacks
 from experiments.present.attempts import Attempts
 from experiments.present.ladder import ladder
 from experiments.present.study import RunResult, Step, Study, agrees, by_case
-from experiments.scenario import Case, Run
-from experiments.settings import agent_settings
+from experiments.scenario import Case
 
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
@@ -395,8 +395,8 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     return [*facts, ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))] if versions else facts
 
 
-def _security(run: Run) -> str:
-    settings = agent_settings({**run.settings, **run.case.settings})
+def _security(run: Deployment) -> str:
+    settings = run.settings
     if not settings.authentication_key:
         return "Signalling is not authenticated: whoever reaches an agent can pose as another."
     return f"Every signalling message is authenticated (RFC 4285) with the domain's key, Mobility SPI {settings.authentication_spi}."

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.deployment import Deployment
 from experiments.measure.attacks import Outcome
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
-from experiments.scenario import Case, Experiment, Run
+from experiments.scenario import Case, Experiment
 from experiments.tolerance import TOLERANCES
 
 _UNEVEN = 3.0
@@ -26,7 +27,7 @@ class RunResult:
     ``unmeasured`` names metrics that the model expects and the captures do not show.
     """
 
-    run: Run
+    run: Deployment
     trace: Trace
     metrics: tuple[Metric, ...]
     failure: str | None

@@ -17,8 +17,10 @@ import pytest
 
 from engines import choose
 from engines.base import Job, Outcome
-from experiments import declarations, deploy
+from experiments import declarations
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import Deployment, resolve
+from experiments.jobs import job_of
 from experiments.measure import metrics
 from experiments.measure.records import Trace
 from experiments.measure.trace import read_trace
@@ -32,7 +34,7 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 class Played:
     """A run that was played: its declaration as the guest left it, its folder and what its captures say."""
 
-    run: Run
+    run: Deployment
     folder: Path
     trace: Trace
 
@@ -45,7 +47,7 @@ def job(run: Run, folder: Path) -> Job:
     """Lay a run's declaration down in ``folder``; the job that plays it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_bytes(declarations.to_json(run))
-    return deploy.job(run, folder, virtual=True)
+    return job_of(resolve(run), folder, virtual=True)
 
 
 async def outcomes(jobs: Iterable[Job], engine: str = "virtual") -> list[Outcome]:
@@ -88,7 +90,7 @@ class Emulation:
                 self._ended(name).touch()
         for name in runs:
             folder = self._folder / name
-            run = declarations.load(folder / "run.json", Run)
+            run = resolve(declarations.load(folder / "run.json", Run))
             self._played[name] = Played(run, folder, read_trace(folder, run))
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import deploy, model
+from experiments import model
 from experiments.catalogue import CATALOGUE
 from experiments.measure import procedures
 from experiments.scenario import Case, Flow, Run, Scenario
@@ -107,7 +107,7 @@ def test_tshark_finds_no_malformed_mobility_header(emulation: Emulation, tmp_pat
 
 def test_messages_go_from_agent_to_agent_without_extension_headers(emulation: Emulation) -> None:
     for played in emulation.play(declare("fig1"), declare("fig2")):
-        agents = {agent.name: str(agent.address) for agent in deploy.agents(played.run)}
+        agents = {agent.name: str(agent.address) for agent in played.run.agents}
         signals = [signal for signal in played.trace.signals if signal.kind not in ("RS", "RA")]
         for signal in signals:
             assert signal.source == agents[signal.sender]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import Deployment
 from experiments.measure.records import Reason, Signal
 from experiments.measure.recovery import judge
-from experiments.scenario import Impairment, Run, WrongClock
+from experiments.scenario import Impairment, WrongClock
 from tests.emulation.conftest import Emulation, Played, declare
 from tests.emulation.test_reproducibility import captured_bytes
 
@@ -29,7 +30,7 @@ def _during(one: Played, begin: float, end: float) -> Iterator[Signal]:
             yield signal
 
 
-def _at(run: Run, time: int) -> float:
+def _at(run: Deployment, time: int) -> float:
     return (time - run.epoch) / 1e9
 
 

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import runs
 from captures import Record, pcapng, render
 
-from experiments import deploy
 from experiments.measure.dissect import dissect
 from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
@@ -25,7 +24,7 @@ _FILE = Path(_FOLDER.name, "capture")
 _RUN = runs.run("s-pmip", "error", runs.moving((runs.Move(0.013, "mn1", "mag3"),), 0.03))
 
 _FILE.touch()
-for _node in deploy.captured(_RUN):
+for _node in _RUN.captured:
     Path(_FOLDER.name, f"{_node}.pcap").hardlink_to(_FILE)
 
 

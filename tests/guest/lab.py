@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from agents import daemon
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Settings
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 
 CLONE_NEWNET = 0x40000000
@@ -27,7 +28,7 @@ HOSTS = {"mn1": ("2001:db8:100:1::/64", "02:00:00:00:00:01"), "cn1": ("2001:db8:
 STRANGER = "2001:db8:0:1::666"
 """Whoever else is on the core: its namespace is ``core``."""
 MAGS = frozenset(IPv6Address(AGENTS[name]) for name in ("mag1", "mag2"))
-PROFILES = tuple(Profile(f"{name}@dmm.example", (IPv6Network(prefix),)) for name, (prefix, _) in HOSTS.items())
+PROFILES = ProfileStore(Profile(f"{name}@dmm.example", (IPv6Network(prefix),)) for name, (prefix, _) in HOSTS.items())
 
 INJECT = """
 import socket, struct, sys
@@ -204,7 +205,7 @@ class Lab:
         scheme: str,
         run: Callable[[AgentConfig, Path, int], None] = daemon.run,
         settings: Settings = Settings(),  # noqa: B008
-        profiles: tuple[Profile, ...] = PROFILES,
+        profiles: ProfileStore = PROFILES,
     ) -> None:
         row = SCHEMES[scheme]
         lma = IPv6Address(AGENTS["lma"]) if "LMA" in row.agents else None
@@ -230,7 +231,7 @@ class Lab:
         self,
         scheme: str,
         settings: Settings = Settings(),  # noqa: B008
-        profiles: tuple[Profile, ...] = PROFILES,
+        profiles: ProfileStore = PROFILES,
     ) -> None:
         for name in AGENTS:
             if name != "lma" or "LMA" in SCHEMES[scheme].agents:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from ipaddress import IPv6Network
 
-from agents.config import Profile
+from agents.profiles import Profile, ProfileStore
 from tests.guest.lab import PROFILES, Lab, batch, ip
 
 MANY = 1_000
 _PREFIXES = tuple(IPv6Network((0x20010DB8_01FF0000 << 64 | number << 64, 64)) for number in range(MANY))
-_PROFILES = (*PROFILES, *(Profile(f"x{number}@dmm.example", (prefix,)) for number, prefix in enumerate(_PREFIXES)))
+_PROFILES = ProfileStore((*PROFILES, *(Profile(f"x{number}@dmm.example", (prefix,)) for number, prefix in enumerate(_PREFIXES))))
 
 
 def test_a_thousand_nodes_are_served_and_reached(lab: Lab) -> None:

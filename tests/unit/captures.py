@@ -10,9 +10,10 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from agents import messages
+from experiments.deployment import Deployment
 from experiments.measure.records import Signal, Trace
-from experiments.scenario import Run
 from experiments.traffic import PORT, payload
+from topologies import routing
 
 ETHERNET, TUNNEL, TUN = 1, 769, 65534
 IN, MULTICAST, OTHER, OUT = 0, 2, 3, 4
@@ -94,11 +95,11 @@ def encapsulated(packet: bytes, source: str, destination: str) -> bytes:
     return ipv6(source, destination, 41, packet)
 
 
-def render(trace: Trace, run: Run, folder: Path) -> None:
+def render(trace: Trace, run: Deployment, folder: Path) -> None:
     """Write the captures that would show ``trace``: each packet and message at each node where and when the trace has it."""
     records: dict[str, list[Record]] = defaultdict(list)
-    hosts = {host.name: host for host in run.domain.hosts}
-    agents = {agent.name: str(agent.address) for agent in (*run.domain.mags, *((run.domain.lma,) if run.domain.lma else ()))}
+    hosts = run.host
+    agents = {agent.name: str(agent.address) for agent in routing.agents(run.domain)}
     for packet in trace.packets:
         _render_packet(records, packet, run, hosts, agents)
     for signal in trace.signals:

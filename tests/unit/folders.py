@@ -7,6 +7,7 @@ from pathlib import Path
 from captures import render
 
 from experiments import declarations, model, results
+from experiments.deployment import resolve
 from experiments.results import Manifest, RunRecord
 from experiments.scenario import Case, Experiment, Flow, Run, Scenario
 from topologies.presets import star
@@ -25,7 +26,7 @@ def leave(folder: Path, scenario: Scenario | None = None) -> Path:
         target.mkdir(parents=True)
         (target / "run.json").write_bytes(declarations.to_json(run))
         (target / "events.jsonl").touch()
-        render(model.Prediction(run).trace(), run, target)
+        render(model.Prediction(resolve(run)).trace(), resolve(run), target)
     records = tuple(RunRecord(name, None, 1.0) for name in NAMES)
     results.write_manifest(
         folder, Manifest("dmmlab run", experiment, 1, 1, "virtual", "6.12", "2024", "abc", {"python": "3"}, 4.5, records)

@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Any
 
 from agents.buffering import Buffers
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Settings
 from agents.ordering import RateLimit, Recent, TokenBuckets
 from agents.prefixes import PrefixTable
+from agents.profiles import Profile
 from agents.schemes import Scheme
 from agents.timers import Timers
 

@@ -31,11 +31,12 @@ from agents.actions import (
     Unreachable,
 )
 from agents.authentication import Unprotected, protection
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Settings
 from agents.hop_limit import before_crossing
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, decode, kind
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 from agents.timers import Timers
 
@@ -96,7 +97,7 @@ def config(
 ) -> AgentConfig:
     """The configuration of MAG ``number``, or of the LMA where that is None."""
     row = SCHEMES[scheme]
-    profiles = tuple(
+    profiles = ProfileStore(
         Profile(mn_id_of(n), (prefix_of(n),), {f"mag{m}": IPv6Network(f"2001:db8:{m}:{n}::/64") for m in range(1, mags + 1)})
         for n in range(1, hosts + 1)
     )

@@ -12,6 +12,7 @@ from agents.actions import Action
 from agents.config import Settings
 from agents.lma import Lma
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, timestamp_from_seconds
+from agents.profiles import ProfileStore
 
 MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
 ALL_ZERO = IPv6Network("::/0")
@@ -21,7 +22,7 @@ def lma(scheme: str = "s-pmip", policy: str | None = None, settings: Settings = 
     """An LMA; ``profile`` changes the policy profile of host 1."""
     told = config(scheme, policy, None, settings=settings)
     first, *others = told.profiles
-    return Lma(replace(told, profiles=(replace(first, **profile), *others)), EPOCH)
+    return Lma(replace(told, profiles=ProfileStore([replace(first, **profile), *others])), EPOCH)
 
 
 def update(now: float, host: int = 1, lifetime: int = 75, **changes: Any) -> ProxyBindingUpdate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agents.schemes import SCHEMES
+from experiments.deployment import Deployment, resolve
 from experiments.scenario import Case, Flow, Move, Run, Scenario
 from topologies.domain import Domain
 from topologies.presets import star
@@ -22,6 +23,6 @@ def moving(moves: tuple[Move, ...] = MOVES, seconds: float = 30.0) -> Scenario:
 
 def run(
     scheme: str, policy: str = "", scenario: Scenario | None = None, domain: Domain | None = None, settings: dict[str, str] | None = None
-) -> Run:
+) -> Deployment:
     case = Case(scheme, policy or SCHEMES[scheme].default_policy)
-    return Run("test", domain or star(), case, scenario or still(), 1, 1, "virtual", settings or {}, EPOCH)
+    return resolve(Run("test", domain or star(), case, scenario or still(), 1, 1, "virtual", settings or {}, EPOCH))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.schemes import SCHEMES
 from experiments import model
+from experiments.deployment import resolve
 from experiments.measure import metrics as measured
 from experiments.measure import procedures
 from experiments.measure.records import Association, Loss, Metric, Packet, Reason, Sight, Signal, SummaryRow, Trace
@@ -186,7 +187,7 @@ def study(
     experiment = Experiment(name, f"{name.capitalize()} in short", f"What does {name} show?", domain(), cases, scenario, figures)
     results = tuple(
         RunResult(
-            Run(name, experiment.domain, case, scenario, number, 7 + number, "virtual", epoch=EPOCH),
+            resolve(Run(name, experiment.domain, case, scenario, number, 7 + number, "virtual", epoch=EPOCH)),
             trace(case, packets, moves),
             metrics(case, moves),
             None,
@@ -216,7 +217,7 @@ def predicted(
     experiment = Experiment(name, "Predicted", "What does the model say?", domain, cases, scenario, figures)
     results = []
     for case in cases:
-        run = Run(name, domain, case, scenario, 1, 1, "virtual", epoch=EPOCH)
+        run = resolve(Run(name, domain, case, scenario, 1, 1, "virtual", epoch=EPOCH))
         passed = _past_routers(model.Prediction(run).trace(), domain)
         values = tuple(replace(metric, expected=metric.value) for metric in measured.measure(passed, run))
         results.append(RunResult(run, passed, values, None, folder / case.scheme / case.label / "1"))

@@ -16,9 +16,9 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketT
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
 from agents.messages import kind, parse_ipv6_mobility
-from experiments import deploy
 from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked, upper_layer
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import resolve
 from experiments.measure.attacks import KERNEL, Outcome, sights
 from experiments.present import terminal
 from experiments.present.attacks import table_of_attacks
@@ -92,10 +92,10 @@ def test_an_echo_request_and_its_reply_bear_the_mark() -> None:
 def test_an_echo_reply_that_goes_out_is_harm(tmp_path: Path) -> None:
     experiment = CATALOGUE["attacks"]
     case = next(case for case in experiment.cases if case.faults and case.faults[0].kind == "echo")
-    run = Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual")
+    run = resolve(Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual"))
     request = marked(octets("echo"), mark(0))
     reply = bytes(IPv6(src=str(MAG), dst=str(LMA)) / ICMPv6EchoReply(id=mark(0) >> 16, seq=mark(0) & 0xFFFF))
-    for agent in deploy.agents(run):
+    for agent in run.agents:
         (tmp_path / f"{agent.name}.pcap").write_bytes(pcap([]))
     (tmp_path / "mag1.pcap").write_bytes(pcap([Record(1, request), Record(2, reply, OUT)]))
     found = sights(run, tmp_path)
@@ -111,9 +111,9 @@ def test_a_flood_goes_to_ever_new_home_addresses() -> None:
 def test_a_marked_packet_counts_where_its_header_is_whole_and_its_mark_is_an_attacks(tmp_path: Path) -> None:
     experiment = CATALOGUE["attacks"]
     case = next(case for case in experiment.cases if case.faults)
-    run = Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual")
+    run = resolve(Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual"))
     tunnel, message, unknown = marked(octets("tunnel"), mark(0)), marked(octets("PBU"), mark(1)), marked(octets("PBU"), mark(99))
-    for agent in deploy.agents(run):
+    for agent in run.agents:
         (tmp_path / f"{agent.name}.pcap").write_bytes(pcap([]))
     (tmp_path / "mag2.pcap").unlink()
     for length in range(len(tunnel) + 21):
@@ -141,7 +141,7 @@ def _outcome(
     refused: dict[str, int], passed: int = 0, disturbed: int = 0, changed: tuple[str, ...] = (), succeeds: bool = False
 ) -> Outcome:
     experiment = CATALOGUE["attacks"]
-    run = Run("attacks", experiment.domain, experiment.cases[1], experiment.scenario, 1, 1, "virtual")
+    run = resolve(Run("attacks", experiment.domain, experiment.cases[1], experiment.scenario, 1, 1, "virtual"))
     return Outcome(Attack("PBU", "cn2", "mag2", "mn1", 1.0, succeeds=succeeds), run, 5, refused, passed, disturbed, changed)
 
 

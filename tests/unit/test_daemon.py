@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Settings
 from agents.daemon import Clock, load, main
 from agents.effects import describe
 from agents.messages import BindingError, ProxyBindingUpdate
+from agents.profiles import Profile, ProfileStore
 from agents.restarts import next_restart
 from agents.schemes import SCHEMES
 
@@ -26,14 +27,19 @@ CONFIG = AgentConfig(
     policy="notify",
     lma=IPv6Address("2001:db8:0:1::100"),
     mags=frozenset({MAG, IPv6Address("2001:db8:0:1::2")}),
-    profiles=(Profile("mn1@dmm.example", (IPv6Network("2001:db8:100:1::/64"),), {"mag1": IPv6Network("2001:db8:1:1::/64")}),),
+    profiles=ProfileStore([Profile("mn1@dmm.example", (IPv6Network("2001:db8:100:1::/64"),), {"mag1": IPv6Network("2001:db8:1:1::/64")})]),
     settings=replace(Settings(), query_lifetime=4.0),
 )
 
 
+def _plain(value: object) -> object:
+    """What JSON has no form for, as a configuration file has it."""
+    return list(value) if isinstance(value, ProfileStore) else str(value)
+
+
 def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mag1.json"
-    path.write_bytes(msgspec.json.encode(CONFIG, enc_hook=str))
+    path.write_bytes(msgspec.json.encode(CONFIG, enc_hook=_plain))
     assert load(path) == CONFIG
 
 
@@ -47,14 +53,14 @@ def test_a_bad_configuration_is_one_line_and_status_2(tmp_path: Path, text: str,
 
 def test_an_address_that_is_none_is_a_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mag1.json"
-    path.write_bytes(msgspec.json.encode(CONFIG, enc_hook=str).replace(b"2001:db8:0:1::100", b"2001:db8::zz"))
+    path.write_bytes(msgspec.json.encode(CONFIG, enc_hook=_plain).replace(b"2001:db8:0:1::100", b"2001:db8::zz"))
     assert main(["--config", str(path)]) == 2
     assert "2001:db8::zz" in capsys.readouterr().err
 
 
 def test_a_key_that_is_none_is_a_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mag1.json"
-    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(authentication_key="secret")), enc_hook=str))
+    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(authentication_key="secret")), enc_hook=_plain))
     assert main(["--config", str(path)]) == 2
     assert "32 hexadecimal digits" in capsys.readouterr().err
 
@@ -78,7 +84,7 @@ def test_a_counter_that_is_none_is_an_error_and_stays(tmp_path: Path, text: str)
 
 def test_an_agent_does_not_start_without_its_counter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mag1.json"
-    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(heartbeat_interval=60.0)), enc_hook=str))
+    path.write_bytes(msgspec.json.encode(replace(CONFIG, settings=Settings(heartbeat_interval=60.0)), enc_hook=_plain))
     (tmp_path / "mag1.restarts").write_text("twice")
     assert main(["--config", str(path), "--journal", str(tmp_path / "events.jsonl")]) == 1
     assert "holds no restart counter" in capsys.readouterr().err

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import deploy
+from experiments import jobs
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import Deployment, resolve
 from experiments.scenario import Case, Flow, Run, Scenario
 from experiments.selection import SelectionError, select
 from topologies import presets, routing, toml
@@ -357,7 +358,7 @@ def test_domains_are_named_by_preset_or_file(tmp_path: Path) -> None:
 
 def test_hosts_of_one_mn_id_share_a_policy_profile() -> None:
     domain = toml.parse(_FILE_OF_TWO_INTERFACES.format(words="hi=1"))
-    (profile,) = deploy.profiles(Run("two", domain, Case("pmip", "anchor"), Scenario(1.0), 1, 1, "virtual"))
+    (profile,) = resolve(Run("two", domain, Case("pmip", "anchor"), Scenario(1.0), 1, 1, "virtual")).profiles
     assert profile.mn_id == "mn@dmm.example"
     assert profile.home_network_prefixes == tuple(host.home_network_prefix for host in domain.hosts)
 
@@ -708,25 +709,25 @@ def test_what_is_remembered_by_domain_is_that_domains() -> None:
 
 def test_agents_are_told_the_same_profiles_and_only_routed_ones_where_they_advertise_those() -> None:
     domain = presets.star(mags=30, mns=40)
-    told = deploy.configurations(Run("many", domain, Case("s-pmip", "notify"), Scenario(1.0), 1, 1, "virtual"))
+    told = resolve(Run("many", domain, Case("s-pmip", "notify"), Scenario(1.0), 1, 1, "virtual")).configurations()
     assert list(told) == ["lma", *(mag.name for mag in domain.mags)]
     assert len({id(config.profiles) for config in told.values()}) == 1
     assert (told["mag7"].address, told["mag7"].core) == (domain.mags[6].address, "mag7-eth0")
     assert not any(profile.routed_prefixes for profile in told["lma"].profiles)
-    plain = deploy.configurations(Run("many", domain, Case("none", "none"), Scenario(1.0), 1, 1, "virtual"))
+    plain = resolve(Run("many", domain, Case("none", "none"), Scenario(1.0), 1, 1, "virtual")).configurations()
     assert plain["mag1"].profiles[2].routed_prefixes["mag30"] == routed_prefix(domain, domain.mags[29], domain.hosts[2])
 
 
 def test_a_guests_memory_and_time_follow_the_run() -> None:
-    def run(mags: int, duration: float, rate: float = 100.0) -> Run:
+    def run(mags: int, duration: float, rate: float = 100.0) -> Deployment:
         flows = (Flow("cn1", "mn1", 0.0, duration, rate),)
-        return Run("needs", presets.star(mags=mags), Case("s-pmip", "notify"), Scenario(duration, flows), 1, 1, "virtual")
+        return resolve(Run("needs", presets.star(mags=mags), Case("s-pmip", "notify"), Scenario(duration, flows), 1, 1, "virtual"))
 
     small, large, long, busy = run(3, 10.0), run(200, 10.0), run(3, 3600.0), run(3, 10.0, 20_000.0)
-    assert deploy.memory(small) < 1 << 30 < deploy.memory(large) < 4 << 30
+    assert jobs.memory(small) < 1 << 30 < jobs.memory(large) < 4 << 30
     for virtual in (True, False):
-        assert deploy.wall_limit(small, virtual) < deploy.wall_limit(large, virtual)
-        assert deploy.wall_limit(long, virtual) > 3600
-    assert deploy.wall_limit(busy, True) > deploy.wall_limit(small, True) + 1000
-    job = deploy.job(small, Path("/results"), virtual=True)
-    assert (job.memory, job.wall_limit, job.seed) == (deploy.memory(small), deploy.wall_limit(small, True), 1)
+        assert jobs.wall_limit(small, virtual) < jobs.wall_limit(large, virtual)
+        assert jobs.wall_limit(long, virtual) > 3600
+    assert jobs.wall_limit(busy, True) > jobs.wall_limit(small, True) + 1000
+    job = jobs.job_of(small, Path("/results"), virtual=True)
+    assert (job.memory, job.wall_limit, job.seed) == (jobs.memory(small), jobs.wall_limit(small, True), 1)

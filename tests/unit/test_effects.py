@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 
 from agents import effects
 from agents.actions import Action, InstallRoute, Release, RemoveRoute, Send
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Settings
 from agents.daemon import Clock, Daemon
 from agents.effects import Effects
 from agents.journal import Journal
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, decode, encode
 from agents.netlink import NetlinkError
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 from agents.sockets import Received
 
 LMA, MAG, PEER = (IPv6Address(f"2001:db8:0:1::{host}") for host in ("100", "1", "2"))
 PREFIXES = [IPv6Network(f"2001:db8:100:{number:x}::/64") for number in range(100)]
-PROFILES = tuple(Profile(f"mn{number}@dmm.example", (prefix,)) for number, prefix in enumerate(PREFIXES))
+PROFILES = ProfileStore(Profile(f"mn{number}@dmm.example", (prefix,)) for number, prefix in enumerate(PREFIXES))
 CONFIG = AgentConfig("lma", LMA, "core", SCHEMES["s-pmip"], "notify", LMA, frozenset({MAG, PEER}), PROFILES, settings=Settings())
 CORE = 7
 

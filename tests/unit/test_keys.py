@@ -14,8 +14,9 @@ import runs
 
 from agents.authentication import protection
 from engines.base import Job, Outcome
-from experiments import cli, deploy, keys, model, reference, results, runner, settings
+from experiments import cli, keys, model, reference, results, runner, settings
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import resolve
 from experiments.phase import Phase
 from experiments.present.study import Study
 from experiments.results import Manifest
@@ -172,18 +173,19 @@ def test_no_run_goes_on_with_another_key_than_its_own(lent: str | None, tmp_path
     if lent:
         (tmp_path / keys.FILE).write_text(lent)
     with pytest.raises(keys.KeyMissingError, match=SHOWN):
-        keys.unlocked(keyed(runs.run("s-pmip"), SHOWN), tmp_path)
+        keys.unlocked(keyed(runs.run("s-pmip").declared, SHOWN), tmp_path)
 
 
 def test_no_agent_starts_with_a_fingerprint_for_a_key() -> None:
-    config = deploy.configurations(keyed(runs.run("s-pmip"), SHOWN))["mag1"]
+    config = resolve(keyed(runs.run("s-pmip").declared, SHOWN)).configurations()["mag1"]
     with pytest.raises(ValueError, match="a key is 32 hexadecimal digits"):
         protection(config.settings)
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
 def test_the_model_needs_no_key(scheme: str) -> None:
-    assert model.expect(keyed(runs.run(scheme), SHOWN)) == model.expect(keyed(runs.run(scheme), KEY))
+    shown, known = (resolve(keyed(runs.run(scheme).declared, key)) for key in (SHOWN, KEY))
+    assert model.expect(shown) == model.expect(known)
 
 
 def test_a_fingerprint_is_compared_as_a_setting(tmp_path: Path) -> None:

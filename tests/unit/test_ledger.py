@@ -16,11 +16,12 @@ from runs import EPOCH, MS, run
 
 from agents import messages
 from agents.schemes import SCHEMES
+from experiments.deployment import Deployment
 from experiments.measure.metrics import measure
 from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Flow, Kill, Move, Partition, Run, Scenario
+from experiments.scenario import Flow, Kill, Move, Partition, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
 
@@ -123,7 +124,7 @@ def time(at: float) -> int:
     return EPOCH + round(at * MS)
 
 
-def read(folder: Path, this: Run, *parts: Records) -> tuple[Loss, ...]:
+def read(folder: Path, this: Deployment, *parts: Records) -> tuple[Loss, ...]:
     for node in ("lma", "mag1", "mag2", "mag3", "cn1", "mn1"):
         records = [record for part in parts for record in part.get(node, [])]
         (folder / f"{node}.pcap").write_bytes(pcap(sorted(records, key=lambda record: record.time)))

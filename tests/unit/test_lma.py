@@ -10,7 +10,7 @@ from memory_network import EPOCH, config, hoa_of, link_layer_of, mn_id_of, prefi
 from proxy_binding_updates import ALL_ZERO, MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallRoute, Note, Notice, RemoveRoute, Send
-from agents.config import Profile, Settings
+from agents.config import Settings
 from agents.lma import Lma
 from agents.messages import (
     BindingError,
@@ -23,6 +23,7 @@ from agents.messages import (
     timestamp_from_seconds,
 )
 from agents.notifications import NOT_SUPPORTED_FOR
+from agents.profiles import Profile, ProfileStore
 
 
 def query(now: float, hoa: IPv6Address, lifetime: int = 2) -> ProxyBindingUpdate:
@@ -390,7 +391,7 @@ def test_other_policies_do_not_notify(policy: str) -> None:
 def test_twenty_thousand_bindings_cost_no_more_each_than_a_few() -> None:
     told = config("s-pmip", None, None)
     prefixes = [IPv6Network((int(IPv6Address("2001:db8:100::")) + (number << 64), 64)) for number in range(20_000)]
-    profiles = tuple(Profile(f"mn{number}", (prefix,)) for number, prefix in enumerate(prefixes))
+    profiles = ProfileStore(Profile(f"mn{number}", (prefix,)) for number, prefix in enumerate(prefixes))
     anchor = Lma(replace(told, profiles=profiles), EPOCH)
     for number, prefix in enumerate(prefixes):
         request = update(EPOCH, mn_id=f"mn{number}", home_network_prefixes=(prefix,), lifetime=75)

@@ -16,6 +16,7 @@ from agents.actions import Ignore, IgnoreReason
 from agents.config import MessageOrder, Settings
 from agents.lma import Lma
 from agents.messages import Status, timestamp_from_seconds
+from agents.profiles import ProfileStore
 
 STRANGER = IPv6Address("2001:db8::bad")
 BY_SEQUENCE = Settings(message_order=MessageOrder.SEQUENCE)
@@ -88,7 +89,7 @@ def test_a_node_that_is_not_entitled_to_mobility_is_refused() -> None:
 def test_what_is_wrong_is_looked_for_in_the_order_of_the_rfc(in_order: MessageOrder) -> None:
     told = config("pmip", None, None, settings=Settings(message_order=in_order))
     disabled, *others = told.profiles
-    anchor = Lma(replace(told, profiles=(replace(disabled, mobility=False), *others)), EPOCH)
+    anchor = Lma(replace(told, profiles=ProfileStore([replace(disabled, mobility=False), *others])), EPOCH)
     anchor.receive(update(EPOCH, host=2), MAG1, EPOCH)
     anchor.receive(update(EPOCH, host=3), MAG1, EPOCH)
     now = EPOCH + 1

@@ -32,7 +32,7 @@ from agents.actions import (
     TimeExceeded,
     Unreachable,
 )
-from agents.config import FirstPacket, MessageOrder, Profile, Settings
+from agents.config import FirstPacket, MessageOrder, Settings
 from agents.mag import ADVERTISEMENT_INTERVAL, ROUTER_LIFETIME, Mag
 from agents.messages import (
     BindingError,
@@ -46,6 +46,7 @@ from agents.messages import (
     seconds_from_timestamp,
     timestamp_from_seconds,
 )
+from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 
 MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
@@ -493,7 +494,7 @@ class TestRegistration:
 
     def test_a_node_that_is_not_entitled_to_mobility_gets_no_service(self) -> None:
         told = config("pmip")
-        gateway = Mag(replace(told, profiles=(Profile(mn_id_of(1), (prefix_of(1),), mobility=False),)), EPOCH)
+        gateway = Mag(replace(told, profiles=ProfileStore([Profile(mn_id_of(1), (prefix_of(1),), mobility=False)])), EPOCH)
         assert attach(gateway) == []
         assert gateway.solicited(CN_LINK, EPOCH) == []
 
@@ -637,7 +638,7 @@ class TestInterfaces:
 
     def test_a_profile_with_prefixes_for_several_interfaces_leaves_the_choice_to_the_anchor(self) -> None:
         profile = Profile(mn_id_of(1), (prefix_of(1), prefix_of(99)), session_prefixes=1)
-        gateway = Mag(replace(config("pmip"), profiles=(profile,)), EPOCH)
+        gateway = Mag(replace(config("pmip"), profiles=ProfileStore([profile])), EPOCH)
         request = request_of(attach(gateway))
         assert request.home_network_prefixes == (IPv6Network("::/0"),)
         gateway.receive(acknowledge(request, home_network_prefixes=(prefix_of(99),)), LMA, EPOCH)
@@ -653,7 +654,7 @@ class TestInterfaces:
     def test_a_node_that_another_mag_has_handed_over_is_known_to_come_from_there(self) -> None:
         told = config("s-pmip", "predict")
         profile = Profile(mn_id_of(1), (prefix_of(1), prefix_of(99)), session_prefixes=1)
-        gateway = Mag(replace(told, profiles=(profile, *told.profiles[1:])), EPOCH)
+        gateway = Mag(replace(told, profiles=ProfileStore([profile, *list(told.profiles)[1:]])), EPOCH)
         initiate = HandoverInitiate(
             sequence=1, code=3, mn_id=mn_id_of(1), home_network_prefixes=(prefix_of(99),), link_layer_identifier=link_layer_of(1)
         )

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from runs import EPOCH, MS, moving, run, still
 
+from experiments.deployment import Deployment
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricsFileError, measure
 from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
 from experiments.present.study import RunResult
-from experiments.scenario import Flow, Move, Run, Scenario
+from experiments.scenario import Flow, Move, Scenario
 from topologies.presets import star, tree
 
 NOTHING = Trace((), (), (), 0, 0)
@@ -31,7 +32,7 @@ def signal(kind: str, at: float, sender: str, to: str, arrives: float | None = N
     return Signal(kind, EPOCH + round(at * MS), sender, arrivals, 100, "::1", "::2", **more)  # type: ignore[arg-type]
 
 
-def values(trace: Trace, this: Run | None = None) -> dict[str, float]:
+def values(trace: Trace, this: Deployment | None = None) -> dict[str, float]:
     return {metric.name: metric.value for metric in measure(trace, this or run("s-pmip"))}
 
 
@@ -191,7 +192,7 @@ METRICS = (Metric("one_way_delay_ms", 14.0000004, "ms", 14.0), Metric("packets_l
 
 
 def result(number: int, found: tuple[Metric, ...] = METRICS, failure: str | None = None) -> RunResult:
-    return RunResult(replace(RUN, number=number), NOTHING, found, failure, Path())
+    return RunResult(replace(RUN, declared=replace(RUN.declared, number=number)), NOTHING, found, failure, Path())
 
 
 def test_metrics_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import Deployment, resolve
 from experiments.measure.records import Packet, Trace
 from experiments.model import bounds, expect, predict
 from experiments.model.prediction import Prediction
@@ -20,7 +21,7 @@ from topologies.domain import LinkKind, LinkSettings
 from topologies.presets import star, tree
 
 DELAYS = st.integers(1, 40)
-DECLARED = [Run(e.name, e.domain, case, e.scenario, 1, 1, "virtual", epoch=EPOCH) for e in CATALOGUE.values() for case in e.cases]
+DECLARED = [resolve(Run(e.name, e.domain, case, e.scenario, 1, 1, "virtual", epoch=EPOCH)) for e in CATALOGUE.values() for case in e.cases]
 ONE_MOVE = (Move(1.007, "mn1", "mag3"),)
 
 
@@ -267,7 +268,7 @@ _NEAR = 1000
 
 
 @pytest.mark.parametrize("this", DECLARED, ids=lambda this: f"{this.experiment}-{this.case.scheme}-{this.case.label}")
-def test_no_experiment_of_the_catalogue_has_a_tie(this: Run) -> None:
+def test_no_experiment_of_the_catalogue_has_a_tie(this: Deployment) -> None:
     """Packets that took different ways, or a packet and a message that it did not cause, never come to a node together."""
     prediction = Prediction(this)
     trace = prediction.trace()

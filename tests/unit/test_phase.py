@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import resolve
 from experiments.model.prediction import Prediction
 from experiments.phase import with_drawn_phase
 from experiments.scenario import Kill, Run, WrongClock
@@ -63,7 +64,7 @@ def test_a_drawn_phase_keeps_a_query_under_way_when_the_node_leaves() -> None:
         for seed in range(10):
             run = with_drawn_phase(declared("mid-query", case, seed))
             (move,) = run.scenario.moves
-            asked = [signal for signal in Prediction(run).trace().signals if signal.kind in ("PBQ", "PQA")]
+            asked = [signal for signal in Prediction(resolve(run)).trace().signals if signal.kind in ("PBQ", "PQA")]
             if asked:
                 query, answer = asked[0], asked[1]
                 assert query.sent < move.at * 1e9 < answer.arrivals[0][1]

@@ -10,6 +10,7 @@ from runs import EPOCH, run
 
 from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import Deployment, resolve
 from experiments.measure.metrics import measure
 from experiments.measure.records import Packet, Trace
 from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
@@ -22,7 +23,7 @@ FLOWS = (Flow("cn1", "mn1", 0.0, 1.0, 10.0), Flow("mn1", "cn1", 0.0, 1.0, 10.0))
 MN, CN = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:100:2::/64")
 
 
-def struck(*faults: object, scheme: str = "s-pmip", policy: str = "") -> Run:
+def struck(*faults: object, scheme: str = "s-pmip", policy: str = "") -> Deployment:
     scenario = Scenario(2.0, FLOWS, (Move(0.2, "mn1", "mag3"),), faults)  # type: ignore[arg-type]
     return run(scheme, policy, scenario)
 
@@ -98,7 +99,7 @@ def test_the_catalogues_faults_can_be_judged() -> None:
     end = max(flow.start + flow.duration for flow in experiment.scenario.flows)
     last = max(move.at + move.l2_gap for move in experiment.scenario.moves)
     for case in experiment.cases:
-        played = Run("faults", experiment.domain, case, experiment.scenario, 1, 1, "virtual", {}, EPOCH)
+        played = resolve(Run("faults", experiment.domain, case, experiment.scenario, 1, 1, "virtual", {}, EPOCH))
         assert last < healed(played), case.variant
         assert healed(played) + bound(played) < end, case.variant
 
@@ -110,7 +111,7 @@ def _rules(*links: str) -> tuple[Rule, ...]:
     return tuple(rule for link in links for rule in (Rule(10, 102, link, 41), Rule(30, 102, link, 135)))
 
 
-def states(moved: Run) -> dict[str, NodeState]:
+def states(moved: Deployment) -> dict[str, NodeState]:
     """What nodes hold where cn1 is at mag1, mn1 has moved to mag3, and each was asked for by the other."""
     mag1, _, mag3 = (mag.address for mag in moved.domain.mags)
     devices = ("lo", "tnl", "dmm0")
@@ -164,7 +165,7 @@ def test_what_is_missing_or_twice_is_found() -> None:
     said = stale(moved, found)
     assert [line.partition(":")[0] for line in said] == ["lma", "mag1", "mag1", "mag2", "mag2", "mag3"]
     assert said[-1] == "mag3: no route of 2001:db8:100:1::/64 to mn1-air in table 254"
-    pmip = replace(moved, case=replace(moved.case, scheme="pmip", policy="anchor"))
+    pmip = resolve(replace(moved.declared, case=replace(moved.case, scheme="pmip", policy="anchor")))
     assert "mag1: no uplink for cn1-air" in stale(pmip, states(pmip))
 
 

@@ -18,13 +18,14 @@ from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
 from agents.schemes import SCHEMES
+from experiments.deployment import Deployment
 from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Move, Run
+from experiments.scenario import Move
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
 CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
@@ -215,7 +216,7 @@ def test_an_impossible_prefix_is_none(tmp_path: Path) -> None:
     assert (signal.kind, signal.home) == ("RA", None)
 
 
-def analyse(folder: Path, this: Run) -> Trace:
+def analyse(folder: Path, this: Deployment) -> Trace:
     """The trace of a run, and all that is made of it."""
     trace = read_trace(folder, this)
     measure(trace, this)
@@ -226,7 +227,7 @@ def analyse(folder: Path, this: Run) -> Trace:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
-def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, Path]:
     """A run of a case with a move, and its captures."""
     this = run(*request.param, moving((Move(0.507, "mn1", "mag3"),), 1.0))
     folder = tmp_path_factory.mktemp("rendered")
@@ -234,7 +235,7 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return this, folder
 
 
-def test_a_capture_gives_the_same_trace_in_every_format(rendered: tuple[Run, Path], tmp_path: Path) -> None:
+def test_a_capture_gives_the_same_trace_in_every_format(rendered: tuple[Deployment, Path], tmp_path: Path) -> None:
     this, folder = rendered
     expected = read_trace(folder, this)
     assert expected.packets
@@ -264,7 +265,7 @@ def frames(path: Path) -> list[Frame]:
 @given(data=st.data())
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_whatever_is_cut_off_packets_the_rest_is_analysed(
-    rendered: tuple[Run, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    rendered: tuple[Deployment, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """At any snap length, and with single packets cut anywhere."""
     this, folder = rendered
@@ -282,7 +283,7 @@ def test_whatever_is_cut_off_packets_the_rest_is_analysed(
     assert all("packets were cut short" in line for line in trace.truncated)
 
 
-def test_packets_that_were_cut_are_counted_and_the_rest_is_read(rendered: tuple[Run, Path], tmp_path: Path) -> None:
+def test_packets_that_were_cut_are_counted_and_the_rest_is_read(rendered: tuple[Deployment, Path], tmp_path: Path) -> None:
     """From the outer header to the test packet's number everything is there; of the messages, some are not whole."""
     this, folder = rendered
     whole = read_trace(folder, this)
