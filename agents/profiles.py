@@ -46,6 +46,12 @@ class ProfileStore:
         self.by_mn_id: Mapping[str, Profile] = {profile.mn_id: profile for profile in self._profiles}
         self.prefixes = frozenset(prefix for profile in self._profiles for prefix in profile.home_network_prefixes)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProfileStore) and self._profiles == other._profiles
+
+    def __hash__(self) -> int:
+        return hash(self._profiles)
+
     def __iter__(self) -> Iterator[Profile]:
         return iter(self._profiles)
 
