@@ -287,6 +287,11 @@ class AgentConfig:
         return self.agents - {self.address}
 
 
+def is_gateway(config: AgentConfig) -> bool:
+    """Whether the agent is a MAG; otherwise it is the LMA."""
+    return config.address != config.lma
+
+
 class _Profiles:
     """Profiles and what they are looked up by; thousands of agents in one process are told the same tuple and share the last one's."""
 

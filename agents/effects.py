@@ -1,4 +1,4 @@
-"""What an agent's actions do: each becomes system calls, and a line in the journal.
+"""What the effects that an agent asks for do: each becomes system calls, and a line in the journal.
 
 Routes and signalling messages gather until ``settle``: the kernel takes all routes at once, and only then do the messages leave. Packets
 do not wait: what was asked for before them is settled first (docs/architecture.md, "Signalling in batches").
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
-from typing import Any, get_args
+from typing import Any
 
 from agents.actions import (
-    Action,
     Advertise,
     AssignLinkLocal,
     Drop,
+    Effect,
     Ignore,
     InstallAccessRoute,
     InstallLocalRoute,
@@ -32,18 +31,18 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
-    Send,
     TimeExceeded,
+    Transmit,
     Unreachable,
 )
 from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
-from agents.authentication import Unprotected, protection
-from agents.config import AgentConfig, home_prefixes_of
+from agents.config import AgentConfig, home_prefixes_of, is_gateway
+from agents.descriptions import describe
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
 from agents.journal import Journal
 from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
-from agents.messages import Message, ipv6_packet, kind
+from agents.messages import ipv6_packet
 from agents.netlink import NetlinkError
 from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
@@ -89,22 +88,6 @@ _NETWORK_FAULTS = frozenset(
     }
 )
 _NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
-_FIELDS = {message: tuple(field.name for field in fields(message) if field.name != "query") for message in get_args(Message)}
-
-
-def is_gateway(config: AgentConfig) -> bool:
-    """Whether the agent is a MAG; otherwise it is the LMA."""
-    return config.address != config.lma
-
-
-def describe(message: Message) -> dict[str, Any]:
-    """What a message says, for the journal: its kind and every field that it has."""
-    said: dict[str, Any] = {"message": kind(message)}
-    for name in _FIELDS[type(message)]:
-        value = getattr(message, name)
-        if value is not None and value is not False and value != ():
-            said[name] = value.hex(":") if isinstance(value, bytes) else value
-    return said
 
 
 def _link_layer(config: AgentConfig) -> bytes:
@@ -122,18 +105,12 @@ class Effects:
     needs no such thing, ``large`` until some path is too narrow.
     """
 
-    def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
-        """Open and install what stands as long as the agent runs; OSError where the kernel cannot.
-
-        ``before_route`` is called before a tunnel route is installed: packets that already wait for the agent must go first.
-        """
+    def __init__(self, config: AgentConfig, journal: Journal) -> None:
+        """Open and install what stands as long as the agent runs; OSError where the kernel cannot."""
         self._config = config
         self._journal = journal
-        self._before_route = before_route
         self._now = 0
-        self._outbox: list[Send] = []
-        self.protection = protection(config.settings)
-        self._unprotected = Unprotected(config.settings.query_flag)
+        self._outbox: list[Transmit] = []
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(config)
         self._advertised_mtu: int | None = None
@@ -170,7 +147,7 @@ class Effects:
             self.close()
             raise
         self._methods: Mapping[type, Callable[[Any], None]] = {
-            Send: self._send,
+            Transmit: self._send,
             InstallRoute: self._install_route,
             RemoveRoute: self._remove_route,
             InstallLocalRoute: self._install_local_route,
@@ -192,14 +169,13 @@ class Effects:
             Note: self._report_peer,
         }
 
-    def carry_out(self, actions: Iterable[Action], now: int) -> None:
-        """Do what ``actions`` say, in order; ``now`` in ns since 1970. Some of it is done only by ``settle``.
+    def carry_out(self, effect: Effect, now: int) -> None:
+        """Do what ``effect`` says; ``now`` in ns since 1970. Some of it is done only by ``settle``.
 
         What the network does not take (no route, a link that left) is noted in the journal; OSError for all else.
         """
         self._now = now
-        for action in actions:
-            self._methods[type(action)](action)
+        self._methods[type(effect)](effect)
 
     def settle(self) -> None:
         """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``.
@@ -273,13 +249,11 @@ class Effects:
             return False
         return True
 
-    def _send(self, action: Send) -> None:
+    def _send(self, action: Transmit) -> None:
         self._outbox.append(action)
 
-    def _transmit(self, action: Send) -> None:
-        destination = action.destination
-        guard = self._unprotected if action.unsigned else self.protection
-        data = guard.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
+    def _transmit(self, action: Transmit) -> None:
+        data, destination = action.octets, action.destination
         if action.tunnelled:
             packet = ipv6_packet(data, self._config.address, destination)
             sent = self._attempt("send", self._port(self.tunnel).send, packet, destination)
@@ -290,7 +264,6 @@ class Effects:
             self._note("sent", destination=destination, **tunnelled, **describe(action.message))
 
     def _install_route(self, action: InstallRoute) -> None:
-        self._before_route()
         self._plane.install_route(action.prefix, action.care_of)
         self._note("route installed", prefix=action.prefix, care_of=action.care_of)
         if self.trigger is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agents import daemon
-from agents.effects import is_gateway
+from agents.config import is_gateway
 from experiments import deploy
 from experiments.scenario import Run, WrongClock
 from topologies.build import Testbed

@@ -10,10 +10,12 @@ from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 
+from agents import endpoint
 from agents.actions import (
     Action,
     Advertise,
     Drop,
+    Effect,
     Ignore,
     InstallAccessRoute,
     InstallLocalRoute,
@@ -28,14 +30,16 @@ from agents.actions import (
     RemoveUplink,
     Send,
     TimeExceeded,
+    Transmit,
     Unreachable,
 )
-from agents.authentication import Unprotected, protection
 from agents.config import AgentConfig, Profile, Settings
+from agents.endpoint import AnchorEndpoint, AnyEndpoint, GatewayEndpoint
 from agents.hop_limit import before_crossing
 from agents.lma import Lma
 from agents.mag import Mag
-from agents.messages import Message, decode, kind
+from agents.messages import Message, kind
+from agents.router_advertisement import HOP_LIMIT, ROUTER_SOLICITATION
 from agents.schemes import SCHEMES
 from agents.timers import Timers
 
@@ -73,6 +77,8 @@ def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size:
     return (6 << 28).to_bytes(4, "big") + len(payload).to_bytes(2, "big") + bytes((59, 64)) + source.packed + destination.packed + payload
 
 
+_SOLICITATION = bytes((ROUTER_SOLICITATION, *bytes(7)))
+_UNSPECIFIED = IPv6Address("::")
 _HOP_LIMIT = 7
 _TUNNELS = 44
 """Where a packet counts the tunnels that it has gone through, which no agent looks at."""
@@ -118,18 +124,12 @@ def sent(actions: Iterable[Action], name: str | None = None) -> list[Message]:
     return [action.message for action in actions if isinstance(action, Send) and name in (None, kind(action.message))]
 
 
-def agent_of(config: AgentConfig, now: float, sequence: int = 0, restarts: int = 0) -> Mag | Lma:
-    """What runs where ``config`` says."""
-    return Lma(config, now, sequence, restarts) if config.address == config.lma else Mag(config, now, sequence, restarts)
-
-
 @dataclass
 class Node:
     """An agent and the routing tables of its kernel; ``clock`` is how far its clock is ahead, in s."""
 
     config: AgentConfig
-    agent: Mag | Lma
-    protection: Unprotected
+    endpoint: AnyEndpoint
     up: bool = True
     clock: float = 0.0
     access: dict[IPv6Network, str] = field(default_factory=dict)
@@ -142,7 +142,18 @@ class Node:
     def name(self) -> str:
         return self.config.name
 
-    def route(self, action: Action) -> None:
+    @property
+    def agent(self) -> Mag | Lma:
+        role = self.endpoint.role
+        assert isinstance(role, Mag | Lma)
+        return role
+
+    @property
+    def gateway(self) -> GatewayEndpoint:
+        assert isinstance(self.endpoint, GatewayEndpoint)
+        return self.endpoint
+
+    def route(self, action: Action | Effect) -> None:
         """Change the routing tables as ``action`` says, if it says anything of them."""
         match action:
             case InstallRoute(prefix, care_of):
@@ -199,7 +210,7 @@ class MemoryNetwork:
         told = config(scheme, policy, None, mags, hosts, settings)
         agents = [replace(told, name=f"mag{number}", address=mag_address(number)) for number in range(1, mags + 1)]
         for config_of in agents + [told] * (told.lma is not None):
-            self.nodes[config_of.address] = Node(config_of, agent_of(config_of, self.now, sequence), protection(settings))
+            self.nodes[config_of.address] = Node(config_of, endpoint.start(config_of, self.now, sequence))
         routed = () if told.scheme.home_prefixes else told.profiles
         self._core = {profile.routed_prefixes[agent.name]: agent.address for profile in routed for agent in agents}
         self.where: dict[int, int] = {}
@@ -246,9 +257,10 @@ class MemoryNetwork:
                 address = next(self._timers.due(self.now))
                 node = self.nodes[address]
                 self.wakings[node.name] += 1
-                now = max(self.clock(address), node.agent.next_timeout or 0)
-                self._do(address, node.agent.timeout(now))
-                assert node.agent.next_timeout is None or node.agent.next_timeout > now, f"{node.name} does not let time pass"
+                now, due = self.clock(address), node.endpoint.next_timeout or 0.0
+                self._do(address, node.endpoint.timeout(now, due))
+                left = node.endpoint.next_timeout
+                assert left is None or left > max(now, due), f"{node.name} does not let time pass"
             else:
                 self.now = end
                 return
@@ -265,7 +277,7 @@ class MemoryNetwork:
     def crash(self, address: IPv6Address) -> None:
         """End an agent as a signal that it cannot handle does: what it held is lost, what it installed stays."""
         node = self.nodes[address]
-        for action in node.agent.stop(self.clock(address)):
+        for action in node.endpoint.stop(self.clock(address)):
             if isinstance(action, Drop):
                 self._do(address, [action])
         node.up = False
@@ -280,8 +292,8 @@ class MemoryNetwork:
         node.access, node.routes, node.uplinks, node.local = {}, {}, {}, set()
         node.restarts += 1
         first = 1000 * node.restarts if sequence is None else sequence
-        node.agent, node.up = agent_of(node.config, self.clock(address), first, node.restarts), True
-        told = node.agent.timeout(self.clock(address))
+        node.endpoint, node.up = endpoint.start(node.config, self.clock(address), first, node.restarts), True
+        told = node.endpoint.timeout(self.clock(address))
         self._do(address, told if announce else [])
         for host, number in self.where.items():
             if mag_address(number) == address:
@@ -289,19 +301,17 @@ class MemoryNetwork:
 
     def attach(self, host: int, number: int) -> None:
         self.where[host] = number
-        address, agent = mag_address(number), self.mag(number).agent
-        assert isinstance(agent, Mag)
-        if self.mag(number).up:
-            self._do(address, agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
+        address, node = mag_address(number), self.mag(number)
+        if node.up:
+            self._do(address, node.gateway.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
 
     def detach(self, host: int) -> None:
         number = self.where.pop(host, None)
         if number is None:
             return
         link, address, node = f"mn{host}-air", mag_address(number), self.mag(number)
-        assert isinstance(node.agent, Mag)
         if node.up:
-            self._do(address, node.agent.detached(link, self.clock(address)))
+            self._do(address, node.gateway.detached(link, self.clock(address)))
         else:
             node.access = {prefix: at for prefix, at in node.access.items() if at != link}
             node.uplinks.pop(link, None)
@@ -309,17 +319,15 @@ class MemoryNetwork:
     def solicit(self, host: int) -> None:
         address = mag_address(self.where[host])
         node = self.nodes[address]
-        assert isinstance(node.agent, Mag)
         if node.up:
-            self._do(address, node.agent.solicited(f"mn{host}-air", self.clock(address)))
+            self._do(address, node.gateway.solicited(f"mn{host}-air", _SOLICITATION, _UNSPECIFIED, HOP_LIMIT, self.clock(address)))
 
     def announce(self, host: int, number: int) -> None:
         """The link layer foretells that a host is about to leave for a MAG."""
         here = mag_address(self.where[host])
         node = self.nodes[here]
-        assert isinstance(node.agent, Mag)
         if node.up:
-            self._do(here, node.agent.leaving(f"mn{host}-air", mag_address(number), self.clock(here)))
+            self._do(here, node.gateway.leaving(f"mn{host}-air", mag_address(number), self.clock(here)))
 
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
@@ -327,7 +335,7 @@ class MemoryNetwork:
 
     def command(self, address: IPv6Address, actions: list[Action]) -> None:
         """Carry out what an agent asks for because its operator told it something."""
-        self._do(address, actions)
+        self._do(address, self.nodes[address].endpoint.encode(actions, self.clock(address)))
 
     def send(self, source: int, destination: int) -> int:
         """One packet from host to host; its serial number."""
@@ -359,7 +367,7 @@ class MemoryNetwork:
 
     def stop(self) -> None:
         for address, node in self.nodes.items():
-            self._do(address, node.agent.stop(self.clock(address)))
+            self._do(address, node.endpoint.stop(self.clock(address)))
 
     def kinds(self, name: str) -> list[float]:
         """When messages of the kind ``name`` were sent, in s after the start."""
@@ -387,8 +395,8 @@ class MemoryNetwork:
         assert not agent_asked, f"{node.name} puts a packet back that has no route"
         if not node.up:
             self._drop(data, "no agent to take it")
-        elif isinstance(node.agent, Mag):
-            self._do(address, node.agent.packet_for(hoa, data, self.clock(address)))
+        elif isinstance(node.endpoint, GatewayEndpoint):
+            self._do(address, node.endpoint.routed(data, self.clock(address)))
         else:
             self._drop(data, "no route at the LMA")
 
@@ -406,12 +414,15 @@ class MemoryNetwork:
     def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool) -> None:
         self.in_transit[serial_of(data)] -= 1
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        if _next_hop(node.access, hoa) is not None or isinstance(node.agent, Lma):
+        if isinstance(node.endpoint, AnchorEndpoint):
             self._route(address, data)
-            if isinstance(node.agent, Lma) and node.up:
-                self._do(address, node.agent.forwarded(IPv6Address(data[8:24]), hoa, source, self.clock(address)))
+            if node.up:
+                self._do(address, node.endpoint.forwarded(data, source, self.clock(address)))
+        elif _next_hop(node.access, hoa) is not None:
+            self._route(address, data)
         elif node.up and not self._core:
-            self._do(address, node.agent.tunnelled(data, source, self.clock(address), multicast))
+            outer = GROUP if multicast else address
+            self._do(address, node.endpoint.tunnelled(data, source, outer, self.clock(address)))
         else:
             self._drop(data, "no access route and no agent to ask")
 
@@ -428,49 +439,40 @@ class MemoryNetwork:
     def _drop(self, data: bytes, reason: str) -> None:
         self.dropped.setdefault(serial_of(data), reason)
 
-    def _message(self, source: IPv6Address, action: Send) -> None:
-        name = kind(action.message)
+    def _message(self, source: IPv6Address, effect: Transmit) -> None:
+        name, octets = kind(effect.message), effect.octets
         self.signals.append((self.now, self.nodes[source].name, name))
-        told = self.nodes[source]
-        signs = Unprotected(told.config.settings.query_flag) if action.unsigned else told.protection
-        octets = signs.octets(action.message, source, action.destination, self.clock(source))
-        self.sendings.append((source, action.destination, octets))
-        group = action.destination == GROUP
-        for destination in self.nodes if group else (action.destination,):
+        self.sendings.append((source, effect.destination, octets))
+        group = effect.destination == GROUP
+        for destination in self.nodes if group else (effect.destination,):
             if (group and destination in (LMA, source)) or self.lost(name):
                 continue
             for _ in range(1 + self.doubled(name)):
                 arrival = self.now + self.delay(source, destination)
-                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, action.destination))
+                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, effect.destination))
 
     def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Let an agent receive octets in a packet with these addresses."""
-        node, message = self.nodes[address], decode(octets)
-        if not node.up:
-            return
-        now = self.clock(address)
-        refusal = node.protection.refusal(message, octets, source, destination, now)
-        if refusal is not None:
-            self._do(address, node.agent.refused(refusal, message, source, now))
-        else:
-            self._do(address, node.agent.receive(message, source, now))
+        node = self.nodes[address]
+        if node.up:
+            self._do(address, node.endpoint.receive(node.endpoint.read(octets, source, destination), self.clock(address)))
 
     def _arm(self, address: IPv6Address) -> None:
         node = self.nodes[address]
-        when = node.agent.next_timeout if node.up else None
+        when = node.endpoint.next_timeout if node.up else None
         if when is None:
             self._timers.cancel(address)
         else:
             self._timers.set(address, when - node.clock)
 
-    def _do(self, address: IPv6Address, actions: list[Action]) -> None:
+    def _do(self, address: IPv6Address, effects: list[Effect]) -> None:
         node = self.nodes[address]
         self._arm(address)
-        for action in actions:
-            node.route(action)
-            match action:
-                case Send():
-                    self._message(address, action)
+        for effect in effects:
+            node.route(effect)
+            match effect:
+                case Transmit():
+                    self._message(address, effect)
                 case Advertise(link, prefixes, lifetime):
                     self.advertised[int(link[2:-4])] = prefixes if lifetime else ()
                 case Release(packets, care_of):
@@ -489,6 +491,6 @@ class MemoryNetwork:
                 case Unreachable(data) | TimeExceeded(data):
                     self.unreachable.append(serial_of(data))
                 case Ignore():
-                    self.ignored.append(action)
+                    self.ignored.append(effect)
                 case Note():
-                    self.notes.append((round(self.now - EPOCH, 6), node.name, action))
+                    self.notes.append((round(self.now - EPOCH, 6), node.name, effect))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 
-from agents.actions import Action, ParameterProblem, Unreachable
+from agents.actions import Effect, ParameterProblem, Unreachable
 from agents.authentication import Protected, Unprotected, protection
 from agents.config import QueryFlag, Settings
 from agents.daemon import Clock, Daemon
@@ -100,13 +100,14 @@ def test_an_icmpv6_error_is_not_signed_and_needs_no_key(wire: Wire, journal: Jou
 def test_errors_of_all_kinds_are_rate_limited_together_and_what_is_withheld_is_counted(
     wire: Wire, journal: Journal, tmp_path: Path
 ) -> None:
-    agent = Effects(KEYED, journal, lambda: None)
+    agent = Effects(KEYED, journal)
     packet = ipv6_packet(UNKNOWN_TYPE, LMA, MAG)
-    both: list[Action] = [Unreachable(packet), ParameterProblem(packet, 40)]
-    agent.carry_out(both * 2000, 1_000_000_000)
+    both: list[Effect] = [Unreachable(packet), ParameterProblem(packet, 40)]
+    for error in both * 2000:
+        agent.carry_out(error, 1_000_000_000)
     assert len(wire.errors) == ERROR_RATE
-    agent.carry_out(both[:1], 2_000_000_000)
-    agent.carry_out([Unreachable(packet)] * 50, 2_000_000_000)
+    for _ in range(51):
+        agent.carry_out(both[0], 2_000_000_000)
     agent.close()
     journal.flush()
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]

@@ -12,7 +12,7 @@ import pytest
 
 from agents.config import AgentConfig, Profile, Settings
 from agents.daemon import Clock, load, main
-from agents.effects import describe
+from agents.descriptions import describe
 from agents.messages import BindingError, ProxyBindingUpdate
 from agents.restarts import next_restart
 from agents.schemes import SCHEMES
