@@ -31,6 +31,7 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
+    RouteAction,
     TimeExceeded,
     Transmit,
     Unreachable,
@@ -38,10 +39,11 @@ from agents.actions import (
 from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.config import AgentConfig, home_prefixes_of, is_gateway
 from agents.descriptions import describe
+from agents.fib import TRIGGER, TUNNEL
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
 from agents.journal import Journal
-from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
+from agents.kernel import DataPlane, tunnel_mtu
 from agents.messages import ipv6_packet
 from agents.netlink import NetlinkError
 from agents.ordering import TokenBuckets
@@ -87,6 +89,19 @@ _NETWORK_FAULTS = frozenset(
         errno.EIO,
     }
 )
+_ROUTES: Mapping[type, tuple[str, tuple[str, ...]]] = {
+    InstallRoute: ("route installed", ("prefix", "care_of")),
+    RemoveRoute: ("route removed", ("prefix",)),
+    InstallLocalRoute: ("local route installed", ("prefix",)),
+    RemoveLocalRoute: ("local route removed", ("prefix",)),
+    InstallAccessRoute: ("access route installed", ("prefix", "link")),
+    RemoveAccessRoute: ("access route removed", ("prefix", "link")),
+    InstallUplink: ("uplink installed", ("link", "anchor")),
+    RemoveUplink: ("uplink removed", ("link",)),
+    AssignLinkLocal: ("link-local address assigned", ("link", "address")),
+}
+"""What the journal says of what changes routes: the event, and which fields it has."""
+
 _NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
 
 
@@ -132,7 +147,7 @@ class Effects:
         self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
         self.large: LargePackets | None = None
-        self._plane = DataPlane(config, gateway=gateway, trigger=queries)
+        self._plane = DataPlane(config, trigger=queries)
         try:
             self._plane.start()
             if self.mobility and config.scheme.query is Query.MULTICAST:
@@ -148,14 +163,10 @@ class Effects:
             raise
         self._methods: Mapping[type, Callable[[Any], None]] = {
             Transmit: self._send,
+            **dict.fromkeys(_ROUTES, self._change_route),
             InstallRoute: self._install_route,
-            RemoveRoute: self._remove_route,
-            InstallLocalRoute: self._install_local_route,
-            RemoveLocalRoute: self._remove_local_route,
             InstallAccessRoute: self._install_access_route,
             RemoveAccessRoute: self._remove_access_route,
-            InstallUplink: self._install_uplink,
-            RemoveUplink: self._remove_uplink,
             AssignLinkLocal: self._assign_link_local,
             Advertise: self._advertise,
             ProbePath: self._probe_path,
@@ -263,23 +274,18 @@ class Effects:
             tunnelled = {"tunnelled": True} if action.tunnelled else {}
             self._note("sent", destination=destination, **tunnelled, **describe(action.message))
 
+    def _change_route(self, action: RouteAction) -> None:
+        self._plane.carry_out(action)
+        self._note_route(action)
+
+    def _note_route(self, action: RouteAction) -> None:
+        event, names = _ROUTES[type(action)]
+        self._note(event, **{name: getattr(action, name) for name in names})
+
     def _install_route(self, action: InstallRoute) -> None:
-        self._plane.install_route(action.prefix, action.care_of)
-        self._note("route installed", prefix=action.prefix, care_of=action.care_of)
+        self._change_route(action)
         if self.trigger is not None:
             self.settle()  # from now on packets pass the agent by, behind those that it has released
-
-    def _remove_route(self, action: RemoveRoute) -> None:
-        self._plane.remove_route(action.prefix)
-        self._note("route removed", prefix=action.prefix)
-
-    def _install_local_route(self, action: InstallLocalRoute) -> None:
-        self._plane.install_local_route(action.prefix)
-        self._note("local route installed", prefix=action.prefix)
-
-    def _remove_local_route(self, action: RemoveLocalRoute) -> None:
-        self._plane.remove_local_route(action.prefix)
-        self._note("local route removed", prefix=action.prefix)
 
     def _install_access_route(self, action: InstallAccessRoute) -> None:
         if self._strays is not None:
@@ -288,29 +294,20 @@ class Effects:
             except OSError as error:
                 self._refused(error)
                 return
-        if self._plane.install_access_route(action.prefix, action.link):
-            self._note("access route installed", prefix=action.prefix, link=action.link)
+        if self._plane.carry_out(action):
+            self._note_route(action)
         else:
             self._note("access route not installed", prefix=action.prefix, link=action.link, error="the link has left")
 
     def _remove_access_route(self, action: RemoveAccessRoute) -> None:
-        self._plane.remove_access_route(action.prefix, action.link)
+        self._plane.carry_out(action)
         if self._strays is not None:
             self._strays.discard(action.prefix)
-        self._note("access route removed", prefix=action.prefix, link=action.link)
-
-    def _install_uplink(self, action: InstallUplink) -> None:
-        self._plane.install_uplink(action.link, action.anchor)
-        self._note("uplink installed", link=action.link, anchor=action.anchor)
-
-    def _remove_uplink(self, action: RemoveUplink) -> None:
-        self._plane.remove_uplink(action.link)
-        self._note("uplink removed", link=action.link)
+        self._note_route(action)
 
     def _assign_link_local(self, action: AssignLinkLocal) -> None:
-        self._plane.assign_link_local(action.link, action.address)
         self._link_local[action.link] = action.address
-        self._note("link-local address assigned", link=action.link, address=action.address)
+        self._change_route(action)
 
     def _advertise(self, action: Advertise) -> None:
         self.settle()

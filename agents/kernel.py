@@ -1,4 +1,4 @@
-"""The data plane of an agent: devices, routes and rules in the kernel of its node (docs/architecture.md, "A MAG's data plane").
+"""The data plane of an agent: devices, and what agents/fib.py says of routes, rules and addresses, in the kernel of its node.
 
 Requests queue up until ``commit``. Whatever was installed is remembered together with what undoes it, so that ``withdraw``
 leaves the node as it was found.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Any
 
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
@@ -20,7 +21,9 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents import guard
-from agents.config import FIXED_LINK_LAYER, AgentConfig
+from agents.actions import AssignLinkLocal, InstallAccessRoute, RouteAction
+from agents.config import FIXED_LINK_LAYER, AgentConfig, is_gateway
+from agents.fib import LOCAL, LOCAL_RULE, NO_TABLE, TRIGGER, TUNNEL, Change, Fib, Key, LinkLocal, Put, Route, Rule, RuleAction
 from agents.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -48,46 +51,26 @@ from agents.schemes import Query
 from agents.sockets import link_mtu
 from agents.tun import QUEUE
 
-TUNNEL = "tnl"
-TRIGGER = "dmm0"
 OURS = 213
 """The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
-MAIN, _LOCAL = 254, 255
-ACCESS, _UPLINK, _LOCALIZED = 100, 101, 103
-_UNICAST, _UNREACHABLE = 1, 7
-_NO_TABLE = 0
 _IPV6_HEADER = 40
-_TO_TABLE, _GO_TO, _NOTHING, _DISCARD = 1, 2, 3, 6
 _KERNEL = 2
-_EVERYTHING = IPv6Network("::/0")
-_OF_ANY_NODE = IPv6Network("fe80::/10"), IPv6Network("::/128")
-"""The sources that a node has on its link before it has any prefix."""
-
-_RULE_OWN_SOURCE = 15
-_RULE_FOREIGN_SOURCE = 16
-_RULE_LOCAL = 20
-_RULE_DELIVERED = 40
-_RULE_NOT_DELIVERED = 41
-_RULE_ADMITTED = 50
-_RULE_REFUSED = 60
-_RULE_FORWARDED = 70
-_RULE_LOCAL_ROUTE = 72
-_RULE_LOCALIZED = 75
-RULE_UPLINK = 80
-_RULE_OWN = 40000
-"""Behind the kernel's rule for the main table, which has the nodes that are here."""
 
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
 
-_LINK_LOCAL = "link-local"
-_LOOPBACK = "lo"
-"""The interface that what a node sends itself comes from, to routing rules."""
-
 _GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _LINK_LEFT = frozenset({errno.ENODEV, errno.ENETDOWN})
+_ABOUT_ROUTES: Mapping[str | None, tuple[str, frozenset[int]]] = {
+    None: ("rejection of", frozenset()),
+    TUNNEL: ("tunnel route of", frozenset()),
+    TRIGGER: ("route to the agent of", frozenset()),
+}
+_ABOUT_ACCESS_ROUTES = "access route of", _LINK_LEFT
+"""What routes through a device are called where they fail, and which errors are none."""
+
 _CREATE = NLM_F_CREATE | NLM_F_EXCL
 _PUT = NLM_F_CREATE | NLM_F_REPLACE
 
@@ -100,35 +83,24 @@ def _device(name: str, attributes: Attributes, **fields: int) -> bytes:
     return message(ifinfmsg, [("IFLA_IFNAME", name), *attributes], **fields)
 
 
-def _rule(
-    priority: int,
-    target: int,
-    link: str | None = None,
-    source: IPv6Network | None = None,
-    destination: IPv6Network | None = None,
-    action: int = _TO_TABLE,
-    protocol: int = OURS,
-) -> bytes:
-    """A rule for what comes from ``link`` (any link), with a source in ``source`` and a destination in ``destination`` (anything).
-
-    ``target`` is the table to look into, or the rule to go on at; who set the rule is ``protocol``.
-    """
-    selectors: Attributes = [("FRA_IIFNAME", link)] if link else []
-    if source is not None:
-        selectors.append(("FRA_SRC", str(source.network_address)))
-    if destination is not None:
-        selectors.append(("FRA_DST", str(destination.network_address)))
-    table = target if action == _TO_TABLE else _NO_TABLE
-    if target:
-        selectors.append(("FRA_GOTO" if action == _GO_TO else "FRA_TABLE", target))
+def _rule(rule: Rule, protocol: int = OURS) -> bytes:
+    """The octets, behind the header, of a rule; who set it is ``protocol``."""
+    selectors: Attributes = [("FRA_IIFNAME", rule.link)] if rule.link else []
+    if rule.source is not None:
+        selectors.append(("FRA_SRC", str(rule.source.network_address)))
+    if rule.destination is not None:
+        selectors.append(("FRA_DST", str(rule.destination.network_address)))
+    table = rule.target if rule.action is RuleAction.TO_TABLE else NO_TABLE
+    if rule.target:
+        selectors.append(("FRA_GOTO" if rule.action is RuleAction.GO_TO else "FRA_TABLE", rule.target))
     return message(
         fibmsg,
-        [("FRA_PRIORITY", priority), ("FRA_PROTOCOL", protocol), *selectors],
+        [("FRA_PRIORITY", rule.priority), ("FRA_PROTOCOL", protocol), *selectors],
         family=socket.AF_INET6,
-        src_len=source.prefixlen if source else 0,
-        dst_len=destination.prefixlen if destination else 0,
+        src_len=rule.source.prefixlen if rule.source else 0,
+        dst_len=rule.destination.prefixlen if rule.destination else 0,
         table=table,
-        action=action,
+        action=rule.action,
     )
 
 
@@ -145,27 +117,25 @@ def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:
 
 _ROUTE_KEY = ("RTA_DST", "RTA_TABLE", "RTA_OIF", "RTA_PRIORITY")
 _RULE_KEY = ("FRA_PRIORITY", "FRA_TABLE", "FRA_PROTOCOL", "FRA_IIFNAME", "FRA_SRC", "FRA_DST", "FRA_GOTO")
-_FIRST_RULE = _rule(0, _LOCAL, protocol=_KERNEL)
+_FIRST_RULE = _rule(Rule(0, LOCAL), _KERNEL)
 _RESTORE_FIRST_RULE = Request("the first rule", RTM_NEWRULE, _CREATE, _FIRST_RULE, frozenset({errno.EEXIST}))
 
 
 class DataPlane:
     """The kernel state of one agent."""
 
-    def __init__(self, config: AgentConfig, *, gateway: bool, trigger: bool) -> None:
-        """``gateway`` tells a MAG from an LMA; ``trigger`` says that the TUN device exists and takes the home prefixes."""
+    def __init__(self, config: AgentConfig, *, trigger: bool) -> None:
+        """``trigger`` says that the TUN device exists and takes the home prefixes."""
         self._config = config
-        self._gateway = gateway
+        self._gateway = is_gateway(config)
         self._trigger = trigger
+        self._fib = Fib(config, trigger)
         self._netlink = Netlink()
-        self._tunnel_table = _LOCALIZED if gateway and config.scheme.localized_routing else MAIN
-        self._undo: dict[object, Request] = {}
+        self._undo: dict[Key, Request] = {}
         self._settings: dict[Path, str] = {}
-        self._tunnel = 0
-        self._own: dict[str, frozenset[IPv6Network]] = {}
-        self._served: dict[str, set[IPv6Network]] = {}
-        self._tunnels: dict[IPv6Network, IPv6Address] = {}
+        self._indexes: dict[str, int] = {}
         self._guarded = False
+        self._put: Mapping[type, Callable[[Any], None]] = {Route: self._put_route, Rule: self._put_rule, LinkLocal: self._put_link_local}
 
     def start(self) -> None:
         """Install what stands as long as the agent runs, in place of what one that was killed left; NetlinkError or OSError where the
@@ -178,15 +148,14 @@ class DataPlane:
             return
         self._create_tunnel()
         self.commit()
-        self._tunnel = socket.if_nametoindex(TUNNEL)
+        self._indexes[TUNNEL] = socket.if_nametoindex(TUNNEL)
         self.guard()
         for device in (TUNNEL, TRIGGER) if self._trigger else (TUNNEL,):
             self._start_device(device)
         self.commit()
-        if self._gateway:
-            self._start_gateway()
-        else:
-            self._put_route("rejection of", self._config.home, MAIN, _UNREACHABLE)
+        if self._trigger:
+            self._indexes[TRIGGER] = socket.if_nametoindex(TRIGGER)
+        self._change(self._fib.start())
         self.commit()
 
     def guard(self) -> None:
@@ -195,8 +164,8 @@ class DataPlane:
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
         core = socket.if_nametoindex(config.core)
         trigger = (socket.if_nametoindex(TRIGGER),) if self._trigger else ()
-        ways = (self._tunnel, core, *trigger) if self._gateway else None
-        guard.install(guard.Place(config.address, config.peers, config.home, core, self._tunnel, ways, group))
+        ways = (self.tunnel, core, *trigger) if self._gateway else None
+        guard.install(guard.Place(config.address, config.peers, config.home, core, self.tunnel, ways, group))
         self._guarded = True
 
     def open_up(self) -> None:
@@ -208,7 +177,7 @@ class DataPlane:
     @property
     def tunnel(self) -> int:
         """The index of the tunnel device, 0 where the scheme needs none."""
-        return self._tunnel
+        return self._indexes.get(TUNNEL, 0)
 
     def commit(self) -> None:
         """Have the kernel carry out what is queued, and wait for it; NetlinkError where it refuses."""
@@ -228,119 +197,52 @@ class DataPlane:
             self._netlink.close()
             self.open_up()
 
-    def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
-        """Encapsulate what goes to ``prefix`` to ``care_of``; of a node that has an uplink, before that."""
-        self._put_tunnel_route(prefix, self._tunnel_table, care_of)
-        self._tunnels[prefix] = care_of
-
-    def remove_route(self, prefix: IPv6Network) -> None:
-        """Withdraw a route of ``install_route``, if there is one."""
-        self._take_back((self._tunnel_table, prefix, TUNNEL))
-        self._tunnels.pop(prefix, None)
-
     def care_of(self, destination: IPv6Address) -> IPv6Address | None:
-        """Where what goes to ``destination`` is encapsulated to, if it comes to the tunnel at all: a MAG that has no route of its own asks
-        its anchor, an anchor nobody."""
-        for length in {prefix.prefixlen for prefix in self._tunnels}:
-            care_of = self._tunnels.get(IPv6Network((destination, length), strict=False))
-            if care_of is not None:
-                return care_of
-        return self._config.lma if self._gateway else None
+        """Where what comes to the tunnel for ``destination`` is encapsulated to (``Fib.care_of``)."""
+        return self._fib.care_of(destination)
 
-    def install_local_route(self, prefix: IPv6Network) -> None:
-        """Deliver what goes to ``prefix`` by its access route, if it has one, before it comes to an uplink."""
-        self._put_rule(_RULE_LOCAL_ROUTE, ACCESS, destination=prefix)
-
-    def remove_local_route(self, prefix: IPv6Network) -> None:
-        """Withdraw what ``install_local_route`` did."""
-        self._take_back((_RULE_LOCAL_ROUTE, None, prefix))
-
-    def install_access_route(self, prefix: IPv6Network, link: str) -> bool:
-        """Deliver ``prefix`` on ``link``, also what came through a tunnel, and forward what comes from there with a source in ``prefix``.
-
-        From now on this node has its fixed link-local address there, and answers for it: a node that is not served yet has no router to
-        send to, and keeps its packets. False where the link has left meanwhile.
-        """
-        try:
-            device = link, socket.if_nametoindex(link)
-        except OSError:
-            return False
-        served = self._served.setdefault(link, set())
-        if not served and int(self._config.settings.link_local):
-            self._put_link_local(*device, self._config.settings.link_local)
-        served.add(prefix)
-        for table in (MAIN, ACCESS) if self._config.scheme.home_prefixes else (MAIN,):
-            self._put_route("access route of", prefix, table, _UNICAST, device, tolerated=_LINK_LEFT)
-        if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_ADMITTED, _RULE_FORWARDED, link, source=prefix, action=_GO_TO)
+    def carry_out(self, action: RouteAction) -> bool:
+        """What an agent asks for; False where that needs an access link that has left meanwhile."""
+        if isinstance(action, InstallAccessRoute | AssignLinkLocal):
+            try:
+                self._indexes[action.link] = socket.if_nametoindex(action.link)
+            except OSError:
+                return False
+        self._change(self._fib.carry_out(action))
         return True
 
-    def remove_access_route(self, prefix: IPv6Network, link: str) -> None:
-        """Withdraw routes of ``install_access_route``, with the last the link-local address; with the link they may have gone already."""
-        self._take_back((MAIN, prefix, link))
-        self._take_back((ACCESS, prefix, link))
-        self._take_back((_RULE_ADMITTED, link, prefix))
-        served = self._served.get(link, set())
-        served.discard(prefix)
-        if not served:
-            self._take_back((_LINK_LOCAL, link))
-
-    def install_uplink(self, link: str, anchor: IPv6Address) -> None:
-        """Encapsulate to ``anchor`` what comes from ``link``, is not for this node, and may be forwarded, and what this node itself sends
-        to mobile nodes elsewhere, such as ICMPv6 errors."""
-        self._put_tunnel_route(_EVERYTHING, _UPLINK, anchor)
-        self._put_rule(_RULE_OWN, _UPLINK, _LOOPBACK, destination=self._config.home)
-        if self._config.scheme.localized_routing:
-            self._put_rule(_RULE_LOCALIZED, _LOCALIZED, link)
-        self._put_rule(RULE_UPLINK, _UPLINK, link)
-
-    def remove_uplink(self, link: str) -> None:
-        """Withdraw what ``install_uplink`` did for ``link``."""
-        self._take_back((RULE_UPLINK, link, None))
-        self._take_back((_RULE_LOCALIZED, link, None))
-
     def admit(self, link: str, own: frozenset[IPv6Network]) -> None:
-        """Make ``link`` an access link of the node whose prefixes are ``own``: the fixed link-layer address, nothing forwarded from it, and
-        nothing taken in that has another's source."""
+        """Make ``link`` an access link of the node whose prefixes are ``own``, with the domain's link-layer address."""
         settings = self._config.settings
         if settings.link_layer != FIXED_LINK_LAYER:
             self._assign_link_layer(link, settings.link_layer)
-        if self._config.scheme.home_prefixes:
-            self._put_rule(_RULE_REFUSED, _NO_TABLE, link, action=_DISCARD)
-            self._own[link] = own
-            for prefix in own:
-                self._put_rule(_RULE_OWN_SOURCE, _RULE_LOCAL, link, source=prefix, action=_GO_TO)
-            self._put_rule(_RULE_FOREIGN_SOURCE, _NO_TABLE, link, action=_DISCARD)
+        self._change(self._fib.admit(link, own))
 
     def dismiss(self, link: str) -> None:
-        """Withdraw what ``admit``, ``install_access_route`` and ``assign_link_local`` installed for ``link`` alone."""
-        self._served.pop(link, None)
-        self._take_back((_LINK_LOCAL, link))
-        for priority in (_RULE_REFUSED, _RULE_FOREIGN_SOURCE):
-            self._take_back((priority, link, None))
-        for prefix in self._own.pop(link, ()):
-            self._take_back((_RULE_OWN_SOURCE, link, prefix))
+        """Withdraw what was installed for ``link`` alone."""
+        self._change(self._fib.dismiss(link))
+        self._indexes.pop(link, None)
 
-    def assign_link_local(self, link: str, address: IPv6Address) -> None:
-        """Let ``address`` be this node's link-local address on ``link``, in place of an earlier one; nothing where the link has left."""
-        self._take_back((_LINK_LOCAL, link))
-        try:
-            self._put_link_local(link, socket.if_nametoindex(link), address)
-        except OSError:
-            return
+    def _change(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if isinstance(change, Put):
+                self._put[type(change.entry)](change.entry)
+            elif (undo := self._undo.pop(change.key, None)) is not None:
+                self._netlink.add(undo)
 
-    def _put_link_local(self, link: str, index: int, own: IPv6Address) -> None:
+    def _put_link_local(self, entry: LinkLocal) -> None:
+        link, own = entry.link, entry.address
         address = message(
             ifaddrmsg,
             [("IFA_ADDRESS", str(own)), ("IFA_LOCAL", str(own)), ("IFA_FLAGS", _IFA_F_NODAD)],
             family=socket.AF_INET6,
             prefixlen=64,
             flags=_IFA_F_NODAD,
-            index=index,
+            index=self._indexes[link],
         )
         what = f"link-local address of {link}"
         self._netlink.add(Request(what, RTM_NEWADDR, _CREATE, address, _LINK_LEFT | {errno.EEXIST}))
-        self._undo[_LINK_LOCAL, link] = Request(f"removal of the {what}", RTM_DELADDR, 0, address, _GONE)
+        self._undo[entry.key] = Request(f"removal of the {what}", RTM_DELADDR, 0, address, _GONE)
 
     def _assign_link_layer(self, link: str, address: str) -> None:
         """Give ``link`` the domain's link-layer address; that of RFC 6543 it has from the radio."""
@@ -374,7 +276,7 @@ class DataPlane:
         kind = {"attrs": [("IFLA_INFO_KIND", "ip6tnl"), ("IFLA_INFO_DATA", {"attrs": [("IFLA_IP6TNL_COLLECT_METADATA", True)]})]}
         device = _device(TUNNEL, [("IFLA_LINKINFO", kind)])
         self._netlink.add(Request(f"tunnel device {TUNNEL}", RTM_NEWLINK, _CREATE, device))
-        self._undo[TUNNEL] = Request(f"removal of {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE)
+        self._undo[(TUNNEL,)] = Request(f"removal of {TUNNEL}", RTM_DELLINK, 0, _device(TUNNEL, []), _GONE)
 
     def _start_device(self, name: str) -> None:
         waiting: Attributes = [("IFLA_TXQLEN", QUEUE)] if name == TRIGGER else []
@@ -382,64 +284,24 @@ class DataPlane:
         device = _device(name, [("IFLA_MTU", mtu), *waiting], flags=_IFF_UP, change=_IFF_UP)
         self._netlink.add(Request(f"start of {name}", RTM_NEWLINK, 0, device))
 
-    def _start_gateway(self) -> None:
-        if self._trigger:
-            device = TRIGGER, socket.if_nametoindex(TRIGGER)
-            self._put_route("route to the agent of", self._config.home, MAIN, _UNICAST, device)
-            self._put_rule(_RULE_DELIVERED, ACCESS, TRIGGER)
-            self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TRIGGER, action=_DISCARD)
-        self._put_rule(_RULE_LOCAL, _LOCAL)
-        self._move_local_rule()
-        for source in _OF_ANY_NODE:
-            self._put_rule(_RULE_OWN_SOURCE, _RULE_LOCAL, source=source, action=_GO_TO)
-        self._put_rule(_RULE_DELIVERED, ACCESS, TUNNEL)
-        self._put_rule(_RULE_NOT_DELIVERED, _NO_TABLE, TUNNEL, action=_DISCARD)
-        if self._config.settings.local_routing and not self._config.scheme.localized_routing:
-            self._put_rule(_RULE_FORWARDED, ACCESS)
-        else:
-            self._put_rule(_RULE_FORWARDED, _NO_TABLE, action=_NOTHING)
-
     def _move_local_rule(self) -> None:
         """Remove the rule for local addresses that stands before all others, once it stands where packets can be refused before it."""
         self._netlink.add(Request("removal of the first rule", RTM_DELRULE, 0, _FIRST_RULE, _GONE))
-        self._undo["first rule"] = _RESTORE_FIRST_RULE
+        self._undo[("first rule",)] = _RESTORE_FIRST_RULE
 
-    def _put_tunnel_route(self, prefix: IPv6Network, table: int, destination: IPv6Address) -> None:
-        outer = encapsulation(self._config.address, destination, _HOP_LIMIT)
-        self._put_route("tunnel route of", prefix, table, _UNICAST, (TUNNEL, self._tunnel), outer)
+    def _put_route(self, entry: Route) -> None:
+        what, tolerated = _ABOUT_ROUTES.get(entry.device, _ABOUT_ACCESS_ROUTES)
+        index = self._indexes[entry.device] if entry.device is not None else None
+        outer = encapsulation(self._config.address, entry.care_of, _HOP_LIMIT) if entry.care_of is not None else b""
+        put = route(entry.prefix, entry.table, entry.kind, OURS, index, outer)
+        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, put, tolerated, entry.prefix))
+        undo = route(entry.prefix, entry.table, entry.kind, OURS, index)
+        self._undo[entry.key] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE, entry.prefix)
 
-    def _put_route(
-        self,
-        what: str,
-        prefix: IPv6Network,
-        table: int,
-        kind: int,
-        device: tuple[str, int] | None = None,
-        outer: bytes = b"",
-        tolerated: frozenset[int] = frozenset(),
-    ) -> None:
-        name, index = device or (None, None)
-        put = route(prefix, table, kind, OURS, index, outer)
-        self._netlink.add(Request(what, RTM_NEWROUTE, _PUT, put, tolerated, prefix))
-        undo = route(prefix, table, kind, OURS, index)
-        self._undo[table, prefix, name] = Request(f"removal of the {what}", RTM_DELROUTE, 0, undo, _GONE, prefix)
-
-    def _put_rule(
-        self,
-        priority: int,
-        target: int,
-        link: str | None = None,
-        source: IPv6Network | None = None,
-        destination: IPv6Network | None = None,
-        action: int = _TO_TABLE,
-    ) -> None:
-        rule = _rule(priority, target, link, source, destination, action)
-        request = Request(f"rule {priority} for {link or 'all'}", RTM_NEWRULE, _CREATE, rule, frozenset({errno.EEXIST}))
+    def _put_rule(self, entry: Rule) -> None:
+        what = f"rule {entry.priority} for {entry.link or 'all'}"
+        request = Request(what, RTM_NEWRULE, _CREATE, _rule(entry), frozenset({errno.EEXIST}))
         self._netlink.add(request)
-        undo = replace(request, what=f"removal of {request.what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
-        self._undo[priority, link, source or destination] = undo
-
-    def _take_back(self, key: object) -> None:
-        undo = self._undo.pop(key, None)
-        if undo is not None:
-            self._netlink.add(undo)
+        self._undo[entry.key] = replace(request, what=f"removal of {what}", kind=RTM_DELRULE, flags=0, tolerated=_GONE)
+        if entry is LOCAL_RULE:
+            self._move_local_rule()

@@ -18,7 +18,6 @@ from memory_network import (
     EPOCH,
     GROUP,
     LMA,
-    Node,
     config,
     hoa_of,
     link_layer_of,
@@ -27,9 +26,9 @@ from memory_network import (
     packet,
     prefix_of,
     serial_of,
+    start,
 )
 
-from agents import endpoint
 from agents.actions import (
     Advertise,
     AssignLinkLocal,
@@ -98,7 +97,7 @@ class Scene:
         told = _told(scheme, policy, OWN_NUMBER if kind == "mag" else None, choices.pick(VARIANTS))
         self.now = EPOCH
         self._choices = choices
-        self._node = Node(told, endpoint.start(told, self.now))
+        self._node = start(told, self.now)
         self._peers = {*told.mags, LMA}
         self._heard = STRANGER
         self._sequences = [0]

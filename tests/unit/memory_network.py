@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
@@ -19,8 +19,6 @@ from agents.actions import (
     Ignore,
     InstallAccessRoute,
     InstallLocalRoute,
-    InstallRoute,
-    InstallUplink,
     Multicast,
     Note,
     Release,
@@ -28,19 +26,21 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
+    RouteAction,
     Send,
     TimeExceeded,
     Transmit,
     Unreachable,
 )
-from agents.config import AgentConfig, Profile, Settings
+from agents.config import AgentConfig, Profile, Settings, home_prefixes_of, is_gateway
 from agents.endpoint import AnchorEndpoint, AnyEndpoint, GatewayEndpoint
+from agents.fib import ACCESS, DISCARDED, LOCALIZED, MAIN, RULE_LOCAL_ROUTE, RULE_UPLINK, TRIGGER, TUNNEL, UPLINK, Fib, RouteKind
 from agents.hop_limit import before_crossing
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import Message, kind
 from agents.router_advertisement import HOP_LIMIT, ROUTER_SOLICITATION
-from agents.schemes import SCHEMES
+from agents.schemes import SCHEMES, Query
 from agents.timers import Timers
 
 LMA = IPv6Address("2001:db8::1")
@@ -79,6 +79,7 @@ def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size:
 
 _SOLICITATION = bytes((ROUTER_SOLICITATION, *bytes(7)))
 _UNSPECIFIED = IPv6Address("::")
+_REFUSED = {RouteKind.BLACKHOLE: "refused", RouteKind.UNREACHABLE: "no route at the LMA"}
 _HOP_LIMIT = 7
 _TUNNELS = 44
 """Where a packet counts the tunnels that it has gone through, which no agent looks at."""
@@ -130,12 +131,9 @@ class Node:
 
     config: AgentConfig
     endpoint: AnyEndpoint
+    fib: Fib
     up: bool = True
     clock: float = 0.0
-    access: dict[IPv6Network, str] = field(default_factory=dict)
-    routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
-    local: set[IPv6Network] = field(default_factory=set)
-    uplinks: dict[str, IPv6Address] = field(default_factory=dict)
     restarts: int = 0
 
     @property
@@ -153,31 +151,61 @@ class Node:
         assert isinstance(self.endpoint, GatewayEndpoint)
         return self.endpoint
 
-    def route(self, action: Action | Effect) -> None:
-        """Change the routing tables as ``action`` says, if it says anything of them."""
-        match action:
-            case InstallRoute(prefix, care_of):
-                self.routes[prefix] = care_of
+    @property
+    def access(self) -> dict[IPv6Network, str]:
+        """The access links by prefix."""
+        table = ACCESS if self.config.scheme.home_prefixes else MAIN
+        return {route.prefix: route.device or "" for route in self.fib.routes(table)}
+
+    @property
+    def routes(self) -> dict[IPv6Network, IPv6Address]:
+        """Where prefixes are tunnelled to, but for the way to the anchor."""
+        return {route.prefix: route.care_of for table in (MAIN, LOCALIZED) for route in self.fib.routes(table) if route.care_of}
+
+    @property
+    def local(self) -> set[IPv6Network]:
+        """The prefixes that are delivered past the anchor."""
+        return {rule.destination for rule in self.fib.rules() if rule.priority == RULE_LOCAL_ROUTE and rule.destination}
+
+    @property
+    def uplinks(self) -> dict[str, IPv6Address]:
+        """The anchors by access link."""
+        anchors = [route.care_of for route in self.fib.routes(UPLINK) if route.care_of]
+        return {rule.link: anchors[0] for rule in self.fib.rules() if rule.priority == RULE_UPLINK and rule.link}
+
+    def route(self, effect: Effect) -> None:
+        """Change how packets are forwarded as ``effect`` says, if it says anything of that; nothing is installed or removed in vain."""
+        match effect:
             case RemoveRoute(prefix):
-                del self.routes[prefix]
+                assert prefix in self.routes
             case InstallLocalRoute(prefix):
                 assert prefix not in self.local
-                self.local.add(prefix)
             case RemoveLocalRoute(prefix):
-                self.local.remove(prefix)
-            case InstallAccessRoute(prefix, link):
+                assert prefix in self.local
+            case InstallAccessRoute(prefix):
                 assert prefix not in self.access
-                self.access[prefix] = link
             case RemoveAccessRoute(prefix, link):
-                assert self.access.pop(prefix) == link
-            case InstallUplink(link, anchor):
-                self.uplinks[link] = anchor
+                assert self.access[prefix] == link
             case RemoveUplink(link):
-                del self.uplinks[link]
+                assert link in self.uplinks
+        if isinstance(effect, RouteAction):
+            self.fib.carry_out(effect)
+
+    def admit(self, link: str, mn_id: str) -> None:
+        """An access link came, with a node whose profile says which sources are its own."""
+        self.fib.admit(link, home_prefixes_of(self.config.profiles, mn_id))
 
 
-def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
-    return next((value for prefix, value in table.items() if hoa in prefix), None)
+def start(config: AgentConfig, now: float, sequence: int = 0) -> Node:
+    """What runs where ``config`` says."""
+    return Node(config, endpoint.start(config, now, sequence), forwarding(config))
+
+
+def forwarding(config: AgentConfig) -> Fib:
+    """The tables of a node on which an agent has just started."""
+    fib = Fib(config, trigger=is_gateway(config) and config.scheme.query is not Query.NONE)
+    fib.start()
+    return fib
 
 
 class MemoryNetwork:
@@ -210,7 +238,7 @@ class MemoryNetwork:
         told = config(scheme, policy, None, mags, hosts, settings)
         agents = [replace(told, name=f"mag{number}", address=mag_address(number)) for number in range(1, mags + 1)]
         for config_of in agents + [told] * (told.lma is not None):
-            self.nodes[config_of.address] = Node(config_of, endpoint.start(config_of, self.now, sequence))
+            self.nodes[config_of.address] = start(config_of, self.now, sequence)
         routed = () if told.scheme.home_prefixes else told.profiles
         self._core = {profile.routed_prefixes[agent.name]: agent.address for profile in routed for agent in agents}
         self.where: dict[int, int] = {}
@@ -289,7 +317,7 @@ class MemoryNetwork:
         ``announce``: what it says of its restart is not lost.
         """
         node = self.nodes[address]
-        node.access, node.routes, node.uplinks, node.local = {}, {}, {}, set()
+        node.fib = forwarding(node.config)
         node.restarts += 1
         first = 1000 * node.restarts if sequence is None else sequence
         node.endpoint, node.up = endpoint.start(node.config, self.clock(address), first, node.restarts), True
@@ -303,6 +331,7 @@ class MemoryNetwork:
         self.where[host] = number
         address, node = mag_address(number), self.mag(number)
         if node.up:
+            node.admit(f"mn{host}-air", mn_id_of(host))
             self._do(address, node.gateway.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
 
     def detach(self, host: int) -> None:
@@ -310,11 +339,14 @@ class MemoryNetwork:
         if number is None:
             return
         link, address, node = f"mn{host}-air", mag_address(number), self.mag(number)
+        node.fib.dismiss(link)
         if node.up:
             self._do(address, node.gateway.detached(link, self.clock(address)))
-        else:
-            node.access = {prefix: at for prefix, at in node.access.items() if at != link}
-            node.uplinks.pop(link, None)
+            return
+        for prefix, at in node.access.items():  # the kernel's routes go with their link
+            if at == link:
+                node.fib.carry_out(RemoveAccessRoute(prefix, link))
+        node.fib.carry_out(RemoveUplink(link))
 
     def solicit(self, host: int) -> None:
         address = mag_address(self.where[host])
@@ -346,13 +378,7 @@ class MemoryNetwork:
             self.dropped[serial] = "no carrier"
             return serial
         data = packet(self.address(source), self.address(destination), serial)
-        node = self.mag(number)
-        anchor = node.uplinks.get(f"mn{source}-air")
-        past_anchor = prefix_of(destination) in (node.local & set(node.access)) | set(node.routes)
-        if anchor is not None and not past_anchor:
-            self._encapsulate(mag_address(number), _added(data, _HOP_LIMIT, -1), anchor)
-        else:
-            self._route(mag_address(number), data)
+        self._route(mag_address(number), data, f"mn{source}-air")
         return serial
 
     def address(self, host: int) -> IPv6Address:
@@ -380,25 +406,33 @@ class MemoryNetwork:
     def _schedule(self, when: float, call: Callable[[], None]) -> None:
         heappush(self._events, (when, next(self._order), call))
 
-    def _route(self, address: IPv6Address, data: bytes, agent_asked: bool = False) -> None:
-        """What a kernel forwards, hop limit and all, be it delivered, tunnelled or handed to its agent."""
+    def _route(self, address: IPv6Address, data: bytes, link: str | None = None) -> None:
+        """What a kernel does with a packet that came in by ``link``; whatever becomes of it, it has crossed a router, hop limit and all."""
         data = _added(data, _HOP_LIMIT, -1)
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        link = _next_hop(node.access, hoa)
-        if link is not None:
-            self._deliver(data, int(str(link)[2:-4]))
-            return
-        care_of = _next_hop(node.routes, hoa) or _next_hop(self._core, hoa)
-        if isinstance(care_of, IPv6Address) and (care_of != address or not self._core):
-            self._encapsulate(address, data, care_of)
-            return
-        assert not agent_asked, f"{node.name} puts a packet back that has no route"
-        if not node.up:
-            self._drop(data, "no agent to take it")
-        elif isinstance(node.endpoint, GatewayEndpoint):
-            self._do(address, node.endpoint.routed(data, self.clock(address)))
+        found = node.fib.look_up(IPv6Address(data[8:24]), hoa, link)
+        if found is None:
+            care_of = next((mag for prefix, mag in self._core.items() if hoa in prefix), address)
+            if care_of == address:
+                self._drop(data, "no route")
+            else:
+                self._encapsulate(address, data, care_of)
+        elif found.care_of is not None:
+            self._encapsulate(address, data, found.care_of)
+        elif found.device == TRIGGER:
+            self._ask(address, data)
+        elif found.device is not None:
+            self._deliver(data, int(found.device[2:-4]))
         else:
-            self._drop(data, "no route at the LMA")
+            assert link != TRIGGER, f"{node.name} puts a packet back that has no route"
+            self._drop(data, _REFUSED[found.kind])
+
+    def _ask(self, address: IPv6Address, data: bytes) -> None:
+        node = self.nodes[address]
+        if node.up:
+            self._do(address, node.gateway.routed(data, self.clock(address)))
+        else:
+            self._drop(data, "no agent to take it")
 
     def _encapsulate(self, source: IPv6Address, data: bytes, destination: IPv6Address, multicast: bool = False) -> None:
         assert source != destination, "a tunnel to itself"
@@ -415,12 +449,12 @@ class MemoryNetwork:
         self.in_transit[serial_of(data)] -= 1
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
         if isinstance(node.endpoint, AnchorEndpoint):
-            self._route(address, data)
+            self._route(address, data, TUNNEL)
             if node.up:
                 self._do(address, node.endpoint.forwarded(data, source, self.clock(address)))
-        elif _next_hop(node.access, hoa) is not None:
-            self._route(address, data)
-        elif node.up and not self._core:
+        elif self._core or node.fib.look_up(IPv6Address(data[8:24]), hoa, TUNNEL) is not DISCARDED:
+            self._route(address, data, None if self._core else TUNNEL)
+        elif node.up:
             outer = GROUP if multicast else address
             self._do(address, node.endpoint.tunnelled(data, source, outer, self.clock(address)))
         else:
@@ -478,7 +512,7 @@ class MemoryNetwork:
                 case Release(packets, care_of):
                     for data in packets:
                         if care_of is None:
-                            self._route(address, before_crossing(data), agent_asked=True)
+                            self._route(address, before_crossing(data), TRIGGER)
                         else:
                             self._encapsulate(address, data, care_of)
                 case Multicast(data):

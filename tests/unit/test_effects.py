@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents import effects
-from agents.actions import Effect, InstallRoute, Release, RemoveRoute, Transmit
+from agents.actions import Effect, InstallRoute, Release, RemoveRoute, RouteAction, Transmit
 from agents.config import AgentConfig, Profile, Settings
 from agents.daemon import Clock, Daemon
 from agents.effects import Effects
@@ -44,11 +44,10 @@ class Node:
         self.waiting: list[bytes] = []
         self.missed = 0
 
-    def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
-        self.queue.append(("route", prefix))
-
-    def remove_route(self, prefix: IPv6Network) -> None:
-        self.queue.append(("no route", prefix))
+    def carry_out(self, action: RouteAction) -> bool:
+        if isinstance(action, InstallRoute | RemoveRoute):
+            self.queue.append(("route" if isinstance(action, InstallRoute) else "no route", action.prefix))
+        return True
 
     def commit(self) -> None:
         self.commits += bool(self.queue)
