@@ -1,7 +1,7 @@
 """How packets are forwarded at an agent's node: what routes, tunnels and access links mean, as plain values.
 
 A ``Fib`` (forwarding information base) turns what an agent asks for into entries: routes in tables, rules that choose a table, and
-link-local addresses. The kernel is given the same entries one by one (agents/kernel.py), and ``Fib.look_up`` says what becomes of a
+link-local addresses. The kernel is given the same entries one by one (agents/linux/kernel.py), and ``Fib.look_up`` says what becomes of a
 packet by them, for a network in memory and for a simulator. Both follow docs/architecture.md, "A MAG's data plane".
 
 Nothing here touches a kernel. What an agent asks for, and what a packet costs, do not depend on how many prefixes there are.

@@ -18,7 +18,7 @@ import msgspec
 
 from agents.actions import InstallAccessRoute, InstallRoute
 from agents.config import FIXED_LINK_LOCAL, AgentConfig, Profile
-from agents.kernel import DataPlane
+from agents.linux.kernel import DataPlane
 from agents.schemes import SCHEMES
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from topologies import netlink

@@ -14,12 +14,12 @@ from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 from agents.actions import Effect, ParameterProblem, Unreachable
 from agents.authentication import Protected, Unprotected, protection
 from agents.config import QueryFlag, Settings
-from agents.daemon import Clock, Daemon
-from agents.effects import Effects
 from agents.header_errors import ERROR_RATE
-from agents.journal import Journal
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.sockets import Received
 from agents.messages import BindingError, decode, ipv6_packet
-from agents.sockets import Received
 
 __all__ = ["journal", "node"]
 
@@ -47,7 +47,7 @@ class Wire(Node):
 def wire(node: Node, monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire()
     for name in ("DataPlane", "MobilitySocket", "filter_strays", "TunnelSocket", "NeighbourSocket", "Tun"):
-        monkeypatch.setattr(f"agents.effects.{name}", lambda *_, **__: wire)
+        monkeypatch.setattr(f"agents.linux.effects.{name}", lambda *_, **__: wire)
     return wire
 
 

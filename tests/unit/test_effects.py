@@ -13,16 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents import effects
 from agents.actions import Effect, InstallRoute, Release, RemoveRoute, RouteAction, Transmit
 from agents.config import AgentConfig, Profile, Settings
-from agents.daemon import Clock, Daemon
-from agents.effects import Effects
-from agents.journal import Journal
+from agents.linux import effects
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.netlink import NetlinkError
+from agents.linux.sockets import Received
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, decode, encode
-from agents.netlink import NetlinkError
 from agents.schemes import SCHEMES
-from agents.sockets import Received
 
 LMA, MAG, PEER = (IPv6Address(f"2001:db8:0:1::{host}") for host in ("100", "1", "2"))
 PREFIXES = [IPv6Network(f"2001:db8:100:{number:x}::/64") for number in range(100)]

@@ -14,13 +14,13 @@ from typing import Any
 
 from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 
-from agents import daemon
 from agents.actions import DropReason
-from agents.daemon import Clock, Daemon
 from agents.endpoint import SOLICITATIONS_RATE
-from agents.journal import Journal
+from agents.linux import daemon
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.journal import Journal
+from agents.linux.sockets import Received
 from agents.rations import Ration
-from agents.sockets import Received
 from agents.tally import REFUSED
 from experiments.measure.recovery import held
 

@@ -20,11 +20,11 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents import guard
 from agents.actions import AssignLinkLocal, InstallAccessRoute, RouteAction
 from agents.config import FIXED_LINK_LAYER, AgentConfig, is_gateway
 from agents.fib import LOCAL, LOCAL_RULE, NO_TABLE, TRIGGER, TUNNEL, Change, Fib, Key, LinkLocal, Put, Route, Rule, RuleAction
-from agents.netlink import (
+from agents.linux import guard
+from agents.linux.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_EXCL,
@@ -46,10 +46,10 @@ from agents.netlink import (
     message,
     route,
 )
+from agents.linux.sockets import link_mtu
+from agents.linux.tun import QUEUE
 from agents.router_advertisement import MINIMUM_MTU
 from agents.schemes import Query
-from agents.sockets import link_mtu
-from agents.tun import QUEUE
 
 OURS = 213
 """The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
@@ -159,7 +159,7 @@ class DataPlane:
         self.commit()
 
     def guard(self) -> None:
-        """Let the other agents of the domain tunnel packets here, and nobody else, and limit what access links ask (agents/guard.py)."""
+        """Let the other agents of the domain tunnel packets here, and nobody else, and limit what access links ask (guard.py)."""
         config = self._config
         group = config.group if self._gateway and config.scheme.query is Query.MULTICAST else None
         core = socket.if_nametoindex(config.core)

@@ -36,16 +36,21 @@ from agents.actions import (
     Transmit,
     Unreachable,
 )
-from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.config import AgentConfig, home_prefixes_of, is_gateway
 from agents.descriptions import describe
 from agents.fib import TRIGGER, TUNNEL
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
-from agents.journal import Journal
-from agents.kernel import DataPlane, tunnel_mtu
+from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
+from agents.linux.journal import Journal
+from agents.linux.kernel import DataPlane, tunnel_mtu
+from agents.linux.netlink import NetlinkError
+from agents.linux.socket_filter import NOTHING, headers_within
+from agents.linux.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
+from agents.linux.stray_filter import filter_strays
+from agents.linux.tun import Tun
+from agents.linux.tunnel_fragments import ENOUGH, LargePackets, least_path
 from agents.messages import ipv6_packet
-from agents.netlink import NetlinkError
 from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
@@ -60,11 +65,6 @@ from agents.router_advertisement import (
     may_report,
 )
 from agents.schemes import Query
-from agents.socket_filter import NOTHING, headers_within
-from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
-from agents.stray_filter import filter_strays
-from agents.tun import Tun
-from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
 _NANOSECOND = 1e-9
 _HOP_LIMIT = 64

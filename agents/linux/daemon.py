@@ -1,6 +1,6 @@
 """Runs an agent: gives its sans-IO endpoint the node's sockets, links, timers and clock, and carries out what it asks for.
 
-``run`` is called inside the node's network namespace; ``python -m agents.daemon --config FILE.json`` does the same from a shell.
+``run`` is called inside the node's network namespace; ``python -m agents.linux.daemon --config FILE.json`` does the same from a shell.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ import msgspec
 
 from agents import endpoint
 from agents.actions import Drop, Effect, Ignore, InstallRoute
+from agents.associations import Attached, Leaving, LinkEvent
 from agents.authentication import protection
-from agents.commands import Command, CommandError, CommandLines, parse
+from agents.commands import Command, CommandError, parse
 from agents.config import AgentConfig
 from agents.descriptions import describe
-from agents.effects import Effects
 from agents.endpoint import AnchorEndpoint, GatewayEndpoint
-from agents.journal import Journal
-from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
+from agents.linux.command_lines import CommandLines
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.links import LinkMonitor
+from agents.linux.restarts import next_restart
+from agents.linux.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+from agents.linux.tun import QUEUE, Tun
+from agents.linux.tunnel_fragments import LargePackets
 from agents.messages import MessageError
 from agents.rations import Ration
-from agents.restarts import next_restart
 from agents.router_advertisement import NeighbourDiscoveryError
-from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 from agents.tally import Kind, Tally
-from agents.tun import QUEUE, Tun
-from agents.tunnel_fragments import LargePackets
 
 _NANOSECOND = 1e-9
 _PRECISE = 1e-3
@@ -493,7 +495,7 @@ def load(path: Path) -> AgentConfig:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one agent from the command line; exit status 1 where it fails, 2 where its configuration is wrong."""
     description = "Run one MAG or LMA in this network namespace until SIGTERM."
-    parser = argparse.ArgumentParser(prog="python -m agents.daemon", description=description)
+    parser = argparse.ArgumentParser(prog="python -m agents.linux.daemon", description=description)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json", help="the fields of agents.config.AgentConfig")
     parser.add_argument("--journal", type=Path, default=Path("events.jsonl"), metavar="FILE", help="append events here (%(default)s)")
     told = "take commands from standard input, one on a line: 'revoke MN-ID' or 'revoke-all ADDRESS OF A MAG', told to an LMA"
