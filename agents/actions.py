@@ -1,7 +1,7 @@
 """What the sans-IO LMA and MAG ask of the world, as plain values.
 
-An agent's methods return a list of these in the order in which they are to be carried out; the daemon turns each
-into system calls, a simulation into its own events, a test compares them.
+An agent's methods return a list of these in the order in which they are to be carried out. Its endpoint (agents/endpoint.py) turns
+messages into octets; then the daemon turns each into system calls, a simulation into its own events, a test compares them.
 """
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ class Send:
     destination: IPv6Address
     tunnelled: bool = False
     unsigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Send ``octets``, the Mobility Header that says ``message``, from the agent's address; ``tunnelled`` as in Send."""
+
+    octets: bytes
+    message: Message
+    destination: IPv6Address
+    tunnelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +234,8 @@ class Note:
     about: str
 
 
-Action = (
-    Send
-    | InstallRoute
+RouteAction = (
+    InstallRoute
     | RemoveRoute
     | InstallLocalRoute
     | RemoveLocalRoute
@@ -235,14 +244,13 @@ Action = (
     | InstallUplink
     | RemoveUplink
     | AssignLinkLocal
-    | Advertise
-    | ProbePath
-    | Release
-    | Multicast
-    | Drop
-    | Unreachable
-    | TimeExceeded
-    | ParameterProblem
-    | Ignore
-    | Note
 )
+"""What changes how packets are forwarded; agents/fib.py says how."""
+
+_Other = RouteAction | Advertise | ProbePath | Release | Multicast | Drop | Unreachable | TimeExceeded | ParameterProblem | Ignore | Note
+
+Action = Send | _Other
+"""What an agent asks for."""
+
+Effect = Transmit | _Other
+"""What an agent's endpoint asks for: the same, with octets in place of messages."""

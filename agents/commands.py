@@ -1,16 +1,13 @@
-"""What whoever runs an agent may tell it while it runs: one line each, on a file descriptor that it is given at its start."""
+"""What whoever runs an agent may tell it while it runs: one line each."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv6Address
 
 from agents.actions import Action
 from agents.lma import Lma
-
-_MOST = 1 << 16
 
 
 class CommandError(ValueError):
@@ -40,28 +37,3 @@ def _address(text: str) -> IPv6Address:
         return IPv6Address(text)
     except ValueError:
         raise CommandError(f"expected the IPv6 address of a MAG, not {text[:80]!r}") from None
-
-
-class CommandLines:
-    """The lines that come on a file descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
-        self._rest = b""
-        self.ended = False
-
-    def fileno(self) -> int:
-        """For a selector."""
-        return self._descriptor
-
-    def read(self) -> list[str]:
-        """The whole lines that have come; ``ended`` once no more will."""
-        try:
-            data = os.read(self._descriptor, _MOST)
-        except BlockingIOError:
-            return []
-        self.ended = not data
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[-_MOST:]
-        return [line.decode(errors="replace") for line in lines if line.strip()]

@@ -261,3 +261,8 @@ class AgentConfig:
     def peers(self) -> frozenset[IPv6Address]:
         """The other agents of the domain."""
         return self.agents - {self.address}
+
+
+def is_gateway(config: AgentConfig) -> bool:
+    """Whether the agent is a MAG; otherwise it is the LMA."""
+    return config.address != config.lma

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from agents import daemon
-from agents.effects import is_gateway
+from agents.config import is_gateway
+from agents.linux import daemon
 from experiments.deployment import Deployment
 from experiments.scenario import WrongClock
 from topologies.build import Testbed

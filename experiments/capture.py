@@ -14,8 +14,8 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_uint, c_void_p
 from functools import cache
 from pathlib import Path
 
-from agents.socket_filter import NOTHING
-from agents.sockets import attach
+from agents.linux.socket_filter import NOTHING
+from agents.linux.sockets import attach
 from topologies.nodes import fork
 
 LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")

@@ -13,7 +13,7 @@ from mininet.log import warn
 from mininet.net import Mininet
 from mininet.topo import Topo
 
-from agents.neighbours import REMEMBERED
+from agents.linux.neighbours import REMEMBERED
 from topologies import netlink
 from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC
 from topologies.detour import Detour, Treatment, Word

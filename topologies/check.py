@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network
 
-from agents.links import known
+from agents.associations import known
 from agents.messages import HandoffIndicator
 from topologies.addresses import ALL_MAGS_MAC, HOME, MOST_HOSTS, MOST_MAGS, is_own, routed_aggregates
 from topologies.domain import INNER, Domain, DomainError, Host, shorten

@@ -88,7 +88,7 @@ class Host:
     """A mobile or correspondent node: a stock host with one radio, attached to the MAG ``mag`` at the start.
 
     Hosts of one MN-ID are interfaces of one node to the agents. ``association`` is what access points know besides, in the words of
-    ``agents.links``, such as ``att=3 hi=1``.
+    ``agents.associations``, such as ``att=3 hi=1``.
     """
 
     name: str

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from agents.actions import Send
-from agents.lma import Lma
-from agents.messages import decode, encode
+from agents import endpoint
+from agents.actions import Transmit
+from agents.endpoint import AnyEndpoint
 from experiments.bench import workload
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 
@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 
 def _in_guest(folder: Path) -> None:
     now = time.time()
-    lma = Lma(workload.configuration(_NODES), now)
+    lma = endpoint.start(workload.configuration(_NODES), now)
     nodes = range(_NODES)
     _exchange(lma, workload.updates(nodes, now), now)
     rounds: dict[str, Callable[[int], list[bytes]]] = {
@@ -44,15 +44,13 @@ def _in_guest(folder: Path) -> None:
     (folder / "rates").write_bytes(msgspec.json.encode(rates))
 
 
-def _exchange(lma: Lma, requests: Sequence[bytes], now: float) -> float:
+def _exchange(lma: AnyEndpoint, requests: Sequence[bytes], now: float) -> float:
     """Have every request answered; how many a second."""
     answers = 0
     began = time.perf_counter()
     for request in requests:
-        for action in lma.receive(decode(request), workload.MAG, now):
-            if isinstance(action, Send):
-                encode(action.message)
-                answers += 1
+        effects = lma.receive(lma.read(request, workload.MAG, workload.LMA), now)
+        answers += sum(isinstance(effect, Transmit) for effect in effects)
     seconds = time.perf_counter() - began
     if answers != len(requests):
         raise RuntimeError(f"{answers} answers to {len(requests)} requests")

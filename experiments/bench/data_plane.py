@@ -16,8 +16,9 @@ from statistics import median
 
 import msgspec
 
+from agents.actions import InstallAccessRoute, InstallRoute
 from agents.config import FIXED_LINK_LOCAL, AgentConfig
-from agents.kernel import DataPlane
+from agents.linux.kernel import DataPlane
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 from experiments.bench.figures import Figure, folder, in_guest, one_core
@@ -72,15 +73,15 @@ class _Mag:
         profiles = ProfileStore([Profile("host@dmm.example", (self.home,))])
         self._config = AgentConfig("mag", self.address, "core", scheme, scheme.default_policy, _LMA, frozenset(_MAGS), profiles)
         with self.namespace.within():
-            self.plane = DataPlane(self._config, gateway=True, trigger=False)
+            self.plane = DataPlane(self._config, trigger=False)
 
     def serve(self, other: _Mag) -> None:
         """Do for the host what the agent does, and tunnel what goes to the other MAG's."""
         with self.namespace.within():
             self.plane.start()
             self.plane.admit("host-air", frozenset({self.home}))
-            self.plane.install_access_route(self.home, "host-air")
-            self.plane.install_route(other.home, other.address)
+            self.plane.carry_out(InstallAccessRoute(self.home, "host-air"))
+            self.plane.carry_out(InstallRoute(other.home, other.address))
             self.plane.commit()
         self.host.queue(netlink.route(self.own, _EVERYTHING, FIXED_LINK_LOCAL))
         self.host.flush()

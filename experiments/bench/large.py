@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments import declarations, jobs
-from experiments.deployment import resolve
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
+from experiments.deployment import resolve
 from experiments.scenario import Case, Run
 from topologies.presets import star
 

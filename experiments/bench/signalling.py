@@ -18,7 +18,7 @@ from struct import Struct
 
 import msgspec
 
-from agents import daemon
+from agents.linux import daemon
 from agents.messages import PROTOCOL
 from experiments.bench import workload
 from experiments.bench.figures import Figure, folder, in_guest, one_core

@@ -165,7 +165,7 @@ def _is_foreign(packet: bytes, host: Host | None) -> bool:
 
 
 def _is_barred(packet: bytes, own: IPv6Address, peers: frozenset[IPv6Address], from_access: bool) -> bool:
-    """Whether the node of the agent ``own`` takes in no such packet, from an access link or from the core (agents/guard.py)."""
+    """Whether the node of the agent ``own`` takes in no such packet, from an access link or from the core (agents/linux/guard.py)."""
     protocol, at = upper_layer(packet)
     source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
     if protocol in TUNNELLED:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import HOME_NETWORK, Settings
-from agents.kernel import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
+from agents.fib import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import Delivery, Query

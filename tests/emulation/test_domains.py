@@ -64,7 +64,7 @@ def test_link_loss_is_seen_and_seeded(emulation: Emulation) -> None:
 _AGENT_DIES = """
 import sys, time
 from pathlib import Path
-from agents import daemon
+from agents.linux import daemon
 from experiments import emulate
 run = daemon.run
 def dies(config, journal, ready, *others):

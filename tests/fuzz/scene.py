@@ -18,8 +18,6 @@ from memory_network import (
     EPOCH,
     GROUP,
     LMA,
-    Node,
-    agent_of,
     config,
     hoa_of,
     link_layer_of,
@@ -28,13 +26,14 @@ from memory_network import (
     packet,
     prefix_of,
     serial_of,
+    start,
 )
 
 from agents.actions import (
-    Action,
     Advertise,
     AssignLinkLocal,
     Drop,
+    Effect,
     Ignore,
     IgnoreReason,
     InstallRoute,
@@ -42,21 +41,23 @@ from agents.actions import (
     Multicast,
     ProbePath,
     Release,
-    Send,
     TimeExceeded,
+    Transmit,
     Unreachable,
 )
-from agents.authentication import protection
 from agents.config import AgentConfig, FirstPacket, MessageOrder, Settings
+from agents.endpoint import GatewayEndpoint
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import HandoffIndicator, Message, MessageError, decode, encode, timestamp_from_seconds
+from agents.router_advertisement import HOP_LIMIT, ROUTER_SOLICITATION
 from agents.schemes import SCHEMES
 
 OWN_NUMBER = 1
 LINKS = ("mn1-air", "mn2-air", "mn3-air")
 STRANGER = IPv6Address("2001:db8:bad::1")
 NOBODY = IPv6Address("::")
+SOLICITATION = bytes((ROUTER_SOLICITATION, *bytes(7)))
 SENDERS = (mag_address(2), mag_address(3), LMA, STRANGER, mag_address(OWN_NUMBER), NOBODY)
 ADDRESSES = (*SENDERS, GROUP, *(hoa_of(number) for number in range(1, 6)), IPv6Address("fe80::1"))
 PREFIXES = (*(prefix_of(number) for number in range(1, 6)), IPv6Network("::/0"), IPv6Network(hoa_of(2)), IPv6Network("2001:db8:100::/40"))
@@ -96,8 +97,7 @@ class Scene:
         told = _told(scheme, policy, OWN_NUMBER if kind == "mag" else None, choices.pick(VARIANTS))
         self.now = EPOCH
         self._choices = choices
-        self._node = Node(told, agent_of(told, self.now), protection(told.settings))
-        self._agent: Any = self._node.agent
+        self._node = start(told, self.now)
         self._peers = {*told.mags, LMA}
         self._heard = STRANGER
         self._sequences = [0]
@@ -106,16 +106,16 @@ class Scene:
 
     def play(self) -> None:
         """Let happen what the octets say, then nothing for a while, then the end."""
-        events = EVENTS[type(self._agent)]
+        events = EVENTS[type(self._node.agent)]
         while self._choices:
             self._choices.pick(events)(self)
         self._pass(REST, MOST_WAKINGS)
         self._hold_nothing_needless()
-        self._do(self._agent.stop(self.now))
+        self._do(self._node.endpoint.stop(self.now))
         assert (self._node.access, self._node.routes, self._node.uplinks, self._packets) == ({}, {}, {}, set()), "something stays behind"
 
     def _hold_nothing_needless(self) -> None:
-        agent, told = self._agent, self._node.config
+        agent, told = self._node.agent, self._node.config
         assert not self._node.routes, "a route that nothing uses"
         attached = len(agent.attachments) if isinstance(agent, Mag) else 0
         most = len(told.mags) * len(told.profiles) + attached + 1
@@ -141,51 +141,53 @@ class Scene:
     def untrusted_message_comes(self) -> None:
         source, reason = self._choices.pick(SENDERS), self._choices.pick(tuple(IgnoreReason))
         self._heard = source
-        self._do(self._agent.refused(reason, self._message(), source, self.now))
+        edge = self._node.endpoint
+        self._do(edge.encode(edge.role.refused(reason, self._message(), source, self.now), self.now))
 
     def host_comes(self) -> None:
         number = self._choices.number() % 5 + 1
         link, handoff = self._choices.pick(LINKS), self._choices.pick(HANDOFFS)
-        self._do(self._agent.attached(link, mn_id_of(number), link_layer_of(number), self.now, handoff))
+        self._do(self._gateway.attached(link, mn_id_of(number), link_layer_of(number), self.now, handoff))
 
     def other_interface_comes(self) -> None:
         number, link_layer = self._choices.number() % 5 + 1, self._choices.octets(self._choices.pick((6, 0, 2)))
         link, handoff, timestamp = self._choices.pick(LINKS), self._choices.pick(HANDOFFS), self._timestamp()
-        self._do(self._agent.attached(link, mn_id_of(number), link_layer, self.now, handoff, timestamp=timestamp))
+        self._do(self._gateway.attached(link, mn_id_of(number), link_layer, self.now, handoff, timestamp=timestamp))
 
     def host_is_about_to_leave(self) -> None:
-        self._do(self._agent.leaving(self._choices.pick(LINKS), self._choices.pick(SENDERS), self.now))
+        self._do(self._gateway.leaving(self._choices.pick(LINKS), self._choices.pick(SENDERS), self.now))
 
     def host_leaves(self) -> None:
-        self._do(self._agent.detached(self._choices.pick(LINKS), self.now))
+        self._do(self._gateway.detached(self._choices.pick(LINKS), self.now))
 
     def host_solicits(self) -> None:
-        self._do(self._agent.solicited(self._choices.pick(LINKS), self.now))
+        self._do(self._gateway.solicited(self._choices.pick(LINKS), SOLICITATION, NOBODY, HOP_LIMIT, self.now))
 
     def path_changes(self) -> None:
-        self._do(self._agent.path_changed(self.now))
+        self._do(self._gateway.path_changed(self.now))
 
     def packet_comes(self) -> None:
         data = self._packet()
         hoa = IPv6Address(data[24:40])
         if not any(hoa in prefix for prefix in self._node.access):
             self._packets.add(serial_of(data))
-            self._do(self._agent.packet_for(hoa, data, self.now))
+            self._do(self._gateway.routed(data, self.now))
 
     def tunnelled_packet_comes(self) -> None:
         source, multicast, data = self._choices.pick(SENDERS), self._choices.number() % 4 == 0, self._packet()
         if not any(IPv6Address(data[24:40]) in prefix for prefix in self._node.access):
             self._packets.add(serial_of(data))
-            self._do(self._agent.tunnelled(data, source, self.now, multicast=multicast))
+            self._do(self._gateway.tunnelled(data, source, GROUP if multicast else self._node.config.address, self.now))
 
     def fragment_comes(self) -> None:
-        self._do(self._agent.tunnelled(self._choices.octets(self._choices.number() % 40), self._choices.pick(SENDERS), self.now))
+        data, source = self._choices.octets(self._choices.number() % 40), self._choices.pick(SENDERS)
+        self._do(self._gateway.tunnelled(data, source, self._node.config.address, self.now))
 
     def time_passes(self) -> None:
         self._pass(self._choices.pick(WAITS))
 
     def timer_fires(self) -> None:
-        when = self._agent.next_timeout
+        when = self._node.endpoint.next_timeout
         if when is not None:
             self._pass(max(0.0, when - self.now))
 
@@ -193,6 +195,10 @@ class Scene:
         self._pass(self._choices.number(2) / 1000)
 
     # How it happens.
+
+    @property
+    def _gateway(self) -> GatewayEndpoint:
+        return self._node.gateway
 
     def _link(self) -> str | None:
         return LINKS[0] if self._choices.number() == 0xFF else None
@@ -205,36 +211,32 @@ class Scene:
         return packet(self._choices.pick(hosts), destination, self._serial)
 
     def _receive(self, octets: bytes, source: IPv6Address, link: str | None) -> None:
-        arrival = {} if link is None else {"link": link}
+        edge = self._node.endpoint
         self._heard = source
-        try:
-            message = decode(octets, self._node.config.settings.query_flag)
-        except MessageError:
-            self._do(self._agent.malformed(source, self.now))
-            return
-        self._do(self._agent.receive(message, source, self.now, **arrival))
+        self._do(edge.receive(edge.read(octets, source, self._node.config.address, link), self.now))
 
     def _pass(self, seconds: float, most: int = 1 << 20) -> None:
         end = self.now + seconds
         wakings = 0
-        while (when := self._agent.next_timeout) is not None and when <= end:
+        edge = self._node.endpoint
+        while (when := edge.next_timeout) is not None and when <= end:
             self.now = max(self.now, when)
-            self._do(self._agent.timeout(self.now))
+            self._do(edge.timeout(self.now))
             wakings += 1
             assert wakings <= most, "it does not come to rest"
-            assert self._agent.next_timeout is None or self._agent.next_timeout > self.now, "it does not let time pass"
+            assert edge.next_timeout is None or edge.next_timeout > self.now, "it does not let time pass"
         self.now = end
 
-    def _do(self, actions: list[Action]) -> None:
+    def _do(self, effects: list[Effect]) -> None:
         node = self._node
         others = node.config.mags - {node.config.address}
-        for action in actions:
-            node.route(action)
-            match action:
-                case Send(message, destination, tunnelled):
+        for effect in effects:
+            node.route(effect)
+            match effect:
+                case Transmit(octets, message, destination, tunnelled):
                     others_or_asker = {*self._peers, self._heard} - {node.config.address, NOBODY}
                     assert destination == GROUP if tunnelled else destination in others_or_asker
-                    assert decode(encode(message)) == message
+                    assert decode(octets, node.config.settings.query_flag) == message
                     self._sequences.append(getattr(message, "sequence", 0))
                 case InstallRoute(_, care_of):
                     assert care_of in others

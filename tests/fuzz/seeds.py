@@ -52,9 +52,9 @@ class _HeardMag(Mag):
         self.ear.message(message, source, now)
         return super().receive(message, source, now, link)
 
-    def attached(self, link: str, mn_id: str, link_layer: bytes, now: float) -> list[Action]:
+    def attached(self, link: str, mn_id: str, link_layer: bytes, now: float, *how: Any, **also: Any) -> list[Action]:
         self.ear.note(now, Scene.host_comes, link_layer[-1] - 1, LINKS.index(link), 0)
-        return super().attached(link, mn_id, link_layer, now)
+        return super().attached(link, mn_id, link_layer, now, *how, **also)
 
     def leaving(self, link: str, to: IPv6Address, now: float) -> list[Action]:
         self.ear.note(now, Scene.host_is_about_to_leave, LINKS.index(link), SENDERS.index(to))
@@ -79,8 +79,9 @@ def conversation(kind: str, case: int) -> bytes:
     network = MemoryNetwork(scheme, policy)
     node = network.nodes[LMA if kind == "lma" else mag_address(OWN_NUMBER)]
     heard = _HeardLma if kind == "lma" else _HeardMag
-    node.agent = heard(node.config, network.now)
-    node.agent.ear = _Ear(heard.__base__, case)
+    agent = heard(node.config, network.now)
+    agent.ear = _Ear(heard.__base__, case)
+    node.endpoint.role = agent
     network.attach(1, OWN_NUMBER)
     network.attach(2, 2)
     for start in (1.0, 2.0, 3.0, 4.0):
@@ -90,4 +91,4 @@ def conversation(kind: str, case: int) -> bytes:
         network.at(start - 0.05, lambda to=number: network.announce(2, to))
         network.at(start, lambda to=number: network.move(2, to))
     network.run(12.0)
-    return bytes(node.agent.ear.octets)
+    return bytes(agent.ear.octets)

@@ -17,8 +17,8 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from agents import daemon
 from agents.config import AgentConfig, Settings
+from agents.linux import daemon
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 

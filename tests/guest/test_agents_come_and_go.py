@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agents import daemon
+from agents.associations import Attached, Detached
 from agents.config import AgentConfig, Settings
-from agents.links import Attached, Detached, LinkMonitor
+from agents.linux import daemon
+from agents.linux.links import LinkMonitor
 from tests.guest.lab import AGENTS, HOSTS, Lab, batch, ip, namespace
 
 

@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from agents.config import Settings
-from agents.tun import QUEUE
+from agents.linux.tun import QUEUE
 from tests.guest.lab import AGENTS, ECN, HOSTS, SEND_MANY, TAKE_TUNNELLED, TOO_BIG, TUNNEL_ECN, Lab, ip
 
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agents.daemon import STRANGERS_RATE
-from agents.neighbours import REMEMBERED, SIGNALLING_BURST, SIGNALLING_RATE
+from agents.linux.daemon import STRANGERS_RATE
+from agents.linux.neighbours import REMEMBERED, SIGNALLING_BURST, SIGNALLING_RATE
 from tests.guest.lab import AGENTS, HOSTS, Lab, ip
 
 SOLICIT = """

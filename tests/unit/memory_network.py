@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 
+from agents import endpoint
 from agents.actions import (
     Action,
     Advertise,
     Drop,
+    Effect,
     Ignore,
     InstallAccessRoute,
     InstallLocalRoute,
-    InstallRoute,
-    InstallUplink,
     Multicast,
     Note,
     Release,
@@ -26,18 +26,22 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
+    RouteAction,
     Send,
     TimeExceeded,
+    Transmit,
     Unreachable,
 )
-from agents.authentication import Unprotected, protection
-from agents.config import AgentConfig, Settings
+from agents.config import AgentConfig, Settings, is_gateway
+from agents.endpoint import AnchorEndpoint, AnyEndpoint, GatewayEndpoint
+from agents.fib import ACCESS, DISCARDED, LOCALIZED, MAIN, RULE_LOCAL_ROUTE, RULE_UPLINK, TRIGGER, TUNNEL, UPLINK, Fib, RouteKind
 from agents.hop_limit import before_crossing
 from agents.lma import Lma
 from agents.mag import Mag
-from agents.messages import Message, decode, kind
+from agents.messages import Message, kind
 from agents.profiles import Profile, ProfileStore
-from agents.schemes import SCHEMES
+from agents.router_advertisement import HOP_LIMIT, ROUTER_SOLICITATION
+from agents.schemes import SCHEMES, Query
 from agents.timers import Timers
 
 LMA = IPv6Address("2001:db8::1")
@@ -74,6 +78,9 @@ def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size:
     return (6 << 28).to_bytes(4, "big") + len(payload).to_bytes(2, "big") + bytes((59, 64)) + source.packed + destination.packed + payload
 
 
+_SOLICITATION = bytes((ROUTER_SOLICITATION, *bytes(7)))
+_UNSPECIFIED = IPv6Address("::")
+_REFUSED = {RouteKind.BLACKHOLE: "refused", RouteKind.UNREACHABLE: "no route at the LMA"}
 _HOP_LIMIT = 7
 _TUNNELS = 44
 """Where a packet counts the tunnels that it has gone through, which no agent looks at."""
@@ -119,55 +126,87 @@ def sent(actions: Iterable[Action], name: str | None = None) -> list[Message]:
     return [action.message for action in actions if isinstance(action, Send) and name in (None, kind(action.message))]
 
 
-def agent_of(config: AgentConfig, now: float, sequence: int = 0, restarts: int = 0) -> Mag | Lma:
-    """What runs where ``config`` says."""
-    return Lma(config, now, sequence, restarts) if config.address == config.lma else Mag(config, now, sequence, restarts)
-
-
 @dataclass
 class Node:
     """An agent and the routing tables of its kernel; ``clock`` is how far its clock is ahead, in s."""
 
     config: AgentConfig
-    agent: Mag | Lma
-    protection: Unprotected
+    endpoint: AnyEndpoint
+    fib: Fib
     up: bool = True
     clock: float = 0.0
-    access: dict[IPv6Network, str] = field(default_factory=dict)
-    routes: dict[IPv6Network, IPv6Address] = field(default_factory=dict)
-    local: set[IPv6Network] = field(default_factory=set)
-    uplinks: dict[str, IPv6Address] = field(default_factory=dict)
     restarts: int = 0
 
     @property
     def name(self) -> str:
         return self.config.name
 
-    def route(self, action: Action) -> None:
-        """Change the routing tables as ``action`` says, if it says anything of them."""
-        match action:
-            case InstallRoute(prefix, care_of):
-                self.routes[prefix] = care_of
+    @property
+    def agent(self) -> Mag | Lma:
+        role = self.endpoint.role
+        assert isinstance(role, Mag | Lma)
+        return role
+
+    @property
+    def gateway(self) -> GatewayEndpoint:
+        assert isinstance(self.endpoint, GatewayEndpoint)
+        return self.endpoint
+
+    @property
+    def access(self) -> dict[IPv6Network, str]:
+        """The access links by prefix."""
+        table = ACCESS if self.config.scheme.home_prefixes else MAIN
+        return {route.prefix: route.device or "" for route in self.fib.routes(table)}
+
+    @property
+    def routes(self) -> dict[IPv6Network, IPv6Address]:
+        """Where prefixes are tunnelled to, but for the way to the anchor."""
+        return {route.prefix: route.care_of for table in (MAIN, LOCALIZED) for route in self.fib.routes(table) if route.care_of}
+
+    @property
+    def local(self) -> set[IPv6Network]:
+        """The prefixes that are delivered past the anchor."""
+        return {rule.destination for rule in self.fib.rules() if rule.priority == RULE_LOCAL_ROUTE and rule.destination}
+
+    @property
+    def uplinks(self) -> dict[str, IPv6Address]:
+        """The anchors by access link."""
+        anchors = [route.care_of for route in self.fib.routes(UPLINK) if route.care_of]
+        return {rule.link: anchors[0] for rule in self.fib.rules() if rule.priority == RULE_UPLINK and rule.link}
+
+    def route(self, effect: Effect) -> None:
+        """Change how packets are forwarded as ``effect`` says, if it says anything of that; nothing is installed or removed in vain."""
+        match effect:
             case RemoveRoute(prefix):
-                del self.routes[prefix]
+                assert prefix in self.routes
             case InstallLocalRoute(prefix):
                 assert prefix not in self.local
-                self.local.add(prefix)
             case RemoveLocalRoute(prefix):
-                self.local.remove(prefix)
-            case InstallAccessRoute(prefix, link):
+                assert prefix in self.local
+            case InstallAccessRoute(prefix):
                 assert prefix not in self.access
-                self.access[prefix] = link
             case RemoveAccessRoute(prefix, link):
-                assert self.access.pop(prefix) == link
-            case InstallUplink(link, anchor):
-                self.uplinks[link] = anchor
+                assert self.access[prefix] == link
             case RemoveUplink(link):
-                del self.uplinks[link]
+                assert link in self.uplinks
+        if isinstance(effect, RouteAction):
+            self.fib.carry_out(effect)
+
+    def admit(self, link: str, mn_id: str) -> None:
+        """An access link came, with a node whose profile says which sources are its own."""
+        self.fib.admit(link, self.config.profiles.prefixes_of(mn_id))
 
 
-def _next_hop(table: dict[IPv6Network, IPv6Address] | dict[IPv6Network, str], hoa: IPv6Address) -> IPv6Address | str | None:
-    return next((value for prefix, value in table.items() if hoa in prefix), None)
+def start(config: AgentConfig, now: float, sequence: int = 0) -> Node:
+    """What runs where ``config`` says."""
+    return Node(config, endpoint.start(config, now, sequence), forwarding(config))
+
+
+def forwarding(config: AgentConfig) -> Fib:
+    """The tables of a node on which an agent has just started."""
+    fib = Fib(config, trigger=is_gateway(config) and config.scheme.query is not Query.NONE)
+    fib.start()
+    return fib
 
 
 class MemoryNetwork:
@@ -200,7 +239,7 @@ class MemoryNetwork:
         told = config(scheme, policy, None, mags, hosts, settings)
         agents = [replace(told, name=f"mag{number}", address=mag_address(number)) for number in range(1, mags + 1)]
         for config_of in agents + [told] * (told.lma is not None):
-            self.nodes[config_of.address] = Node(config_of, agent_of(config_of, self.now, sequence), protection(settings))
+            self.nodes[config_of.address] = start(config_of, self.now, sequence)
         routed = () if told.scheme.home_prefixes else told.profiles
         self._core = {profile.routed_prefixes[agent.name]: agent.address for profile in routed for agent in agents}
         self.where: dict[int, int] = {}
@@ -247,9 +286,10 @@ class MemoryNetwork:
                 address = next(self._timers.due(self.now))
                 node = self.nodes[address]
                 self.wakings[node.name] += 1
-                now = max(self.clock(address), node.agent.next_timeout or 0)
-                self._do(address, node.agent.timeout(now))
-                assert node.agent.next_timeout is None or node.agent.next_timeout > now, f"{node.name} does not let time pass"
+                now, due = self.clock(address), node.endpoint.next_timeout or 0.0
+                self._do(address, node.endpoint.timeout(now, due))
+                left = node.endpoint.next_timeout
+                assert left is None or left > max(now, due), f"{node.name} does not let time pass"
             else:
                 self.now = end
                 return
@@ -266,7 +306,7 @@ class MemoryNetwork:
     def crash(self, address: IPv6Address) -> None:
         """End an agent as a signal that it cannot handle does: what it held is lost, what it installed stays."""
         node = self.nodes[address]
-        for action in node.agent.stop(self.clock(address)):
+        for action in node.endpoint.stop(self.clock(address)):
             if isinstance(action, Drop):
                 self._do(address, [action])
         node.up = False
@@ -278,11 +318,11 @@ class MemoryNetwork:
         ``announce``: what it says of its restart is not lost.
         """
         node = self.nodes[address]
-        node.access, node.routes, node.uplinks, node.local = {}, {}, {}, set()
+        node.fib = forwarding(node.config)
         node.restarts += 1
         first = 1000 * node.restarts if sequence is None else sequence
-        node.agent, node.up = agent_of(node.config, self.clock(address), first, node.restarts), True
-        told = node.agent.timeout(self.clock(address))
+        node.endpoint, node.up = endpoint.start(node.config, self.clock(address), first, node.restarts), True
+        told = node.endpoint.timeout(self.clock(address))
         self._do(address, told if announce else [])
         for host, number in self.where.items():
             if mag_address(number) == address:
@@ -290,37 +330,37 @@ class MemoryNetwork:
 
     def attach(self, host: int, number: int) -> None:
         self.where[host] = number
-        address, agent = mag_address(number), self.mag(number).agent
-        assert isinstance(agent, Mag)
-        if self.mag(number).up:
-            self._do(address, agent.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
+        address, node = mag_address(number), self.mag(number)
+        if node.up:
+            node.admit(f"mn{host}-air", mn_id_of(host))
+            self._do(address, node.gateway.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), self.clock(address)))
 
     def detach(self, host: int) -> None:
         number = self.where.pop(host, None)
         if number is None:
             return
         link, address, node = f"mn{host}-air", mag_address(number), self.mag(number)
-        assert isinstance(node.agent, Mag)
+        node.fib.dismiss(link)
         if node.up:
-            self._do(address, node.agent.detached(link, self.clock(address)))
-        else:
-            node.access = {prefix: at for prefix, at in node.access.items() if at != link}
-            node.uplinks.pop(link, None)
+            self._do(address, node.gateway.detached(link, self.clock(address)))
+            return
+        for prefix, at in node.access.items():  # the kernel's routes go with their link
+            if at == link:
+                node.fib.carry_out(RemoveAccessRoute(prefix, link))
+        node.fib.carry_out(RemoveUplink(link))
 
     def solicit(self, host: int) -> None:
         address = mag_address(self.where[host])
         node = self.nodes[address]
-        assert isinstance(node.agent, Mag)
         if node.up:
-            self._do(address, node.agent.solicited(f"mn{host}-air", self.clock(address)))
+            self._do(address, node.gateway.solicited(f"mn{host}-air", _SOLICITATION, _UNSPECIFIED, HOP_LIMIT, self.clock(address)))
 
     def announce(self, host: int, number: int) -> None:
         """The link layer foretells that a host is about to leave for a MAG."""
         here = mag_address(self.where[host])
         node = self.nodes[here]
-        assert isinstance(node.agent, Mag)
         if node.up:
-            self._do(here, node.agent.leaving(f"mn{host}-air", mag_address(number), self.clock(here)))
+            self._do(here, node.gateway.leaving(f"mn{host}-air", mag_address(number), self.clock(here)))
 
     def move(self, host: int, number: int, gap: float = 0.05) -> None:
         self.detach(host)
@@ -328,7 +368,7 @@ class MemoryNetwork:
 
     def command(self, address: IPv6Address, actions: list[Action]) -> None:
         """Carry out what an agent asks for because its operator told it something."""
-        self._do(address, actions)
+        self._do(address, self.nodes[address].endpoint.encode(actions, self.clock(address)))
 
     def send(self, source: int, destination: int) -> int:
         """One packet from host to host; its serial number."""
@@ -339,13 +379,7 @@ class MemoryNetwork:
             self.dropped[serial] = "no carrier"
             return serial
         data = packet(self.address(source), self.address(destination), serial)
-        node = self.mag(number)
-        anchor = node.uplinks.get(f"mn{source}-air")
-        past_anchor = prefix_of(destination) in (node.local & set(node.access)) | set(node.routes)
-        if anchor is not None and not past_anchor:
-            self._encapsulate(mag_address(number), _added(data, _HOP_LIMIT, -1), anchor)
-        else:
-            self._route(mag_address(number), data)
+        self._route(mag_address(number), data, f"mn{source}-air")
         return serial
 
     def address(self, host: int) -> IPv6Address:
@@ -360,7 +394,7 @@ class MemoryNetwork:
 
     def stop(self) -> None:
         for address, node in self.nodes.items():
-            self._do(address, node.agent.stop(self.clock(address)))
+            self._do(address, node.endpoint.stop(self.clock(address)))
 
     def kinds(self, name: str) -> list[float]:
         """When messages of the kind ``name`` were sent, in s after the start."""
@@ -373,25 +407,33 @@ class MemoryNetwork:
     def _schedule(self, when: float, call: Callable[[], None]) -> None:
         heappush(self._events, (when, next(self._order), call))
 
-    def _route(self, address: IPv6Address, data: bytes, agent_asked: bool = False) -> None:
-        """What a kernel forwards, hop limit and all, be it delivered, tunnelled or handed to its agent."""
+    def _route(self, address: IPv6Address, data: bytes, link: str | None = None) -> None:
+        """What a kernel does with a packet that came in by ``link``; whatever becomes of it, it has crossed a router, hop limit and all."""
         data = _added(data, _HOP_LIMIT, -1)
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        link = _next_hop(node.access, hoa)
-        if link is not None:
-            self._deliver(data, int(str(link)[2:-4]))
-            return
-        care_of = _next_hop(node.routes, hoa) or _next_hop(self._core, hoa)
-        if isinstance(care_of, IPv6Address) and (care_of != address or not self._core):
-            self._encapsulate(address, data, care_of)
-            return
-        assert not agent_asked, f"{node.name} puts a packet back that has no route"
-        if not node.up:
-            self._drop(data, "no agent to take it")
-        elif isinstance(node.agent, Mag):
-            self._do(address, node.agent.packet_for(hoa, data, self.clock(address)))
+        found = node.fib.look_up(IPv6Address(data[8:24]), hoa, link)
+        if found is None:
+            care_of = next((mag for prefix, mag in self._core.items() if hoa in prefix), address)
+            if care_of == address:
+                self._drop(data, "no route")
+            else:
+                self._encapsulate(address, data, care_of)
+        elif found.care_of is not None:
+            self._encapsulate(address, data, found.care_of)
+        elif found.device == TRIGGER:
+            self._ask(address, data)
+        elif found.device is not None:
+            self._deliver(data, int(found.device[2:-4]))
         else:
-            self._drop(data, "no route at the LMA")
+            assert link != TRIGGER, f"{node.name} puts a packet back that has no route"
+            self._drop(data, _REFUSED[found.kind])
+
+    def _ask(self, address: IPv6Address, data: bytes) -> None:
+        node = self.nodes[address]
+        if node.up:
+            self._do(address, node.gateway.routed(data, self.clock(address)))
+        else:
+            self._drop(data, "no agent to take it")
 
     def _encapsulate(self, source: IPv6Address, data: bytes, destination: IPv6Address, multicast: bool = False) -> None:
         assert source != destination, "a tunnel to itself"
@@ -407,12 +449,15 @@ class MemoryNetwork:
     def _decapsulate(self, address: IPv6Address, data: bytes, source: IPv6Address, multicast: bool) -> None:
         self.in_transit[serial_of(data)] -= 1
         node, hoa = self.nodes[address], IPv6Address(data[24:40])
-        if _next_hop(node.access, hoa) is not None or isinstance(node.agent, Lma):
-            self._route(address, data)
-            if isinstance(node.agent, Lma) and node.up:
-                self._do(address, node.agent.forwarded(IPv6Address(data[8:24]), hoa, source, self.clock(address)))
-        elif node.up and not self._core:
-            self._do(address, node.agent.tunnelled(data, source, self.clock(address), multicast))
+        if isinstance(node.endpoint, AnchorEndpoint):
+            self._route(address, data, TUNNEL)
+            if node.up:
+                self._do(address, node.endpoint.forwarded(data, source, self.clock(address)))
+        elif self._core or node.fib.look_up(IPv6Address(data[8:24]), hoa, TUNNEL) is not DISCARDED:
+            self._route(address, data, None if self._core else TUNNEL)
+        elif node.up:
+            outer = GROUP if multicast else address
+            self._do(address, node.endpoint.tunnelled(data, source, outer, self.clock(address)))
         else:
             self._drop(data, "no access route and no agent to ask")
 
@@ -429,55 +474,46 @@ class MemoryNetwork:
     def _drop(self, data: bytes, reason: str) -> None:
         self.dropped.setdefault(serial_of(data), reason)
 
-    def _message(self, source: IPv6Address, action: Send) -> None:
-        name = kind(action.message)
+    def _message(self, source: IPv6Address, effect: Transmit) -> None:
+        name, octets = kind(effect.message), effect.octets
         self.signals.append((self.now, self.nodes[source].name, name))
-        told = self.nodes[source]
-        signs = Unprotected(told.config.settings.query_flag) if action.unsigned else told.protection
-        octets = signs.octets(action.message, source, action.destination, self.clock(source))
-        self.sendings.append((source, action.destination, octets))
-        group = action.destination == GROUP
-        for destination in self.nodes if group else (action.destination,):
+        self.sendings.append((source, effect.destination, octets))
+        group = effect.destination == GROUP
+        for destination in self.nodes if group else (effect.destination,):
             if (group and destination in (LMA, source)) or self.lost(name):
                 continue
             for _ in range(1 + self.doubled(name)):
                 arrival = self.now + self.delay(source, destination)
-                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, action.destination))
+                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, effect.destination))
 
     def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Let an agent receive octets in a packet with these addresses."""
-        node, message = self.nodes[address], decode(octets)
-        if not node.up:
-            return
-        now = self.clock(address)
-        refusal = node.protection.refusal(message, octets, source, destination, now)
-        if refusal is not None:
-            self._do(address, node.agent.refused(refusal, message, source, now))
-        else:
-            self._do(address, node.agent.receive(message, source, now))
+        node = self.nodes[address]
+        if node.up:
+            self._do(address, node.endpoint.receive(node.endpoint.read(octets, source, destination), self.clock(address)))
 
     def _arm(self, address: IPv6Address) -> None:
         node = self.nodes[address]
-        when = node.agent.next_timeout if node.up else None
+        when = node.endpoint.next_timeout if node.up else None
         if when is None:
             self._timers.cancel(address)
         else:
             self._timers.set(address, when - node.clock)
 
-    def _do(self, address: IPv6Address, actions: list[Action]) -> None:
+    def _do(self, address: IPv6Address, effects: list[Effect]) -> None:
         node = self.nodes[address]
         self._arm(address)
-        for action in actions:
-            node.route(action)
-            match action:
-                case Send():
-                    self._message(address, action)
+        for effect in effects:
+            node.route(effect)
+            match effect:
+                case Transmit():
+                    self._message(address, effect)
                 case Advertise(link, prefixes, lifetime):
                     self.advertised[int(link[2:-4])] = prefixes if lifetime else ()
                 case Release(packets, care_of):
                     for data in packets:
                         if care_of is None:
-                            self._route(address, before_crossing(data), agent_asked=True)
+                            self._route(address, before_crossing(data), TRIGGER)
                         else:
                             self._encapsulate(address, data, care_of)
                 case Multicast(data):
@@ -490,6 +526,6 @@ class MemoryNetwork:
                 case Unreachable(data) | TimeExceeded(data):
                     self.unreachable.append(serial_of(data))
                 case Ignore():
-                    self.ignored.append(action)
+                    self.ignored.append(effect)
                 case Note():
-                    self.notes.append((round(self.now - EPOCH, 6), node.name, action))
+                    self.notes.append((round(self.now - EPOCH, 6), node.name, effect))

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 
-from agents.actions import Action, ParameterProblem, Unreachable
+from agents.actions import Effect, ParameterProblem, Unreachable
 from agents.authentication import Protected, Unprotected, protection
 from agents.config import QueryFlag, Settings
-from agents.daemon import Clock, Daemon
-from agents.effects import Effects
 from agents.header_errors import ERROR_RATE
-from agents.journal import Journal
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.sockets import Received
 from agents.messages import BindingError, decode, ipv6_packet
-from agents.sockets import Received
 
 __all__ = ["journal", "node"]
 
@@ -47,7 +47,7 @@ class Wire(Node):
 def wire(node: Node, monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire()
     for name in ("DataPlane", "MobilitySocket", "filter_strays", "TunnelSocket", "NeighbourSocket", "Tun"):
-        monkeypatch.setattr(f"agents.effects.{name}", lambda *_, **__: wire)
+        monkeypatch.setattr(f"agents.linux.effects.{name}", lambda *_, **__: wire)
     return wire
 
 
@@ -100,13 +100,14 @@ def test_an_icmpv6_error_is_not_signed_and_needs_no_key(wire: Wire, journal: Jou
 def test_errors_of_all_kinds_are_rate_limited_together_and_what_is_withheld_is_counted(
     wire: Wire, journal: Journal, tmp_path: Path
 ) -> None:
-    agent = Effects(KEYED, journal, lambda: None)
+    agent = Effects(KEYED, journal)
     packet = ipv6_packet(UNKNOWN_TYPE, LMA, MAG)
-    both: list[Action] = [Unreachable(packet), ParameterProblem(packet, 40)]
-    agent.carry_out(both * 2000, 1_000_000_000)
+    both: list[Effect] = [Unreachable(packet), ParameterProblem(packet, 40)]
+    for error in both * 2000:
+        agent.carry_out(error, 1_000_000_000)
     assert len(wire.errors) == ERROR_RATE
-    agent.carry_out(both[:1], 2_000_000_000)
-    agent.carry_out([Unreachable(packet)] * 50, 2_000_000_000)
+    for _ in range(51):
+        agent.carry_out(both[0], 2_000_000_000)
     agent.close()
     journal.flush()
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]

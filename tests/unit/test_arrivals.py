@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_socket_filter import run
 
-from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
-from agents.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction
+from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
+from agents.linux.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction
 
 CORE, TUNNEL, AIR = 2, 7, 300
 TRUSTED = CORE, TUNNEL

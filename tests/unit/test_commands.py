@@ -8,7 +8,8 @@ import pytest
 from memory_network import EPOCH, MemoryNetwork, config, mag_address, mn_id_of, sent
 from test_protocol_together import attached
 
-from agents.commands import CommandError, CommandLines, parse
+from agents.commands import CommandError, parse
+from agents.linux.command_lines import CommandLines
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import BindingRevocationIndication

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from agents.config import AgentConfig, Settings
-from agents.daemon import Clock, load, main
-from agents.effects import describe
+from agents.descriptions import describe
+from agents.linux.daemon import Clock, load, main
+from agents.linux.restarts import next_restart
 from agents.messages import BindingError, ProxyBindingUpdate
 from agents.profiles import Profile, ProfileStore
-from agents.restarts import next_restart
 from agents.schemes import SCHEMES
 
 MAG = IPv6Address("2001:db8:0:1::1")
@@ -91,7 +91,7 @@ def test_an_agent_does_not_start_without_its_counter(tmp_path: Path, capsys: pyt
 
 
 def test_help_explains_the_arguments() -> None:
-    result = subprocess.run([sys.executable, "-m", "agents.daemon", "--help"], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-m", "agents.linux.daemon", "--help"], capture_output=True, text=True, check=True)
     assert "--config" in result.stdout
     assert "--journal" in result.stdout
 

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents import effects
-from agents.actions import Action, InstallRoute, Release, RemoveRoute, Send
+from agents.actions import Effect, InstallRoute, Release, RemoveRoute, RouteAction, Transmit
 from agents.config import AgentConfig, Settings
-from agents.daemon import Clock, Daemon
-from agents.effects import Effects
-from agents.journal import Journal
+from agents.linux import effects
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.netlink import NetlinkError
+from agents.linux.sockets import Received
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate, decode, encode
-from agents.netlink import NetlinkError
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
-from agents.sockets import Received
 
 LMA, MAG, PEER = (IPv6Address(f"2001:db8:0:1::{host}") for host in ("100", "1", "2"))
 PREFIXES = [IPv6Network(f"2001:db8:100:{number:x}::/64") for number in range(100)]
@@ -42,12 +42,13 @@ class Node:
         self.full: int | None = None
         self.queue: list[tuple[str, object]] = []
         self.tunnel = CORE + 1
+        self.waiting: list[bytes] = []
+        self.missed = 0
 
-    def install_route(self, prefix: IPv6Network, care_of: IPv6Address) -> None:
-        self.queue.append(("route", prefix))
-
-    def remove_route(self, prefix: IPv6Network) -> None:
-        self.queue.append(("no route", prefix))
+    def carry_out(self, action: RouteAction) -> bool:
+        if isinstance(action, InstallRoute | RemoveRoute):
+            self.queue.append(("route" if isinstance(action, InstallRoute) else "no route", action.prefix))
+        return True
 
     def commit(self) -> None:
         self.commits += bool(self.queue)
@@ -61,6 +62,12 @@ class Node:
         if destination in self.refuses:
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
         self.log.append(("packet", data) if data.startswith(b"packet") else ("message", sequence(data)))
+
+    def read(self) -> bytes | None:
+        return self.waiting.pop() if self.waiting else None
+
+    def fileno(self) -> int:
+        return -1
 
     def start(self) -> None: ...
 
@@ -96,29 +103,35 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def lma(journal: Journal) -> Effects:
-    return Effects(CONFIG, journal, lambda: None)
+    return Effects(CONFIG, journal)
 
 
-def mag(journal: Journal, before_route: Callable[[], None] = lambda: None) -> Effects:
-    return Effects(replace(CONFIG, name="mag1", address=MAG), journal, before_route)
+def mag(journal: Journal) -> Effects:
+    return Effects(replace(CONFIG, name="mag1", address=MAG), journal)
 
 
-def install(number: int) -> Action:
+def carry_out(agent: Effects, effects: list[Effect], now: int) -> None:
+    for effect in effects:
+        agent.carry_out(effect, now)
+
+
+def install(number: int) -> Effect:
     return InstallRoute(PREFIXES[number], PEER)
 
 
-def answer(number: int, destination: IPv6Address = MAG) -> Action:
-    return Send(ProxyBindingAcknowledgement(status=0, sequence=number, lifetime=1), destination)
+def answer(number: int, destination: IPv6Address = MAG) -> Effect:
+    message = ProxyBindingAcknowledgement(status=0, sequence=number, lifetime=1)
+    return Transmit(encode(message), message, destination)
 
 
-def release(number: int) -> Action:
+def release(number: int) -> Effect:
     return Release((b"packet %d" % number,), PEER)
 
 
 def test_the_kernel_takes_all_routes_at_once_and_then_all_messages_leave(node: Node, journal: Journal) -> None:
     agent = lma(journal)
     for number in range(3):
-        agent.carry_out([install(number), answer(number)], number)
+        carry_out(agent, [install(number), answer(number)], number)
     assert node.log == []
     agent.settle()
     assert node.log == [*(("route", PREFIXES[number]) for number in range(3)), *(("message", number) for number in range(3))]
@@ -130,35 +143,46 @@ def test_the_kernel_takes_all_routes_at_once_and_then_all_messages_leave(node: N
 def test_what_the_kernel_has_no_room_for_ends_nobodys_service(node: Node, journal: Journal, tmp_path: Path) -> None:
     agent = lma(journal)
     node.full = errno.ENOMEM
-    agent.carry_out([install(1), answer(1)], 1)
+    carry_out(agent, [install(1), answer(1)], 1)
     agent.settle()
     node.full = None
-    agent.carry_out([install(2), answer(2)], 2)
+    carry_out(agent, [install(2), answer(2)], 2)
     agent.settle()
     journal.flush()
     assert node.what == ["message", "route", "message"]
     assert "the kernel has no room" in (tmp_path / "events.jsonl").read_text()
     node.full = errno.EINVAL
-    agent.carry_out([install(3)], 3)
+    carry_out(agent, [install(3)], 3)
     with pytest.raises(NetlinkError):
         agent.settle()
 
 
 def test_packets_wait_for_nothing_and_overtake_nothing(node: Node, journal: Journal) -> None:
-    mag(journal).carry_out([answer(1), RemoveRoute(PREFIXES[1]), release(1), answer(2)], 1)
+    carry_out(mag(journal), [answer(1), RemoveRoute(PREFIXES[1]), release(1), answer(2)], 1)
     assert node.log == [("no route", PREFIXES[1]), ("message", 1), ("packet", b"packet 1")]
 
 
 def test_where_packets_come_by_the_agent_a_route_stands_as_soon_as_they_were_read(node: Node, journal: Journal) -> None:
-    agent = mag(journal, lambda: agent.carry_out([release(2)], 2))
-    agent.carry_out([release(1), install(1)], 1)
+    """What waits in the TUN device when a route is asked for is released behind what was held, and before the route stands."""
+
+    async def turn() -> None:
+        daemon = Daemon(replace(CONFIG, name="mag1", address=MAG), journal, Clock(), sequence=0)
+        node.waiting = [data_packet()]
+        daemon._routed_here = lambda _: daemon._input("packet", lambda now: [release(2)])  # type: ignore[method-assign]
+        daemon._turn(daemon._input, "received", lambda now: [release(1), install(1)])
+
+    asyncio.run(turn())
     assert node.log == [("packet", b"packet 1"), ("packet", b"packet 2"), ("route", PREFIXES[1])]
+
+
+def data_packet() -> bytes:
+    return b"\x60" + bytes(7) + PREFIXES[1][2].packed + PREFIXES[2][2].packed
 
 
 def test_a_message_that_the_network_refuses_holds_up_no_other(node: Node, journal: Journal, tmp_path: Path) -> None:
     agent = lma(journal)
     node.refuses = {PEER}
-    agent.carry_out([answer(1, PEER), answer(2)], 5)
+    carry_out(agent, [answer(1, PEER), answer(2)], 5)
     agent.settle()
     assert node.log == [("message", 2)]
     journal.flush()
@@ -168,8 +192,8 @@ def test_a_message_that_the_network_refuses_holds_up_no_other(node: Node, journa
 
 def test_the_journal_never_goes_back_in_time(node: Node, journal: Journal, tmp_path: Path) -> None:
     agent = mag(journal)
-    agent.carry_out([answer(1)], 1)
-    agent.carry_out([release(2), answer(3)], 2)
+    carry_out(agent, [answer(1)], 1)
+    carry_out(agent, [release(2), answer(3)], 2)
     agent.settle()
     journal.flush()
     lines = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
@@ -178,13 +202,13 @@ def test_the_journal_never_goes_back_in_time(node: Node, journal: Journal, tmp_p
 
 def test_messages_that_wait_when_the_agent_ends_never_leave(node: Node, journal: Journal) -> None:
     agent = lma(journal)
-    agent.carry_out([answer(1)], 1)
+    carry_out(agent, [answer(1)], 1)
     agent.close()
     agent.settle()
     assert node.log == []
 
 
-KINDS: dict[str, Callable[[int], Action]] = {
+KINDS: dict[str, Callable[[int], Effect]] = {
     "route": install,
     "no route": lambda number: RemoveRoute(PREFIXES[number]),
     "message": answer,
@@ -200,7 +224,7 @@ def test_only_messages_are_put_off_and_never_past_a_packet(node: Node, journal: 
     numbers = iter(range(len(PREFIXES)))
     order = [[(kind, next(numbers)) for kind in kinds] for kinds in asked]
     for kinds in order:
-        agent.carry_out([KINDS[kind](number) for kind, number in kinds], 1)
+        carry_out(agent, [KINDS[kind](number) for kind, number in kinds], 1)
     agent.settle()
     values: dict[str, Callable[[Any], int]] = {
         "route": PREFIXES.index,

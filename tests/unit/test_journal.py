@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import journal as journal_module
-from agents.journal import Journal
+from agents.linux import journal as journal_module
+from agents.linux.journal import Journal
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -254,7 +254,7 @@ class TestRetransmission:
     def test_a_mag_that_has_forgotten_is_told_again(self) -> None:
         network = talking()
         network.flow(1, 2, 1.0, 10.0)
-        network.at(5.0, lambda: network._do(MAG1, network.mag(1).agent._localized.stop()))  # type: ignore[union-attr]
+        network.at(5.0, lambda: network.command(MAG1, network.mag(1).agent._localized.stop()))  # type: ignore[union-attr]
         network.run(15)
         assert sorted(network.serials_delivered) == list(range(1000))
         assert network.mag(1).routes == {prefix_of(2): MAG2}
@@ -550,7 +550,7 @@ def test_the_kernel_is_asked_for_what_can_be_done_and_in_the_end_for_nothing(
     for what, first, second, remote, number in steps:
         sequence = (sequence + 1) & 0xFFFF
         if what in ("lri", "local"):
-            network._do(MAG1, agent.receive(initiation(first, second, remote, sequence, number), LMA, network.now))
+            network.command(MAG1, agent.receive(initiation(first, second, remote, sequence, number), LMA, network.now))
         elif what == "leave" and network.where.get(first) == 1:
             network.detach(first)
         elif what == "come" and first not in network.where:

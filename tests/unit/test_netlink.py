@@ -9,10 +9,10 @@ import pytest
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents.kernel import tunnel_mtu
-from agents.links import Association, Associations, Attached, Detached, association
+from agents.associations import Association, Associations, Attached, Detached, association
+from agents.linux.kernel import tunnel_mtu
+from agents.linux.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message, route
 from agents.messages import HandoffIndicator
-from agents.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message, route
 
 SELF, PEER = IPv6Address("2001:db8:0:1::1"), IPv6Address("2001:db8:0:1::2")
 UP, LOWER_UP = 0x1, 0x10000

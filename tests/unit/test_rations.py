@@ -14,12 +14,13 @@ from typing import Any
 
 from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 
-from agents import daemon
 from agents.actions import DropReason
-from agents.daemon import Clock, Daemon
-from agents.journal import Journal
+from agents.endpoint import SOLICITATIONS_RATE
+from agents.linux import daemon
+from agents.linux.daemon import Clock, Daemon
+from agents.linux.journal import Journal
+from agents.linux.sockets import Received
 from agents.rations import Ration
-from agents.sockets import Received
 from agents.tally import REFUSED
 from experiments.measure.recovery import held
 
@@ -166,6 +167,6 @@ def test_solicitations_of_one_link_cost_another_nothing(node: Node, journal: Jou
     asyncio.run(flood())
     said = lines(tmp_path)
     ignored = sum(line.get("times", 1) for line in said if line["event"] == "ignored")
-    assert ignored == 1000 - daemon.SOLICITATIONS_RATE
+    assert ignored == 1000 - SOLICITATIONS_RATE
     assert [line["link"] for line in said if line["event"] == "solicited" and line["link"] == "mn2-air"] == ["mn2-air"]
     assert len(said) < 2 * REFUSED + 20

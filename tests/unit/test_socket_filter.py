@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, longer_than, stray_packets
-from agents.tunnel_fragments import least_path
+from agents.linux.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, longer_than, stray_packets
+from agents.linux.tunnel_fragments import least_path
 
 HOME = IPv6Network("2001:db8:100::/40")
 MN1 = IPv6Network("2001:db8:100:1::/64")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import socket_filter
-from agents.bpf import INSTRUCTION, Instruction
-from agents.stray_filter import filter_strays, program
+from agents.linux import socket_filter
+from agents.linux.bpf import INSTRUCTION, Instruction
+from agents.linux.stray_filter import filter_strays, program
 
 HOME = IPv6Network("2001:db8:100::/40")
 MN1 = IPv6Network("2001:db8:100:1::/64")
@@ -145,7 +145,7 @@ def test_where_ebpf_is_not_allowed_as_many_are_told_apart_as_a_classic_filter_ha
     def forbid() -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("agents.stray_filter.PrefixMap", forbid)
+    monkeypatch.setattr("agents.linux.stray_filter.PrefixMap", forbid)
     port = _Port(len(socket_filter.stray_packets(HOME, [MN1])))
     strays = filter_strays(port, HOME)  # type: ignore[arg-type]
     strays.add(MN1)

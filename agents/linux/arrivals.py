@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
-from agents.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction, match
+from agents.linux.socket_filter import MAXIMUM_INSTRUCTIONS, Instruction, match
 
 _LOAD_WORD, _JUMP_IF_EQUAL, _RETURN, _JUMP = 0x20, 0x15, 0x06, 0x05
 _PASS, _DROP = 0xFFFFFFFF, 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network, collapse_addresses
 from struct import Struct
 
-from agents.netlink import NETFILTER_TABLES, NLM_F_APPEND, NLM_F_CREATE, Request, attribute, transact
+from agents.linux.netlink import NETFILTER_TABLES, NLM_F_APPEND, NLM_F_CREATE, Request, attribute, transact
 
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _NEWSET, _NEWSETELEM = 0, 2, 3, 6, 9, 12
 _GENERAL = Struct("!BBH")

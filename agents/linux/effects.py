@@ -1,4 +1,4 @@
-"""What an agent's actions do: each becomes system calls, and a line in the journal.
+"""What the effects that an agent asks for do: each becomes system calls, and a line in the journal.
 
 Routes and signalling messages gather until ``settle``: the kernel takes all routes at once, and only then do the messages leave. Packets
 do not wait: what was asked for before them is settled first (docs/architecture.md, "Signalling in batches").
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
-from typing import Any, get_args
+from typing import Any
 
 from agents.actions import (
-    Action,
     Advertise,
     AssignLinkLocal,
     Drop,
+    Effect,
     Ignore,
     InstallAccessRoute,
     InstallLocalRoute,
@@ -32,19 +31,26 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
-    Send,
+    RouteAction,
     TimeExceeded,
+    Transmit,
     Unreachable,
 )
-from agents.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
-from agents.authentication import Unprotected, protection
-from agents.config import AgentConfig
+from agents.config import AgentConfig, is_gateway
+from agents.descriptions import describe
+from agents.fib import TRIGGER, TUNNEL
 from agents.header_errors import ERROR_RATE
 from agents.hop_limit import before_crossing
-from agents.journal import Journal
-from agents.kernel import TRIGGER, TUNNEL, DataPlane, tunnel_mtu
-from agents.messages import Message, ipv6_packet, kind
-from agents.netlink import NetlinkError
+from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
+from agents.linux.journal import Journal
+from agents.linux.kernel import DataPlane, tunnel_mtu
+from agents.linux.netlink import NetlinkError
+from agents.linux.socket_filter import NOTHING, headers_within
+from agents.linux.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
+from agents.linux.stray_filter import filter_strays
+from agents.linux.tun import Tun
+from agents.linux.tunnel_fragments import ENOUGH, LargePackets, least_path
+from agents.messages import ipv6_packet
 from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
@@ -59,11 +65,6 @@ from agents.router_advertisement import (
     may_report,
 )
 from agents.schemes import Query
-from agents.socket_filter import NOTHING, headers_within
-from agents.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
-from agents.stray_filter import filter_strays
-from agents.tun import Tun
-from agents.tunnel_fragments import ENOUGH, LargePackets, least_path
 
 _NANOSECOND = 1e-9
 _HOP_LIMIT = 64
@@ -88,23 +89,20 @@ _NETWORK_FAULTS = frozenset(
         errno.EIO,
     }
 )
+_ROUTES: Mapping[type, tuple[str, tuple[str, ...]]] = {
+    InstallRoute: ("route installed", ("prefix", "care_of")),
+    RemoveRoute: ("route removed", ("prefix",)),
+    InstallLocalRoute: ("local route installed", ("prefix",)),
+    RemoveLocalRoute: ("local route removed", ("prefix",)),
+    InstallAccessRoute: ("access route installed", ("prefix", "link")),
+    RemoveAccessRoute: ("access route removed", ("prefix", "link")),
+    InstallUplink: ("uplink installed", ("link", "anchor")),
+    RemoveUplink: ("uplink removed", ("link",)),
+    AssignLinkLocal: ("link-local address assigned", ("link", "address")),
+}
+"""What the journal says of what changes routes: the event, and which fields it has."""
+
 _NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
-_FIELDS = {message: tuple(field.name for field in fields(message) if field.name != "query") for message in get_args(Message)}
-
-
-def is_gateway(config: AgentConfig) -> bool:
-    """Whether the agent is a MAG; otherwise it is the LMA."""
-    return config.address != config.lma
-
-
-def describe(message: Message) -> dict[str, Any]:
-    """What a message says, for the journal: its kind and every field that it has."""
-    said: dict[str, Any] = {"message": kind(message)}
-    for name in _FIELDS[type(message)]:
-        value = getattr(message, name)
-        if value is not None and value is not False and value != ():
-            said[name] = value.hex(":") if isinstance(value, bytes) else value
-    return said
 
 
 def _link_layer(config: AgentConfig) -> bytes:
@@ -122,18 +120,12 @@ class Effects:
     needs no such thing, ``large`` until some path is too narrow.
     """
 
-    def __init__(self, config: AgentConfig, journal: Journal, before_route: Callable[[], None]) -> None:
-        """Open and install what stands as long as the agent runs; OSError where the kernel cannot.
-
-        ``before_route`` is called before a tunnel route is installed: packets that already wait for the agent must go first.
-        """
+    def __init__(self, config: AgentConfig, journal: Journal) -> None:
+        """Open and install what stands as long as the agent runs; OSError where the kernel cannot."""
         self._config = config
         self._journal = journal
-        self._before_route = before_route
         self._now = 0
-        self._outbox: list[Send] = []
-        self.protection = protection(config.settings)
-        self._unprotected = Unprotected(config.settings.query_flag)
+        self._outbox: list[Transmit] = []
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(config)
         self._advertised_mtu: int | None = None
@@ -155,7 +147,7 @@ class Effects:
         self.errors = NeighbourSocket(PACKET_TOO_BIG, interface_is((core,)), _SMALL) if signals else None
         self.trigger = Tun(TRIGGER) if queries else None
         self.large: LargePackets | None = None
-        self._plane = DataPlane(config, gateway=gateway, trigger=queries)
+        self._plane = DataPlane(config, trigger=queries)
         try:
             self._plane.start()
             if self.mobility and config.scheme.query is Query.MULTICAST:
@@ -170,15 +162,11 @@ class Effects:
             self.close()
             raise
         self._methods: Mapping[type, Callable[[Any], None]] = {
-            Send: self._send,
+            Transmit: self._send,
+            **dict.fromkeys(_ROUTES, self._change_route),
             InstallRoute: self._install_route,
-            RemoveRoute: self._remove_route,
-            InstallLocalRoute: self._install_local_route,
-            RemoveLocalRoute: self._remove_local_route,
             InstallAccessRoute: self._install_access_route,
             RemoveAccessRoute: self._remove_access_route,
-            InstallUplink: self._install_uplink,
-            RemoveUplink: self._remove_uplink,
             AssignLinkLocal: self._assign_link_local,
             Advertise: self._advertise,
             ProbePath: self._probe_path,
@@ -192,14 +180,13 @@ class Effects:
             Note: self._report_peer,
         }
 
-    def carry_out(self, actions: Iterable[Action], now: int) -> None:
-        """Do what ``actions`` say, in order; ``now`` in ns since 1970. Some of it is done only by ``settle``.
+    def carry_out(self, effect: Effect, now: int) -> None:
+        """Do what ``effect`` says; ``now`` in ns since 1970. Some of it is done only by ``settle``.
 
         What the network does not take (no route, a link that left) is noted in the journal; OSError for all else.
         """
         self._now = now
-        for action in actions:
-            self._methods[type(action)](action)
+        self._methods[type(effect)](effect)
 
     def settle(self) -> None:
         """Have the kernel take what was installed and removed, then send the messages that wait; errors as ``carry_out``.
@@ -273,13 +260,11 @@ class Effects:
             return False
         return True
 
-    def _send(self, action: Send) -> None:
+    def _send(self, action: Transmit) -> None:
         self._outbox.append(action)
 
-    def _transmit(self, action: Send) -> None:
-        destination = action.destination
-        guard = self._unprotected if action.unsigned else self.protection
-        data = guard.octets(action.message, self._config.address, destination, self._now * _NANOSECOND)
+    def _transmit(self, action: Transmit) -> None:
+        data, destination = action.octets, action.destination
         if action.tunnelled:
             packet = ipv6_packet(data, self._config.address, destination)
             sent = self._attempt("send", self._port(self.tunnel).send, packet, destination)
@@ -289,24 +274,18 @@ class Effects:
             tunnelled = {"tunnelled": True} if action.tunnelled else {}
             self._note("sent", destination=destination, **tunnelled, **describe(action.message))
 
+    def _change_route(self, action: RouteAction) -> None:
+        self._plane.carry_out(action)
+        self._note_route(action)
+
+    def _note_route(self, action: RouteAction) -> None:
+        event, names = _ROUTES[type(action)]
+        self._note(event, **{name: getattr(action, name) for name in names})
+
     def _install_route(self, action: InstallRoute) -> None:
-        self._before_route()
-        self._plane.install_route(action.prefix, action.care_of)
-        self._note("route installed", prefix=action.prefix, care_of=action.care_of)
+        self._change_route(action)
         if self.trigger is not None:
             self.settle()  # from now on packets pass the agent by, behind those that it has released
-
-    def _remove_route(self, action: RemoveRoute) -> None:
-        self._plane.remove_route(action.prefix)
-        self._note("route removed", prefix=action.prefix)
-
-    def _install_local_route(self, action: InstallLocalRoute) -> None:
-        self._plane.install_local_route(action.prefix)
-        self._note("local route installed", prefix=action.prefix)
-
-    def _remove_local_route(self, action: RemoveLocalRoute) -> None:
-        self._plane.remove_local_route(action.prefix)
-        self._note("local route removed", prefix=action.prefix)
 
     def _install_access_route(self, action: InstallAccessRoute) -> None:
         if self._strays is not None:
@@ -315,29 +294,20 @@ class Effects:
             except OSError as error:
                 self._refused(error)
                 return
-        if self._plane.install_access_route(action.prefix, action.link):
-            self._note("access route installed", prefix=action.prefix, link=action.link)
+        if self._plane.carry_out(action):
+            self._note_route(action)
         else:
             self._note("access route not installed", prefix=action.prefix, link=action.link, error="the link has left")
 
     def _remove_access_route(self, action: RemoveAccessRoute) -> None:
-        self._plane.remove_access_route(action.prefix, action.link)
+        self._plane.carry_out(action)
         if self._strays is not None:
             self._strays.discard(action.prefix)
-        self._note("access route removed", prefix=action.prefix, link=action.link)
-
-    def _install_uplink(self, action: InstallUplink) -> None:
-        self._plane.install_uplink(action.link, action.anchor)
-        self._note("uplink installed", link=action.link, anchor=action.anchor)
-
-    def _remove_uplink(self, action: RemoveUplink) -> None:
-        self._plane.remove_uplink(action.link)
-        self._note("uplink removed", link=action.link)
+        self._note_route(action)
 
     def _assign_link_local(self, action: AssignLinkLocal) -> None:
-        self._plane.assign_link_local(action.link, action.address)
         self._link_local[action.link] = action.address
-        self._note("link-local address assigned", link=action.link, address=action.address)
+        self._change_route(action)
 
     def _advertise(self, action: Advertise) -> None:
         self.settle()

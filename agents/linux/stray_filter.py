@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from ipaddress import IPv6Network
 from typing import Protocol
 
-from agents import socket_filter
-from agents.bpf import Instruction, PrefixMap, load
-from agents.sockets import RawSocket
+from agents.linux import socket_filter
+from agents.linux.bpf import Instruction, PrefixMap, load
+from agents.linux.sockets import RawSocket
 
 _LOAD_WORD, _LOAD_OCTET = 0x20, 0x30
 _COPY, _SET, _ADD, _AND = 0xBF, 0xB4, 0x07, 0x54

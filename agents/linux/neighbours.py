@@ -12,7 +12,7 @@ a node makes it speak more often than that (RFC 4861, 7.3). A link can add few, 
 
 from __future__ import annotations
 
-from agents.packet_filter import (
+from agents.linux.packet_filter import (
     ACCEPT,
     AT_LEAST,
     AT_MOST,

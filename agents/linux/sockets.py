@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from struct import Struct
 
-from agents.socket_filter import NOTHING, Instruction, assemble
+from agents.linux.socket_filter import NOTHING, Instruction, assemble
 
 _MOBILITY_HEADER = 135
 _IPV6_IN_IPV6 = 41
@@ -122,7 +122,7 @@ class RawSocket:
         attach(self._socket, program)
 
     def attach_loaded(self, program: int) -> None:
-        """The same, of a program that the kernel has taken already, by its file descriptor (agents/bpf.py)."""
+        """The same, of a program that the kernel has taken already, by its file descriptor (agents/linux/bpf.py)."""
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, program)
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv6Address
 
+from agents.linux.socket_filter import longer_than
+from agents.linux.sockets import TunnelSocket, attach, path_mtu
 from agents.router_advertisement import MINIMUM_MTU
-from agents.socket_filter import longer_than
-from agents.sockets import TunnelSocket, attach, path_mtu
 
 OUTER_HEADER = 40
 ENOUGH = MINIMUM_MTU + OUTER_HEADER

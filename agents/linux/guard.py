@@ -5,7 +5,7 @@ node, or forwarded to another agent, passes one of the chains below, whose last 
 
 - ``local``: what is for this node, by whichever of its addresses or groups. It goes on to ``core``, ``tunnel`` or ``access``, by the
   interface that it came from;
-  What it tells itself of packets that did not fit into a tunnel is discarded: it knows (agents/tunnel_fragments.py), and nodes need not;
+  What it tells itself of packets that did not fit into a tunnel is discarded: it knows (tunnel_fragments.py), and nodes need not;
 - ``onward``: what is forwarded. At a MAG it goes on to ``delivered`` where it leaves by an access link; of all else only what goes to
   another agent is looked at, in ``others``.
 
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 
-from agents import neighbours
-from agents.packet_filter import (
+from agents.linux import neighbours
+from agents.linux.packet_filter import (
     ACCEPT,
     AT_LEAST,
     CARRIED,

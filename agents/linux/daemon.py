@@ -1,6 +1,6 @@
-"""Runs an agent: gives the sans-IO Mag or Lma its node's sockets, links, timers and clock, and carries out what it asks.
+"""Runs an agent: gives its sans-IO endpoint the node's sockets, links, timers and clock, and carries out what it asks for.
 
-``run`` is called inside the node's network namespace; ``python -m agents.daemon --config FILE.json`` does the same from a shell.
+``run`` is called inside the node's network namespace; ``python -m agents.linux.daemon --config FILE.json`` does the same from a shell.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from typing import Any
 
 import msgspec
 
-from agents.actions import Action, Drop, Ignore, IgnoreReason
+from agents import endpoint
+from agents.actions import Drop, Effect, Ignore, InstallRoute
+from agents.associations import Attached, Leaving, LinkEvent
 from agents.authentication import protection
-from agents.commands import CommandError, CommandLines, parse
+from agents.commands import Command, CommandError, parse
 from agents.config import AgentConfig
-from agents.effects import Effects, describe, is_gateway
-from agents.header_errors import HeaderErrors
-from agents.journal import Journal
-from agents.links import Attached, Leaving, LinkEvent, LinkMonitor
-from agents.lma import Lma
-from agents.mag import Mag
-from agents.messages import Message, MessageError, decode
-from agents.ordering import TokenBuckets
+from agents.descriptions import describe
+from agents.endpoint import AnchorEndpoint, GatewayEndpoint
+from agents.linux.command_lines import CommandLines
+from agents.linux.effects import Effects
+from agents.linux.journal import Journal
+from agents.linux.links import LinkMonitor
+from agents.linux.restarts import next_restart
+from agents.linux.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+from agents.linux.tun import QUEUE, Tun
+from agents.linux.tunnel_fragments import LargePackets
+from agents.messages import MessageError
 from agents.profiles import Profile, ProfileStore
 from agents.rations import Ration
-from agents.restarts import next_restart
-from agents.router_advertisement import NeighbourDiscoveryError, decode_solicitation
-from agents.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
+from agents.router_advertisement import NeighbourDiscoveryError
 from agents.tally import Kind, Tally
-from agents.tun import QUEUE, Tun
-from agents.tunnel_fragments import LargePackets
 
 _NANOSECOND = 1e-9
 _PRECISE = 1e-3
@@ -57,9 +58,6 @@ STRANGERS_RATE = 100.0
 
 ERRORS_RATE = 10.0
 """Packets Too Big a second that are read; the kernel heeds each."""
-
-SOLICITATIONS_RATE = 5.0
-"""Router Solicitations a second that are answered on one access link; a host sends three, 4 s apart (RFC 4861, 10)."""
 
 _PAUSE = 0.1
 """s after which a socket is read again that had its ration."""
@@ -98,14 +96,10 @@ class Daemon:
         self._journal = journal
         self._clock = clock
         self._now = clock.now()
-        self._gateway = is_gateway(config)
-        now = self._now * _NANOSECOND
-        self._agent: Any = (Mag if self._gateway else Lma)(config, now, sequence, restarts)
-        self._header_errors = HeaderErrors()
-        self._effects = Effects(config, journal, self._drain_trigger)
+        self._endpoint = endpoint.start(config, self._now * _NANOSECOND, sequence, restarts)
+        self._effects = Effects(config, journal)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
-        self._solicitations: TokenBuckets[str] = TokenBuckets(SOLICITATIONS_RATE)
         self._tally = Tally()
         self._telling: asyncio.TimerHandle | None = None
         self._missed: dict[int, int] = {}
@@ -135,14 +129,15 @@ class Daemon:
         self._journal.record(self._clock.now(), "started", scheme=self._config.scheme.name, policy=self._config.policy)
         self._watch(effects.mobility, self._on_signalling)
         self._watch(effects.strangers, partial(self._rationed, Ration(STRANGERS_RATE), self._signalled))
-        self._watch(effects.tunnel, self._on_stray if self._gateway else self._on_forwarded)
+        gateway = isinstance(self._endpoint, GatewayEndpoint)
+        self._watch(effects.tunnel, self._on_stray if gateway else self._on_forwarded)
         self._watch(effects.neighbours, self._on_neighbour)
         self._watch(effects.errors, partial(self._rationed, Ration(ERRORS_RATE), self._path_narrowed))
         self._watch(effects.trigger, lambda _: self._read_trigger())
         self._watch(self._commands, self._on_commands)
         self._watch_large(effects.narrow())
-        self._turn(self._input, None, self._agent.timeout)
-        if self._gateway:
+        self._turn(self._input, None, self._endpoint.timeout)
+        if gateway:
             self._links = LinkMonitor()
             self._watch(self._links, self._on_links)
             self._turn(self._on_links, self._links)
@@ -196,7 +191,7 @@ class Daemon:
         for handle in (*self._paused.values(), *([self._telling] if self._telling else [])):
             handle.cancel()
         if self._error is None:
-            self._turn(self._input, "stopping", self._agent.stop)
+            self._turn(self._input, "stopping", self._endpoint.stop)
         if self._timer is not None:
             self._timer.cancel()
         if self._links is not None:
@@ -205,30 +200,45 @@ class Daemon:
         self._tell_counts()
         self._journal.record(self._clock.now(), "stopped")
 
-    def _input(self, event: str | None, call: Callable[[float], Sequence[Action]], **details: Any) -> None:
+    @property
+    def _gateway(self) -> GatewayEndpoint:
+        if not isinstance(self._endpoint, GatewayEndpoint):
+            raise TypeError("only a MAG has access links and waits for packets")
+        return self._endpoint
+
+    @property
+    def _anchor(self) -> AnchorEndpoint:
+        if not isinstance(self._endpoint, AnchorEndpoint):
+            raise TypeError("only an LMA is told of what its kernel forwards")
+        return self._endpoint
+
+    def _input(self, event: str | None, call: Callable[[float], Sequence[Effect]], **details: Any) -> None:
         """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something.
 
         Of what others send in vain, or has to wait, the journal has the first of a second one by one and then counts (agents/tally.py).
         """
         now = self._now
         try:
-            actions = call(now * _NANOSECOND)
+            effects = call(now * _NANOSECOND)
         except Exception:
             if event is not None:
                 self._journal.record(now, event, **details)
             raise
         if event is not None:
-            if event in _FROM_OTHERS and not self._writes(event, actions, details):
+            if event in _FROM_OTHERS and not self._writes(event, effects, details):
                 return
             self._journal.record(now, event, **details)
-        self._effects.carry_out(actions, now)
+        for effect in effects:
+            if isinstance(effect, InstallRoute):
+                self._drain_trigger()  # packets that wait for the agent go before those that will take the route
+            self._effects.carry_out(effect, now)
 
-    def _writes(self, event: str, actions: Sequence[Action], details: Mapping[str, Any]) -> bool:
+    def _writes(self, event: str, effects: Sequence[Effect], details: Mapping[str, Any]) -> bool:
         """Whether the journal is to have this event by itself."""
-        if any(type(action) not in _OUTCOMES for action in actions) or not (actions or event in _HELD):
+        if any(type(effect) not in _OUTCOMES for effect in effects) or not (effects or event in _HELD):
             return True
         self._tell_counts(self._now)
-        became: Any = next((action for action in actions if isinstance(action, Drop)), actions[0] if actions else None)
+        became: Any = next((effect for effect in effects if isinstance(effect, Drop)), effects[0] if effects else None)
         outcome, reason = (_OUTCOMES[type(became)], str(became.reason)) if became is not None else (None, None)
         kind = Kind(event, details.get("link"), outcome, reason)
         if self._tally.writes(kind, details.get("source"), self._now):
@@ -253,7 +263,7 @@ class Daemon:
                 self._journal.record(self._now, kind.outcome, **told, **packets, reason=kind.reason, **counted)
 
     def _arm(self) -> None:
-        when = self._agent.next_timeout
+        when = self._endpoint.next_timeout
         if when == self._armed:
             return
         if self._timer is not None:
@@ -264,7 +274,7 @@ class Daemon:
 
     def _on_timeout(self, when: float) -> None:
         self._armed = self._timer = None
-        self._input(None, lambda now: self._agent.timeout(max(now, when)))
+        self._input(None, lambda now: self._endpoint.timeout(now, when))
 
     def _on_links(self, monitor: LinkMonitor) -> None:
         for event in monitor.read():
@@ -273,29 +283,31 @@ class Daemon:
     def _on_commands(self, commands: CommandLines) -> None:
         for line in commands.read():
             try:
-                self._input("told", parse(line, self._agent), command=line)
+                self._input("told", partial(self._told, parse(line, self._endpoint.role)), command=line)
             except CommandError as error:
                 self._journal.record(self._now, "told in vain", error=str(error))
         if commands.ended:
             asyncio.get_running_loop().remove_reader(commands.fileno())
 
+    def _told(self, command: Command, now: float) -> list[Effect]:
+        return self._endpoint.encode(command(now), now)
+
     def _on_link(self, event: LinkEvent) -> None:
-        association = event.association
+        association, gateway = event.association, self._gateway
         link = association.link
         if isinstance(event, Attached):
             self._access_links[association.index] = link
             self._effects.admit(link, association.mn_id)
-            who = association.mn_id, association.link_layer
             names = "handoff", "access_technology", "timestamp"
-            how = {name: value for name in names if (value := getattr(association, name)) is not None}
+            how: dict[str, Any] = {name: value for name in names if (value := getattr(association, name)) is not None}
+            attach = partial(gateway.attached, link, association.mn_id, association.link_layer, **how)
             details = {"link": link, "mn_id": association.mn_id, "link_layer": association.link_layer.hex(":")}
-            self._input("attached", lambda now: self._agent.attached(link, *who, now, **how), **details, **how)
+            self._input("attached", attach, **details, **how)
         elif isinstance(event, Leaving):
-            self._input("leaving", lambda now: self._agent.leaving(link, event.to, now), link=link, to=event.to)
+            self._input("leaving", lambda now: gateway.leaving(link, event.to, now), link=link, to=event.to)
         else:
             self._effects.dismiss(link)
-            self._solicitations.forget(link)
-            self._input("detached", lambda now: self._agent.detached(link, now), link=link)
+            self._input("detached", lambda now: gateway.detached(link, now), link=link)
             del self._access_links[association.index]
 
     def _burst(self, port: RawSocket, handler: Callable[[Received], None]) -> None:
@@ -338,45 +350,29 @@ class Daemon:
         arrival: dict[str, str] = {}
         if received.interface not in self._effects.trusted:
             arrival["link"] = self._access_links.get(received.interface, f"#{received.interface}")
-        try:
-            message = decode(received.data, self._config.settings.query_flag)
-        except MessageError as error:
-            self._input("malformed", partial(self._malformed, error, received, arrival), source=source, error=str(error), **arrival)
-            return
-        details = {**arrival, **describe(message)}
-        self._input("received", lambda now: self._taken_in(message, received, arrival, now), source=source, **details)
-
-    def _malformed(self, error: MessageError, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
-        data, source, destination = received.data, received.source, received.destination
-        told: list[Action] = []
-        if not arrival:
-            trusted = self._effects.protection.refusal(None, data, source, destination, now) is None
-            told = self._header_errors.answer(error, data, source, destination, now, trusted)
-        return [*self._agent.malformed(source, now), *told]
-
-    def _taken_in(self, message: Message, received: Received, arrival: dict[str, str], now: float) -> list[Action]:
-        source = received.source
-        refusal = None if arrival else self._effects.protection.refusal(message, received.data, source, received.destination, now)
-        if refusal is not None:
-            return list(self._agent.refused(refusal, message, source, now))
-        return list(self._agent.receive(message, source, now, **arrival))
+        heard = self._endpoint.read(received.data, source, received.destination, arrival.get("link"))
+        if isinstance(heard.said, MessageError):
+            event, said = "malformed", {"error": str(heard.said), **arrival}
+        else:
+            event, said = "received", {**arrival, **describe(heard.said)}
+        self._input(event, partial(self._endpoint.receive, heard), source=source, **said)
 
     def _on_stray(self, port: TunnelSocket) -> None:
         self._burst(port, self._strayed)
 
     def _strayed(self, received: Received) -> None:
-        packet, source = received.data, received.source
+        packet, source, gateway = received.data, received.source, self._gateway
         multicast = received.destination.is_multicast
         details = {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet), "multicast": multicast}
-        self._input("tunnelled packet", lambda now: self._agent.tunnelled(packet, source, now, multicast=multicast), **details)
+        self._input("tunnelled packet", lambda now: gateway.tunnelled(packet, source, received.destination, now), **details)
 
     def _on_forwarded(self, port: TunnelSocket) -> None:
         self._burst(port, self._forwarded)
 
     def _forwarded(self, received: Received) -> None:
         """The kernel forwards a packet whose header this is; the journal has it only if that makes a difference."""
-        source, destination = IPv6Address(received.data[8:24]), IPv6Address(received.data[24:40])
-        self._input(None, lambda now: self._agent.forwarded(source, destination, received.source, now))
+        anchor = self._anchor
+        self._input(None, lambda now: anchor.forwarded(received.data, received.source, now))
 
     def _on_neighbour(self, port: NeighbourSocket) -> None:
         self._burst(port, self._neighbour_said)
@@ -384,22 +380,20 @@ class Daemon:
     def _path_narrowed(self, received: Received) -> None:
         self._watch_large(self._effects.narrow(received.data))
         if self._effects.path_changed():
-            self._input("path changed", self._agent.path_changed, source=received.source)
+            self._input("path changed", self._gateway.path_changed, source=received.source)
 
     def _neighbour_said(self, received: Received) -> None:
         if (link := self._access_links.get(received.interface)) is not None:
             self._solicited(link, received)
 
     def _solicited(self, link: str, received: Received) -> None:
-        if not self._solicitations.take(link, self._now * _NANOSECOND):
-            self._input("solicited", lambda now: [Ignore(IgnoreReason.TOO_OFTEN, received.source)], link=link)
-            return
+        now = self._now * _NANOSECOND
         try:
-            decode_solicitation(received.data, received.source, received.hop_limit)
+            effects = self._gateway.solicited(link, received.data, received.source, received.hop_limit, now)
         except NeighbourDiscoveryError as error:
             self._journal.record(self._now, "malformed solicitation", link=link, error=str(error))
             return
-        self._input("solicited", lambda now: self._agent.solicited(link, now, received.source), link=link)
+        self._input("solicited", lambda _: effects, link=link)
 
     def _on_large(self, port: LargePackets) -> None:
         for _ in range(_BURST):
@@ -426,9 +420,8 @@ class Daemon:
                 self._routed_here(packet)
 
     def _routed_here(self, packet: bytes) -> None:
-        hoa = IPv6Address(packet[24:40])
-        details = {"source": IPv6Address(packet[8:24]), "destination": hoa, "bytes": len(packet)}
-        self._input("packet", lambda now: self._agent.packet_for(hoa, packet, now), **details)
+        details = {"source": IPv6Address(packet[8:24]), "destination": IPv6Address(packet[24:40]), "bytes": len(packet)}
+        self._input("packet", partial(self._gateway.routed, packet), **details)
 
 
 def run(
@@ -505,7 +498,7 @@ def load(path: Path) -> AgentConfig:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one agent from the command line; exit status 1 where it fails, 2 where its configuration is wrong."""
     description = "Run one MAG or LMA in this network namespace until SIGTERM."
-    parser = argparse.ArgumentParser(prog="python -m agents.daemon", description=description)
+    parser = argparse.ArgumentParser(prog="python -m agents.linux.daemon", description=description)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json", help="the fields of agents.config.AgentConfig")
     parser.add_argument("--journal", type=Path, default=Path("events.jsonl"), metavar="FILE", help="append events here (%(default)s)")
     told = "take commands from standard input, one on a line: 'revoke MN-ID' or 'revoke-all ADDRESS OF A MAG', told to an LMA"
