@@ -13,7 +13,7 @@ from agents.config import is_gateway
 from agents.linux import daemon
 from experiments.deployment import Deployment
 from experiments.scenario import WrongClock
-from topologies.build import Testbed
+from topologies.linux.build import Testbed
 
 
 class Agents:

@@ -38,8 +38,8 @@ from experiments.deployment import Deployment
 from experiments.scenario import Attack
 from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC, INFRASTRUCTURE, mac
-from topologies.build import Testbed
 from topologies.domain import Agent, Host
+from topologies.linux.build import Testbed
 
 STRANGER = INFRASTRUCTURE[0xBAD]
 """The address of an attacker in the core, which no node has."""

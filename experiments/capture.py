@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.linux.socket_filter import NOTHING
 from agents.linux.sockets import attach
-from topologies.nodes import fork
+from topologies.linux.nodes import fork
 
 LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")
 """What libpcap is called: on Debian, and elsewhere."""

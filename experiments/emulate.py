@@ -23,8 +23,8 @@ from experiments.capture import Captures
 from experiments.deployment import Deployment, at_epoch, resolve
 from experiments.scenario import DRAIN, FAILED, Flow, Run
 from topologies.addresses import routed_prefix
-from topologies.build import Testbed
 from topologies.domain import Host
+from topologies.linux.build import Testbed
 from topologies.timing import SECOND, nanoseconds
 
 _TENTH = SECOND // 10

@@ -11,8 +11,8 @@ from experiments.agents import Agents
 from experiments.deployment import Deployment
 from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
 from topologies import routing
-from topologies.build import Testbed
-from topologies.detour import MOBILITY_HEADERS, Treatment, sent_by
+from topologies.linux.build import Testbed
+from topologies.linux.detour import MOBILITY_HEADERS, Treatment, sent_by
 
 Call = tuple[float, Callable[[], object]]
 

@@ -16,7 +16,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.linux.netlink import NLM_F_DUMP, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, Netlink, Request, message
 from experiments import declarations
 from experiments.deployment import Deployment
-from topologies.build import Testbed
+from topologies.linux.build import Testbed
 
 FILE = "state.json"
 _LWTUNNEL_ENCAP_IP6 = 4

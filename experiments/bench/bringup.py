@@ -28,7 +28,7 @@ def measure() -> list[Figure]:
 
 
 def _build_dmmlab() -> Callable[[], None]:
-    from topologies.build import Testbed
+    from topologies.linux.build import Testbed
     from topologies.presets import star
 
     domain = star(mags=_MAGS, mns=_MAGS, cns=0)

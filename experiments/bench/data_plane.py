@@ -22,9 +22,9 @@ from agents.linux.kernel import DataPlane
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES
 from experiments.bench.figures import Figure, folder, in_guest, one_core
-from topologies import netlink
 from topologies.addresses import ALL_MAGS_MAC
-from topologies.netlink import Namespace
+from topologies.linux import netlink
+from topologies.linux.netlink import Namespace
 
 _CORE = IPv6Network("2001:db8:0:1::/64")
 _LMA = _CORE[0x100]

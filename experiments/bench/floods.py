@@ -27,8 +27,8 @@ from experiments.bench.figures import Figure, folder, in_guest
 from experiments.deployment import Deployment, resolve
 from experiments.scenario import Case, Run, Scenario
 from topologies.addresses import ALL_MAGS_MAC, mac
-from topologies.build import Testbed
 from topologies.domain import Host
+from topologies.linux.build import Testbed
 from topologies.presets import star
 
 _UNDISTURBED = 3

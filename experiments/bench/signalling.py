@@ -22,8 +22,8 @@ from agents.linux import daemon
 from agents.messages import PROTOCOL
 from experiments.bench import workload
 from experiments.bench.figures import Figure, folder, in_guest, one_core
-from topologies import netlink
-from topologies.netlink import Namespace
+from topologies.linux import netlink
+from topologies.linux.netlink import Namespace
 
 _NODES = 10_000
 _WINDOW = 256

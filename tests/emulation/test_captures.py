@@ -18,7 +18,7 @@ import pytest
 from experiments import capture
 from experiments.capture import CaptureError, Captures
 from topologies import presets
-from topologies.build import Testbed, build
+from topologies.linux.build import Testbed, build
 
 PORT = 5999
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from topologies import netlink
 from topologies.addresses import mac
-from topologies.nodes import Wires
-from topologies.wire import WireEnd
+from topologies.linux import netlink
+from topologies.linux.nodes import Wires
+from topologies.linux.wire import WireEnd
 
 Word = tuple[int, int, int]
 """Offset from the IPv6 header, mask and value of four octets."""

@@ -14,14 +14,14 @@ from mininet.net import Mininet
 from mininet.topo import Topo
 
 from agents.linux.neighbours import REMEMBERED
-from topologies import netlink
 from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC
-from topologies.detour import Detour, Treatment, Word
 from topologies.domain import Domain
-from topologies.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children
-from topologies.radio import Radio
+from topologies.linux import netlink
+from topologies.linux.detour import Detour, Treatment, Word
+from topologies.linux.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children
+from topologies.linux.radio import Radio
+from topologies.linux.wire import Wire
 from topologies.routing import agents, core_interfaces, multicast_routes, neighbour_count, neighbours, routes
-from topologies.wire import Wire
 
 _DISCARD = 9
 _NO_IPV4 = {"ip": None, "mac": None}

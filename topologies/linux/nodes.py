@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 from mininet.node import Node, Switch
 
-from topologies import netlink
 from topologies.addresses import GROUP
-from topologies.netlink import Namespace
+from topologies.linux import netlink
+from topologies.linux.netlink import Namespace
 from topologies.routing import MulticastRoute
 
 _MRT6_INIT, _MRT6_ADD_MIF, _MRT6_ADD_MFC = 200, 202, 204

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from topologies import netlink
 from topologies.domain import Host
-from topologies.nodes import NetworkNode, Wires
-from topologies.wire import Wire
+from topologies.linux import netlink
+from topologies.linux.nodes import NetworkNode, Wires
+from topologies.linux.wire import Wire
 
 _BROADCAST = b"\xff" * 6
 _XID_RESPONSE = bytes((0x00, 0x01, 0xAF, 0x81, 0x01, 0x00))

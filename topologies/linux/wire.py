@@ -6,10 +6,10 @@ from typing import Any
 
 from mininet.link import Intf, Link
 
-from topologies import netlink
 from topologies.addresses import mac
 from topologies.domain import INNER, LinkSettings
-from topologies.nodes import NetworkNode, Wires
+from topologies.linux import netlink
+from topologies.linux.nodes import NetworkNode, Wires
 
 
 class WireEnd(Intf):  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""Building a domain in a kernel, and moving its nodes."""
