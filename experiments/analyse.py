@@ -13,18 +13,19 @@ from typing import Any
 
 import msgspec
 
-from experiments import declarations, model, results
-from experiments.deployment import resolve
-from experiments.measure import attacks, metrics, procedures
+from experiments import model, results
+from experiments.declare import declarations
+from experiments.declare.deployment import resolve
+from experiments.measure import harm, metrics, procedures
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
 from experiments.measure.recovery import Verdict, judge
+from experiments.measure.study import RunResult, Step, Study, Table1Row
+from experiments.measure.tolerance import TOLERANCES
 from experiments.measure.trace import read_trace
 from experiments.present import report
 from experiments.present.attempts import Attempts, reason
-from experiments.present.study import RunResult, Step, Study, Table1Row
 from experiments.results import Manifest, RunRecord
-from experiments.tolerance import TOLERANCES
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
 
@@ -99,7 +100,7 @@ def _verdicts(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[Verdict,
     return tuple(verdict for verdict in verdicts if verdict is not None)
 
 
-def _all_outcomes(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[attacks.Outcome, ...]:
+def _all_outcomes(runs: tuple[RunResult, ...], attempts: Attempts) -> tuple[harm.AttackOutcome, ...]:
     """What became of the attacks of each run that did not fail."""
     complete = [result for result in runs if result.failure is None]
     found = (attempts.make(f"What became of the attacks of {_name(r)}", partial(_outcomes, r, runs), ()) for r in complete)
@@ -124,7 +125,7 @@ def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row,
     return tuple(procedures.table1_row(result.trace, result.run) for result in reversed(first.values()))
 
 
-def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[attacks.Outcome, ...]:
+def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[harm.AttackOutcome, ...]:
     """What became of a run's attacks, beside a run of the same scheme and policy with nothing wrong.
 
     Nothing where there is no such run, or where events happened in real time: an agent then handles several packets at one moment.
@@ -136,7 +137,7 @@ def _outcomes(result: RunResult, runs: tuple[RunResult, ...]) -> tuple[attacks.O
     )
     if usual is None or not result.run.attacks or not TOLERANCES[result.run.engine].exact:
         return ()
-    return attacks.outcomes(*(attacks.Played(played.run, played.trace, played.folder) for played in (result, usual)))
+    return harm.outcomes(*(harm.Played(played.run, played.trace, played.folder) for played in (result, usual)))
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NoReturn
 from agents.schemes import SCHEMES
 from engines.base import EngineError
 from engines.choose import NAMES
-from experiments import keys, results, settings, streams
+from experiments import results, streams
 from experiments.catalogue import CATALOGUE
-from experiments.phase import Phase
-from experiments.selection import SelectionError, select
+from experiments.declare import keys, settings
+from experiments.declare.phase import Phase
+from experiments.declare.selection import SelectionError, select
 from experiments.status import Status
 from topologies import presets
 
@@ -285,8 +286,8 @@ def _analyse(options: argparse.Namespace) -> int:
 
 def _conclude(done: runner.Done) -> int:
     """Show what became of experiments; a last line each says what is not as expected."""
+    from experiments.measure.study import Study
     from experiments.present import report, terminal
-    from experiments.present.study import Study
 
     studies = [study for study in done.studies if isinstance(study, Study)]
     for study in studies:

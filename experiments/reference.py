@@ -22,13 +22,13 @@ from typing import Any
 
 from experiments import files, results
 from experiments.analyse import measure
+from experiments.declare.scenario import Case
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricRow
 from experiments.measure.pcap import MOST_OCTETS, find_capture
 from experiments.measure.records import Reason
+from experiments.measure.tolerance import TOLERANCES, Tolerance
 from experiments.results import Manifest
-from experiments.scenario import Case
-from experiments.tolerance import TOLERANCES, Tolerance
 
 FOLDER = results.ROOT / "results" / "reference"
 SUMS = "SHA256SUMS"

@@ -14,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from experiments import admission, declarations, files, keys
-from experiments.phase import Phase, with_drawn_phase
-from experiments.scenario import Experiment, Run
+from experiments import files
+from experiments.declare import admission, declarations, keys
+from experiments.declare.phase import Phase, with_drawn_phase
+from experiments.declare.scenario import Experiment, Run
 from topologies.domain import shorten
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
 
+from experiments.measure.study import Study, agrees
 from experiments.present import style
-from experiments.present.study import Study, agrees
 
 _NAMED = 3
 

@@ -21,11 +21,11 @@ from statistics import median
 
 import msgspec
 
-from experiments.agents import Agents
-from experiments.attacks import ICMPV6, STRANGER
 from experiments.bench.figures import Figure, folder, in_guest
-from experiments.deployment import Deployment, resolve
-from experiments.scenario import Case, Run, Scenario
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.forgeries import ICMPV6, STRANGER
+from experiments.declare.scenario import Case, Run, Scenario
+from experiments.play.agents import Agents
 from topologies.addresses import ALL_MAGS_MAC, mac
 from topologies.domain import Host
 from topologies.linux.build import Testbed

@@ -8,13 +8,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import declarations
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import resolve
+from experiments.declare import declarations
+from experiments.declare.deployment import resolve
+from experiments.declare.scenario import Case, Run, Scenario
 from experiments.measure import metrics
 from experiments.measure.trace import read_trace
-from experiments.scenario import Case, Run, Scenario
 
 _FIELDS = ("frame.time_epoch", "sll.ifindex", "ipv6.src", "ipv6.dst", "udp.dstport", "data.data", "mip6.mhtype")
 
@@ -42,7 +42,7 @@ def _run(duration: float) -> Run:
 
 def _emulate(run: Run, folder: Path) -> float:
     (folder / "run.json").write_bytes(declarations.to_json(run))
-    return in_guest("virtual", (sys.executable, "-m", "experiments.emulate", str(folder)), folder, one_core())
+    return in_guest("virtual", (sys.executable, "-m", "experiments.play.emulate", str(folder)), folder, one_core())
 
 
 def _read_metrics(folder: Path) -> float:

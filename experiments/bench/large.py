@@ -6,11 +6,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import declarations, jobs
+from experiments import jobs
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import resolve
-from experiments.scenario import Case, Run
+from experiments.declare import declarations
+from experiments.declare.deployment import resolve
+from experiments.declare.scenario import Case, Run
 from topologies.presets import star
 
 _MAGS, _HOSTS = 100, 200
@@ -24,6 +25,6 @@ def measure() -> list[Figure]:
     with folder() as name:
         made = Path(name)
         (made / "run.json").write_bytes(declarations.to_json(run))
-        command = (sys.executable, "-m", "experiments.emulate", name)
+        command = (sys.executable, "-m", "experiments.play.emulate", name)
         seconds = in_guest("virtual", command, made, one_core(), jobs.memory(resolve(run)))
     return [Figure(f"handover with {_MAGS} MAGs and {_HOSTS} hosts, one core, from boot to halt", seconds, 60, "s", limit=True)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from experiments.catalogue import attacks, faults, fig1, fig2, handover, moves, table1
-from experiments.scenario import Experiment
+from experiments.declare.scenario import Experiment
 
 _USUAL = (fig1.EXPERIMENT, fig2.EXPERIMENT, table1.EXPERIMENT, handover.EXPERIMENT)
 _EXPERIMENTS = (*_USUAL, *moves.EXPERIMENTS, faults.EXPERIMENT, attacks.EXPERIMENT)

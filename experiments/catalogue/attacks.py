@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from agents.schemes import SCHEMES, Query
-from experiments.attacks import ECHO, FLOOD, HEADERS, MESSAGES, REPLAY, TOO_BIG, TUNNEL, UNRECOGNIZED
-from experiments.scenario import Attack, Case, Experiment, Flow, Move, Scenario
+from experiments.declare.forgeries import ECHO, FLOOD, HEADERS, MESSAGES, REPLAY, TOO_BIG, TUNNEL, UNRECOGNIZED
+from experiments.declare.scenario import Attack, Case, Experiment, Flow, Move, Scenario
 from topologies.presets import star
 
 KEY = {"authentication.key": "000102030405060708090a0b0c0d0e0f", "authentication.window": "4s"}

@@ -1,6 +1,6 @@
 """What goes wrong in a network, once under each scheme, and whether all is well afterwards (docs/faults.md)."""
 
-from experiments.scenario import Case, Experiment, Fault, Flow, Impairment, Kill, Move, Partition, Revocation, Scenario, WrongClock
+from experiments.declare.scenario import Case, Experiment, Fault, Flow, Impairment, Kill, Move, Partition, Revocation, Scenario, WrongClock
 from topologies.presets import star
 
 SCHEMES = (("pmip", "anchor"), ("pmip-lr", "anchor"), ("s-pmip", "notify"), ("sd-pmip", "error"))

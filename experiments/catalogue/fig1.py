@@ -1,6 +1,6 @@
 """Figure 1 of the draft: the procedures of S-PMIP."""
 
-from experiments.scenario import Case, Experiment, Flow, Scenario
+from experiments.declare.scenario import Case, Experiment, Flow, Scenario
 from topologies.presets import star
 
 EXPERIMENT = Experiment(

@@ -1,6 +1,6 @@
 """Two handovers under traffic, for every scheme."""
 
-from experiments.scenario import Case, Experiment, Flow, Move, Scenario
+from experiments.declare.scenario import Case, Experiment, Flow, Move, Scenario
 from topologies.presets import star
 
 EXPERIMENT = Experiment(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agents.schemes import SCHEMES
-from experiments.scenario import Case, Experiment, Flow, Move, Scenario
+from experiments.declare.scenario import Case, Experiment, Flow, Move, Scenario
 from topologies.domain import Domain, LinkKind, LinkSettings
 from topologies.presets import star
 

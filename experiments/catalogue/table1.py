@@ -1,6 +1,6 @@
 """Table 1 of the draft: what each scheme uses."""
 
-from experiments.scenario import Case, Experiment, Flow, Scenario
+from experiments.declare.scenario import Case, Experiment, Flow, Scenario
 from topologies.presets import star
 
 EXPERIMENT = Experiment(

@@ -12,8 +12,8 @@ from ipaddress import IPv6Address
 
 import numpy as np
 
+from experiments.declare.traffic import HEADER, MAGIC, PORT
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask
-from experiments.traffic import HEADER, MAGIC, PORT
 
 LINK_TYPE = 276
 """LINKTYPE_LINUX_SLL2."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.schemes import Delivery
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import DRAIN, Partition
 from experiments.measure.dissect import TestPackets, address_number
 from experiments.measure.records import Loss, Packet, Reason, Sight, Trace
 from experiments.measure.stays import Stays
 from experiments.measure.waits import PROMPT, Waits
-from experiments.scenario import DRAIN, Partition
 from topologies.domain import Host, LinkSettings
 from topologies.routing import agents
 from topologies.timing import SECOND, crossing, links_between, nanoseconds

@@ -15,12 +15,12 @@ from pathlib import Path
 from statistics import fmean, median
 
 from experiments import files
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Flow
 from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace
 from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
-from experiments.present.study import RunResult
-from experiments.scenario import Flow
+from experiments.measure.study import RunResult
 from topologies.domain import Domain
 from topologies.routing import agents, path_delay, paths
 from topologies.timing import SECOND, nanoseconds

@@ -8,10 +8,10 @@ from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType
 
 from agents.schemes import Architecture, Delivery, Query, Scheme
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
 from experiments.measure.metrics import Places
 from experiments.measure.records import Packet, Signal, Trace
-from experiments.present.study import Cell, Step, Table1Row
+from experiments.measure.study import Cell, Step, Table1Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from agents.fib import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import Delivery, Query
-from experiments import files, state
-from experiments.deployment import Deployment
+from experiments import files
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
+from experiments.measure import node_state
+from experiments.measure.node_state import NodeState
 from experiments.measure.records import Trace
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
-from experiments.state import NodeState
-from experiments.tolerance import TOLERANCES
+from experiments.measure.tolerance import TOLERANCES
 from topologies.domain import Host
 from topologies.routing import path_delay
 from topologies.timing import SECOND, nanoseconds
@@ -54,7 +55,7 @@ class Verdict:
 def judge(run: Deployment, trace: Trace, folder: Path) -> Verdict:
     """The verdict on a run with faults from its captures, its nodes' state at the end and, for what waits in buffers, its events."""
     try:
-        behind = (*stale(run, state.read(folder)), *held(folder / "events.jsonl"))
+        behind = (*stale(run, node_state.read(folder)), *held(folder / "events.jsonl"))
     except (OSError, ValueError) as error:
         behind = (f"unknown: {error}",)
     tolerance = TOLERANCES[run.engine]

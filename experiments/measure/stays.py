@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Kill
 from experiments.measure.records import Trace
-from experiments.scenario import Kill
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
 from topologies.timing import nanoseconds

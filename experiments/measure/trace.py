@@ -14,7 +14,7 @@ import numpy as np
 
 from agents import messages
 from agents.config import QueryFlag
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
 from experiments.measure.pcap import MOST_OCTETS, Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture

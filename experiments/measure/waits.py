@@ -11,11 +11,11 @@ import numpy as np
 
 from agents.messages import Status
 from agents.schemes import Query
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import DRAIN
 from experiments.measure.dissect import TestPackets, address_number
 from experiments.measure.records import Reason, Signal, Trace
 from experiments.measure.stays import Stays
-from experiments.scenario import DRAIN
 from topologies.timing import SECOND, nanoseconds
 
 PROMPT = 5_000_000

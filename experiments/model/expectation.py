@@ -10,11 +10,11 @@ from itertools import pairwise
 from agents.config import MessageOrder
 from agents.registration import EARLIEST_REFRESH
 from agents.schemes import Delivery
-from experiments.deployment import Deployment, resolve
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Flow
 from experiments.measure.metrics import measure
 from experiments.measure.records import Reason
 from experiments.model.prediction import Prediction
-from experiments.scenario import Flow
 from topologies.domain import LinkSettings
 from topologies.timing import links_between
 

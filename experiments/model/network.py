@@ -17,8 +17,8 @@ from agents.authentication import protection
 from agents.config import MAG_GROUP, Settings
 from agents.messages import Message, ProxyBindingUpdate, UpdateNotification
 from agents.schemes import Query
-from experiments import keys
-from experiments.deployment import Deployment
+from experiments.declare import keys
+from experiments.declare.deployment import Deployment
 from experiments.measure.records import Reason, Signal
 from topologies.domain import Host
 from topologies.timing import transit

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import DRAIN, Flow, Move
 from experiments.measure.records import Loss, Packet, Trace
 from experiments.model.handovers import Handovers
 from experiments.model.localized import LocalizedRouting
 from experiments.model.mobility import Mobility
 from experiments.model.network import IPV6, Datagram, Network
 from experiments.model.packets import Packets
-from experiments.scenario import DRAIN, Flow, Move
 from topologies.timing import SECOND, nanoseconds
 
 _UDP = 8

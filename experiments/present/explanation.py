@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from agents.schemes import SCHEMES, Delivery, Query
-from experiments.scenario import Case, Experiment
+from experiments.declare.scenario import Case, Experiment
 from topologies.domain import Domain, LinkKind
 from topologies.routing import paths
 

@@ -12,8 +12,8 @@ from ipaddress import IPv6Network
 from xml.sax.saxutils import escape
 
 from experiments.measure.records import Packet, Signal
+from experiments.measure.study import RunResult, Step
 from experiments.present import style
-from experiments.present.study import RunResult, Step
 from experiments.streams import printable
 from topologies.domain import Domain
 from topologies.routing import agents, paths

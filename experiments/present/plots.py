@@ -24,10 +24,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.declare.scenario import Case, Move
 from experiments.measure.records import Reason
+from experiments.measure.study import RunResult, Study
 from experiments.present import style
-from experiments.present.study import RunResult, Study
-from experiments.scenario import Case, Move
 
 WIDTH = 10.0
 DENSE = 5000

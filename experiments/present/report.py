@@ -16,15 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments import files
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Case
 from experiments.measure import metrics
 from experiments.measure.records import Reason, SummaryRow
+from experiments.measure.study import RunResult, Step, Study, agrees, by_case
 from experiments.present import explanation, style
-from experiments.present.attacks import table_of_attacks
+from experiments.present.attack_table import table_of_attacks
 from experiments.present.attempts import Attempts
 from experiments.present.ladder import ladder
-from experiments.present.study import RunResult, Step, Study, agrees, by_case
-from experiments.scenario import Case
 
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from agents.schemes import SCHEMES
+from experiments.declare.scenario import Case
 from experiments.measure.records import Reason
-from experiments.scenario import Case
 
 INK = "#1a1a1a"
 MUTED = "#6b6b6b"

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from experiments import streams
 from experiments.measure.records import Reason, SummaryRow
+from experiments.measure.study import Study, agrees
 from experiments.present import style
-from experiments.present.attacks import AttackTable, table_of_attacks
-from experiments.present.study import Study, agrees
+from experiments.present.attack_table import AttackTable, table_of_attacks
 from experiments.reference import Comparison
 
 _GOOD, _BAD = "green", "bold red"

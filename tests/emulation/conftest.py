@@ -17,14 +17,14 @@ import pytest
 
 from engines import choose
 from engines.base import Job, Outcome
-from experiments import declarations
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import Deployment, resolve
+from experiments.declare import declarations
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Run
 from experiments.jobs import job_of
 from experiments.measure import metrics
 from experiments.measure.records import Trace
 from experiments.measure.trace import read_trace
-from experiments.scenario import Run
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 """The processes among which the session's tests are distributed."""

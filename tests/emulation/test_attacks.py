@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from experiments import state
-from experiments.attacks import HEADERS, UNRECOGNIZED
 from experiments.catalogue import CATALOGUE
 from experiments.catalogue.attacks import IMPOSTORS, NO_KEY, OUTSIDERS, UNDISTURBED
-from experiments.measure import attacks
-from experiments.measure.attacks import KERNEL, Outcome
+from experiments.declare.forgeries import HEADERS, UNRECOGNIZED
+from experiments.measure import harm, node_state
+from experiments.measure.harm import KERNEL, Outcome
 from tests.emulation.conftest import Emulation, Played, declare
 
 _CASES = CATALOGUE["attacks"].cases
@@ -29,7 +28,7 @@ def played(emulation: Emulation) -> dict[tuple[str, str], Played]:
 
 def _outcomes(played: dict[tuple[str, str], Played], scheme: str, variant: str) -> tuple[Outcome, ...]:
     runs = (played[scheme, variant], played[scheme, UNDISTURBED])
-    return attacks.outcomes(*(attacks.Played(one.run, one.trace, one.folder) for one in runs))
+    return harm.outcomes(*(harm.Played(one.run, one.trace, one.folder) for one in runs))
 
 
 @pytest.mark.parametrize(("scheme", "variant"), _ATTACKED)
@@ -83,5 +82,5 @@ def test_without_a_key_a_session_is_taken_over(played: dict[tuple[str, str], Pla
     one = played["s-pmip", NO_KEY]
     thief = next(mag.address for mag in one.run.domain.mags if mag.name == one.run.attacks[0].claims)
     prefix = next(host.home_network_prefix for host in one.run.domain.hosts if host.name == one.run.attacks[0].victim)
-    assert [route.care_of for route in state.read(one.folder)["lma"].routes if route.prefix == prefix] == [thief]
+    assert [route.care_of for route in node_state.read(one.folder)["lma"].routes if route.prefix == prefix] == [thief]
     assert not [p for p in one.trace.packets if p.flow == 0 and p.received and (p.sent - one.run.epoch) / 1e9 > one.run.attacks[0].at + 0.1]

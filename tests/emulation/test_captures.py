@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import capture
-from experiments.capture import CaptureError, Captures
+from experiments.play import capture
+from experiments.play.capture import CaptureError, Captures
 from topologies import presets
 from topologies.linux.build import Testbed, build
 

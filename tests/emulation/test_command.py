@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.scenario import FAILED
+from experiments.declare.scenario import FAILED
 from tests.emulation.conftest import Emulation, declare, job, outcomes
 
 DMMLAB = (sys.executable, "-m", "experiments.cli")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments import model
-from experiments.scenario import Case, Flow, Move, Run, Scenario
+from experiments.declare.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, declare, job, outcomes
 from topologies.presets import star
 
@@ -65,7 +65,7 @@ _AGENT_DIES = """
 import sys, time
 from pathlib import Path
 from agents.linux import daemon
-from experiments import emulate
+from experiments.play import emulate
 run = daemon.run
 def dies(config, journal, ready, *others):
     if config.name == "mag3":

@@ -10,8 +10,8 @@ import pytest
 
 from experiments import model
 from experiments.catalogue import CATALOGUE
+from experiments.declare.scenario import Case, Flow, Run, Scenario
 from experiments.measure import procedures
-from experiments.scenario import Case, Flow, Run, Scenario
 from tests.emulation.conftest import Emulation, declare, tshark
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree

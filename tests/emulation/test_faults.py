@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Impairment, WrongClock
 from experiments.measure.records import Reason, Signal
 from experiments.measure.recovery import judge
-from experiments.scenario import Impairment, WrongClock
 from tests.emulation.conftest import Emulation, Played, declare
 from tests.emulation.test_reproducibility import captured_bytes
 

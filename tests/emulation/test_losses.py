@@ -8,9 +8,9 @@ import pytest
 
 from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
+from experiments.declare.scenario import Case, Flow, Move, Run, Scenario
 from experiments.measure.records import Reason
 from experiments.model import predict
-from experiments.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, Played
 from topologies.domain import LinkSettings
 from topologies.presets import star

@@ -9,8 +9,8 @@ import pytest
 from agents.policies import POLICIES
 from experiments import model
 from experiments.catalogue.moves import EXPERIMENTS
+from experiments.declare.scenario import Case
 from experiments.measure.records import Reason
-from experiments.scenario import Case
 from tests.emulation.conftest import Emulation, Played, declare
 
 TOLERANCE_MS = 0.05

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.scenario import Case, Flow, Move, Run, Scenario
+from experiments.declare.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, tshark
 from topologies.presets import star
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from experiments.scenario import Case, Flow, Move, Run, Scenario
+from experiments.declare.scenario import Case, Flow, Move, Run, Scenario
 from tests.emulation.conftest import Emulation, Played, tshark
 from topologies import toml
 from topologies.domain import Domain, LinkSettings

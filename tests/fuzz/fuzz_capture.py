@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 import runs
 from captures import Record, pcapng, render
 
+from experiments.declare.traffic import HEADER, MAGIC, PORT
 from experiments.measure.dissect import dissect
 from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.traffic import HEADER, MAGIC, PORT
 from topologies.addresses import ALL_MAGS_MAC
 
 _FOLDER = TemporaryDirectory(prefix="fuzz-")

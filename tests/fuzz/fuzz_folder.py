@@ -16,12 +16,13 @@ from typing import Any
 from choices import Choices
 from folders import NAMES, leave
 
-from experiments import declarations, results
+from experiments import results
 from experiments.analyse import analyse
+from experiments.declare import declarations
+from experiments.declare.scenario import Flow, Kill, Scenario
+from experiments.measure.node_state import FILE, NodeState
 from experiments.present import terminal
 from experiments.present.report import write_index
-from experiments.scenario import Flow, Kill, Scenario
-from experiments.state import FILE, NodeState
 from topologies.presets import star
 
 _IN_MEMORY = Path("/dev/shm")

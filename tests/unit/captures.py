@@ -10,9 +10,9 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from agents import messages
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.traffic import PORT, payload
 from experiments.measure.records import Signal, Trace
-from experiments.traffic import PORT, payload
 from topologies import routing
 
 ETHERNET, TUNNEL, TUN = 1, 769, 65534

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from captures import render
 
-from experiments import declarations, model, results
-from experiments.deployment import resolve
+from experiments import model, results
+from experiments.declare import declarations
+from experiments.declare.deployment import resolve
+from experiments.declare.scenario import Case, Experiment, Flow, Run, Scenario
 from experiments.results import Manifest, RunRecord
-from experiments.scenario import Case, Experiment, Flow, Run, Scenario
 from topologies.presets import star
 
 CASES = (Case("pmip", "anchor"), Case("s-pmip", "notify"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.schemes import SCHEMES
-from experiments.deployment import Deployment, resolve
-from experiments.scenario import Case, Flow, Move, Run, Scenario
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Case, Flow, Move, Run, Scenario
 from topologies.domain import Domain
 from topologies.presets import star
 

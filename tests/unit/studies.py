@@ -9,12 +9,12 @@ from pathlib import Path
 
 from agents.schemes import SCHEMES
 from experiments import model
-from experiments.deployment import resolve
+from experiments.declare.deployment import resolve
+from experiments.declare.scenario import Case, Experiment, Flow, Move, Run, Scenario
 from experiments.measure import metrics as measured
 from experiments.measure import procedures
 from experiments.measure.records import Association, Loss, Metric, Packet, Reason, Sight, Signal, SummaryRow, Trace
-from experiments.present.study import Cell, RunResult, Step, Study, Table1Row
-from experiments.scenario import Case, Experiment, Flow, Move, Run, Scenario
+from experiments.measure.study import Cell, RunResult, Step, Study, Table1Row
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
 from topologies.routing import distances, paths
 from topologies.timing import nanoseconds

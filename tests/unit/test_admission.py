@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.admission import check_experiment, check_run
 from experiments.catalogue import CATALOGUE
-from experiments.scenario import Run
+from experiments.declare.admission import check_experiment, check_run
+from experiments.declare.scenario import Run
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

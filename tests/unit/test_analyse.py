@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 
 from experiments import analyse, model
+from experiments.declare.scenario import Flow, Kill, Scenario
 from experiments.measure import metrics, procedures
-from experiments.scenario import Flow, Kill, Scenario
 from tests.unit.folders import NAMES, leave
 
 

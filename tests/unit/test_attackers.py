@@ -18,7 +18,7 @@ from agents.config import Settings
 from agents.mag import Mag
 from agents.messages import Message, ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, decode, encode
 from agents.schemes import SCHEMES
-from experiments.attacks import MESSAGES, STRANGER, Forgery
+from experiments.declare.forgeries import MESSAGES, STRANGER, Forgery
 from topologies.domain import Host
 
 CASES = [(name, policy) for name, scheme in SCHEMES.items() if scheme.home_prefixes for policy in scheme.policies]

@@ -16,15 +16,15 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketT
 from agents.config import QueryFlag
 from agents.messages import decode as decoded
 from agents.messages import kind, parse_ipv6_mobility
-from experiments.attacks import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked, upper_layer
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import resolve
-from experiments.measure.attacks import KERNEL, Outcome, sights
+from experiments.declare.deployment import resolve
+from experiments.declare.forgeries import FORGERIES, KINDS, MARK, MESSAGES, STRANGER, Forgery, mark, marked, upper_layer
+from experiments.declare.scenario import Attack, Run
+from experiments.declare.selection import SelectionError, select
+from experiments.measure.harm import KERNEL, AttackOutcome, sights
 from experiments.present import terminal
-from experiments.present.attacks import table_of_attacks
+from experiments.present.attack_table import table_of_attacks
 from experiments.present.report import write_report
-from experiments.scenario import Attack, Run
-from experiments.selection import SelectionError, select
 from tests.unit import studies
 from topologies.domain import Host
 
@@ -139,10 +139,10 @@ def test_attackers_must_be_hosts_or_bridges_of_the_domain(domain: str) -> None:
 
 def _outcome(
     refused: dict[str, int], passed: int = 0, disturbed: int = 0, changed: tuple[str, ...] = (), succeeds: bool = False
-) -> Outcome:
+) -> AttackOutcome:
     experiment = CATALOGUE["attacks"]
     run = resolve(Run("attacks", experiment.domain, experiment.cases[1], experiment.scenario, 1, 1, "virtual"))
-    return Outcome(Attack("PBU", "cn2", "mag2", "mn1", 1.0, succeeds=succeeds), run, 5, refused, passed, disturbed, changed)
+    return AttackOutcome(Attack("PBU", "cn2", "mag2", "mn1", 1.0, succeeds=succeeds), run, 5, refused, passed, disturbed, changed)
 
 
 def test_an_attack_is_harmless_only_if_all_of_it_is_accounted_for() -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from experiments import jobs
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import Deployment, resolve
-from experiments.scenario import Case, Flow, Run, Scenario
-from experiments.selection import SelectionError, select
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Case, Flow, Run, Scenario
+from experiments.declare.selection import SelectionError, select
 from topologies import presets, routing, toml
 from topologies.addresses import mac, routed_aggregate, routed_aggregates, routed_prefix
 from topologies.check import check

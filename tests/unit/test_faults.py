@@ -8,10 +8,11 @@ import pytest
 from runs import run, still
 
 from experiments.catalogue import CATALOGUE
-from experiments.declarations import DeclarationError, from_json, to_json
-from experiments.faults import calls
-from experiments.scenario import Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
-from experiments.selection import SelectionError, select
+from experiments.declare.declarations import DeclarationError, from_json, to_json
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
+from experiments.declare.selection import SelectionError, select
+from experiments.play.faults import calls
 
 ALL: tuple[Fault, ...] = (
     Kill("mag1", 1.0, 2.0),
@@ -40,26 +41,26 @@ class Recorder:
         return note
 
 
-def struck(*faults: Fault) -> Run:
-    return run("s-pmip", scenario=replace(still(), faults=faults))
+def struck(*faults: Fault, scheme: str = "s-pmip") -> Deployment:
+    return run(scheme, scenario=replace(still(), faults=faults))
 
 
 def test_faults_survive_their_file_each_by_its_kind() -> None:
-    declared = struck(*ALL)
+    declared = struck(*ALL).declared
     declared = replace(declared, case=replace(declared.case, faults=ALL[:1]))
     assert from_json(to_json(declared), Run) == declared
     assert declared.faults == (*ALL, ALL[0])
 
 
 def test_a_run_without_faults_reads_as_before() -> None:
-    text = to_json(run("s-pmip")).replace(b'"faults": []', b'"unknown": 0')
+    text = to_json(run("s-pmip").declared).replace(b'"faults": []', b'"unknown": 0')
     assert from_json(text, Run).faults == ()
 
 
 @pytest.mark.parametrize("text", [b'"type": "Kil"', b'"type": 1'])
 def test_an_unknown_fault_is_a_declaration_that_cannot_be_read(text: bytes) -> None:
     with pytest.raises(DeclarationError):
-        from_json(to_json(struck(ALL[0])).replace(b'"type": "Kill"', text), Run)
+        from_json(to_json(struck(ALL[0]).declared).replace(b'"type": "Kill"', text), Run)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +125,13 @@ def test_faults_and_hard_moves_run_when_asked_for_only() -> None:
 
 def test_a_node_or_all_nodes_of_a_mag_are_revoked_by_the_anchor_where_there_is_one() -> None:
     faults = Revocation("mn1", 1.0, 2.0), Revocation("mag2", 3.0, 4.0)
-    agents, without = Recorder("lma", "mag2"), Recorder("mag2")
+    agents = Recorder("lma", "mag2")
     for _, call in calls(struck(*faults), Recorder(), agents):  # type: ignore[arg-type]
         call()
     address = next(mag.address for mag in struck().domain.mags if mag.name == "mag2")
     mn_id = next(host.mn_id for host in struck().domain.hosts if host.name == "mn1")
     assert agents.told == [("tell", "lma", f"revoke {mn_id}"), ("tell", "lma", f"revoke-all {address}")]
-    assert list(calls(struck(*faults), Recorder(), without)) == []  # type: ignore[arg-type]
+    assert list(calls(struck(*faults, scheme="sd-pmip"), Recorder(), agents)) == []  # type: ignore[arg-type]
 
 
 def test_a_revocation_names_a_host_or_a_mag_of_the_domain() -> None:

@@ -14,14 +14,15 @@ import runs
 
 from agents.authentication import protection
 from engines.base import Job, Outcome
-from experiments import cli, keys, model, reference, results, runner, settings
+from experiments import cli, model, reference, results, runner
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import resolve
-from experiments.phase import Phase
-from experiments.present.study import Study
+from experiments.declare import keys, settings
+from experiments.declare.deployment import resolve
+from experiments.declare.phase import Phase
+from experiments.declare.scenario import Run
+from experiments.declare.selection import Selection, select
+from experiments.measure.study import Study
 from experiments.results import Manifest
-from experiments.scenario import Run
-from experiments.selection import Selection, select
 from tests.unit import studies
 
 KEY = "00112233445566778899aabbccddeeff"

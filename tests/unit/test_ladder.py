@@ -8,10 +8,10 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure.records import Association, Packet, Signal
+from experiments.measure.study import RunResult, Step
 from experiments.present.ladder import _Arrow, _label_places, _Mark, ladder
-from experiments.present.study import RunResult, Step
-from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
 from topologies.domain import Domain
 from topologies.presets import star, tree

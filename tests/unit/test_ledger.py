@@ -16,12 +16,12 @@ from runs import EPOCH, MS, run
 
 from agents import messages
 from agents.schemes import SCHEMES
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Flow, Kill, Move, Partition, Scenario
 from experiments.measure.metrics import measure
 from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Flow, Kill, Move, Partition, Scenario
 from topologies.domain import LinkSettings
 from topologies.presets import star, tree
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from runs import EPOCH, MS, moving, run, still
 
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Flow, Move, Scenario
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricsFileError, measure
 from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
-from experiments.present.study import RunResult
-from experiments.scenario import Flow, Move, Scenario
+from experiments.measure.study import RunResult
 from topologies.presets import star, tree
 
 NOTHING = Trace((), (), (), 0, 0)

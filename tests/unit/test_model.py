@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import Deployment, resolve
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Flow, Move, Run, Scenario
 from experiments.measure.records import Packet, Trace
 from experiments.model import bounds, expect, predict
 from experiments.model.prediction import Prediction
-from experiments.scenario import Flow, Move, Run, Scenario
 from topologies.domain import LinkKind, LinkSettings
 from topologies.presets import star, tree
 

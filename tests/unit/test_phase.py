@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import resolve
+from experiments.declare.deployment import resolve
+from experiments.declare.phase import with_drawn_phase
+from experiments.declare.scenario import Kill, Run, WrongClock
 from experiments.model.prediction import Prediction
-from experiments.phase import with_drawn_phase
-from experiments.scenario import Kill, Run, WrongClock
 
 
 def declared(name: str, case: int = 0, seed: int = 1, number: int = 1) -> Run:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from experiments import results
+from experiments.declare.scenario import Case, Flow, Move, Scenario
+from experiments.measure.study import Study
 from experiments.present import plots, style
-from experiments.present.study import Study
-from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
 from topologies.presets import star
 

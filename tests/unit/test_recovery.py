@@ -10,13 +10,13 @@ from runs import EPOCH, run
 
 from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
-from experiments.deployment import Deployment, resolve
+from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.measure.metrics import measure
+from experiments.measure.node_state import NodeState, Route, Rule
 from experiments.measure.records import Packet, Trace
 from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
 from experiments.model import expect
-from experiments.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
-from experiments.state import NodeState, Route, Rule
 
 SECOND = 1_000_000_000
 FLOWS = (Flow("cn1", "mn1", 0.0, 1.0, 10.0), Flow("mn1", "cn1", 0.0, 1.0, 10.0))

@@ -11,9 +11,9 @@ import pytest
 from experiments import reference, results
 from experiments.catalogue import CATALOGUE
 from experiments.cli import main
+from experiments.declare.scenario import Experiment
 from experiments.measure import metrics
 from experiments.results import Manifest, Overview, RunRecord
-from experiments.scenario import Experiment
 
 MANIFEST = Manifest(
     command="dmmlab run",

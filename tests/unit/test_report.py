@@ -13,11 +13,11 @@ import pytest
 
 from experiments import results
 from experiments.catalogue import CATALOGUE
+from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure import metrics
 from experiments.measure.records import Metric, Reason, SummaryRow
+from experiments.measure.study import Study, agrees, by_case
 from experiments.present import explanation, plots, report, style
-from experiments.present.study import Study, agrees, by_case
-from experiments.scenario import Case, Flow, Move, Scenario
 from tests.unit import studies
 from topologies import presets
 

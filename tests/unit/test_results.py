@@ -12,9 +12,9 @@ import pytest
 
 from experiments import results
 from experiments.catalogue import CATALOGUE
-from experiments.declarations import from_json, to_json
+from experiments.declare.declarations import from_json, to_json
+from experiments.declare.scenario import Run
 from experiments.results import Manifest, Overview, RunRecord
-from experiments.scenario import Run
 
 NOW = datetime(2024, 1, 1, 12, 30, 15, tzinfo=UTC)
 

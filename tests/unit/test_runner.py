@@ -11,10 +11,10 @@ import pytest
 from engines.base import EngineError, Job, Outcome
 from experiments import results, runner
 from experiments.catalogue import CATALOGUE
-from experiments.phase import Phase
-from experiments.present.study import Study
+from experiments.declare.phase import Phase
+from experiments.declare.selection import Selection
+from experiments.measure.study import Study
 from experiments.runner import Done, Unanalysed
-from experiments.selection import Selection
 from tests.unit import studies
 
 WELL = Outcome(True, "", (), 1.0)

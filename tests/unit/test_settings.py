@@ -8,9 +8,9 @@ from ipaddress import IPv6Address
 import pytest
 
 from agents.config import FirstPacket, MessageOrder, QueryFlag, Settings
-from experiments import settings
 from experiments.catalogue import CATALOGUE
-from experiments.selection import Selection, SelectionError, select
+from experiments.declare import settings
+from experiments.declare.selection import Selection, SelectionError, select
 from topologies.domain import LinkKind
 from topologies.units import UnitError
 
@@ -88,7 +88,7 @@ def test_numbers_and_times_all_have_a_range() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "`.venv/bin/python -m experiments.settings` writes it anew"
+    assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "`.venv/bin/python -m experiments.declare.settings` writes it anew"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from engines.choose import NAMES
-from experiments.measure.attacks import Outcome
+from experiments.declare.scenario import Attack
+from experiments.measure.harm import Outcome
 from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.measure.recovery import Verdict
-from experiments.present.study import Study
-from experiments.scenario import Attack
+from experiments.measure.study import Study
+from experiments.measure.tolerance import TOLERANCES
 from experiments.status import CHECKS, shortcomings
-from experiments.tolerance import TOLERANCES
 from tests.unit import studies
 
 STUDY = studies.study(packets=10, steps=tuple(step for step in studies.STEPS if step.time is not None))

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from experiments.measure.study import Study
 from experiments.present import style, terminal
-from experiments.present.study import Study
 from experiments.reference import Comparison
 from tests.unit import studies
 

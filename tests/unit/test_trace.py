@@ -18,14 +18,14 @@ from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
 from agents.schemes import SCHEMES
-from experiments.deployment import Deployment
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Move
 from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.measure.trace import read_trace
 from experiments.model import predict
-from experiments.scenario import Move
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
 CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"

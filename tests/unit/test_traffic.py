@@ -8,8 +8,9 @@ import socket
 
 import pytest
 
-from experiments import traffic
-from experiments.scenario import Flow
+from experiments.declare.scenario import Flow
+from experiments.declare.traffic import HEADER
+from experiments.play import traffic
 
 FLOW = Flow("cn1", "mn1", start=0.0, duration=0.05, rate=100.0, size=100)
 
@@ -21,7 +22,7 @@ class Socket(socket.socket):
     refusal: int
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> int:  # type: ignore[override]
-        if traffic.HEADER.unpack_from(data)[2] == 2:
+        if HEADER.unpack_from(data)[2] == 2:
             raise OSError(self.refusal, os.strerror(self.refusal))
         self.sent.append(data)
         return len(data)
@@ -38,7 +39,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_a_host_without_a_link_just_now_goes_on(sent: list[bytes], refusal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Socket, "refusal", refusal, raising=False)
     traffic.send(0, FLOW, "2001:db8::1", 0)
-    assert [traffic.HEADER.unpack_from(data)[2] for data in sent] == [0, 1, 3, 4]
+    assert [HEADER.unpack_from(data)[2] for data in sent] == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize("refusal", [errno.EMSGSIZE, errno.EPERM, errno.ENOBUFS, errno.EINVAL])

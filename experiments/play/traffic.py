@@ -1,29 +1,21 @@
-"""Test traffic: numbered UDP packets, and the socket that takes them. What happened to them is read from captures."""
+"""Sending test traffic, and the socket that takes it. What happened to it is read from captures."""
 
 from __future__ import annotations
 
 import errno
 import signal
 import socket
-import struct
 import time
 
-from experiments.scenario import Flow
+from experiments.declare.scenario import Flow
+from experiments.declare.traffic import PORT, payload
 
-PORT = 5213
-MAGIC = b"DMM1"
-HEADER = struct.Struct("!4sHI")
 _REFUSED = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
 """What a host says that has no route, no address or no carrier just now."""
 
 
 class SendError(RuntimeError):
     """A host cannot send a packet, and not for want of a link; the message is one line that says which and why."""
-
-
-def payload(flow: int, sequence: int, size: int) -> bytes:
-    """The UDP payload of one test packet: magic, flow number, sequence number, zeros up to ``size`` bytes."""
-    return HEADER.pack(MAGIC, flow, sequence).ljust(size, b"\0")
 
 
 def send(number: int, flow: Flow, destination: str, epoch: int) -> None:

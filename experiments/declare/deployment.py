@@ -10,8 +10,8 @@ from agents.config import AgentConfig, Settings
 from agents.policies import POLICIES, Policy
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES, Scheme
-from experiments.scenario import Attack, Case, Fault, Run, Scenario
-from experiments.settings import agent_settings
+from experiments.declare.scenario import Attack, Case, Fault, Run, Scenario
+from experiments.declare.settings import agent_settings
 from topologies.addresses import RoutedPrefixes
 from topologies.domain import Agent, Domain, Host
 
@@ -150,7 +150,7 @@ def resolve(run: Run) -> Deployment:
     """The run, resolved.
 
     Raises KeyError for a scheme or policy that does not exist, and what ``agent_settings`` raises; a run that has been admitted
-    (experiments.admission) has neither.
+    (experiments.declare.admission) has neither.
     """
     scheme = SCHEMES[run.case.scheme]
     return Deployment(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from experiments import attacks
-from experiments.agents import Agents
-from experiments.deployment import Deployment
-from experiments.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
+from experiments.play import attackers
+from experiments.play.agents import Agents
 from topologies import routing
 from topologies.linux.build import Testbed
 from topologies.linux.detour import MOBILITY_HEADERS, Treatment, sent_by
@@ -31,7 +31,8 @@ def _kill(fault: Kill, run: Deployment, testbed: Testbed, agents: Agents) -> Ite
 
 def _impair(fault: Impairment, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     treatment = Treatment(fault.delay, fault.loss, fault.duplicate, fault.reorder)
-    for agent in routing.agents(run.domain):
+    domain = run.domain
+    for agent in (*domain.mags, *([domain.lma] if domain.lma else [])):
         if not fault.nodes or agent.name in fault.nodes:
             yield from _detour(fault, partial(testbed.detour, agent.name, agent.core, MOBILITY_HEADERS, treatment))
 
@@ -67,5 +68,5 @@ _CALLS: Mapping[type[Fault], Callable[[Any, Deployment, Testbed, Agents], Iterat
     Partition: _part,
     WrongClock: _set_right,
     Revocation: _revoke,
-    Attack: attacks.calls,
+    Attack: attackers.calls,
 }

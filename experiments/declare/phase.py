@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from experiments.scenario import Fault, Run, WrongClock
+from experiments.declare.scenario import Fault, Run, WrongClock
 
 _DIGITS = 9
 """Times are drawn in whole nanoseconds."""

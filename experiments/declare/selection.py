@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from agents.config import MessageOrder
 from agents.schemes import SCHEMES
-from experiments import admission, settings
-from experiments.scenario import Case, Experiment
+from experiments.declare import admission, settings
+from experiments.declare.scenario import Case, Experiment
 from topologies import presets, routing
 from topologies.check import check
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from agents.config import is_gateway
 from agents.linux import daemon
-from experiments.deployment import Deployment
-from experiments.scenario import WrongClock
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import WrongClock
 from topologies.linux.build import Testbed
 
 

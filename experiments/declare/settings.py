@@ -1,6 +1,6 @@
 """Settings by dotted name and with units: what each means and may be, and applying them to a domain, a scenario and the agents.
 
-``python -m experiments.settings`` writes docs/settings.md.
+``python -m experiments.declare.settings`` writes docs/settings.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, get_type_hints
 from agents.authentication import key_octets
 from agents.config import Settings
 from engines.base import REPOSITORY
-from experiments import keys
-from experiments.scenario import Flow, Move, Scenario
-from experiments.traffic import HEADER
+from experiments.declare import keys
+from experiments.declare.scenario import Flow, Move, Scenario
+from experiments.declare.traffic import HEADER
 from topologies.domain import Domain
 from topologies.presets import PRESETS
 from topologies.settings import LINK_SETTINGS, TIME, Kind, Setting, apply_link_setting, links_of
@@ -307,7 +307,7 @@ def describe() -> list[str]:
 _PREAMBLE = """\
 # Settings
 
-Made from the code by `.venv/bin/python -m experiments.settings`; `dmmlab list settings` shows the same.
+Made from the code by `.venv/bin/python -m experiments.declare.settings`; `dmmlab list settings` shows the same.
 `--set NAME=VALUE` changes one, as often as one likes; what is out of range is refused before anything runs.
 A time has a unit, such as 3ms or 1.5s. A link's default is that of the preset `star`, and of `tree` for trunks."""
 

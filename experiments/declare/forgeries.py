@@ -1,23 +1,15 @@
-"""Attacks as processes of their own: what an attacker makes, octet by octet, and how it sends that (docs/security.md).
-
-Every packet of an attack bears the attack's mark in its IPv6 traffic class and flow label, which nothing in the network looks at and by
-which captures tell it from all others, whose traffic class is 0.
-"""
+"""What attackers make, octet by octet, and the marks by which captures tell it from all else (docs/security.md)."""
 
 from __future__ import annotations
 
-import socket
 import struct
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
-from itertools import cycle
 
 from agents.config import HOME_NETWORK, QueryFlag
 from agents.messages import (
-    PROTOCOL,
     AccessTechnologyType,
     BindingError,
     BindingErrorStatus,
@@ -33,19 +25,11 @@ from agents.messages import (
     ipv6_packet,
     timestamp_from_seconds,
 )
-from experiments.agents import Agents
-from experiments.deployment import Deployment
-from experiments.scenario import Attack
-from topologies import routing
-from topologies.addresses import ALL_MAGS_MAC, INFRASTRUCTURE, mac
-from topologies.domain import Agent, Host
-from topologies.linux.build import Testbed
+from topologies.addresses import INFRASTRUCTURE
+from topologies.domain import Host
 
 STRANGER = INFRASTRUCTURE[0xBAD]
 """The address of an attacker in the core, which no node has."""
-
-LEAD = 0.5
-"""How long before the scenario's zero an attacker is there, in s: it has heard all signalling since."""
 
 MARK = 0x0FFFFFFF
 """The bits of an IPv6 header's first word that are its traffic class and its flow label."""
@@ -55,9 +39,7 @@ MARKS = 0x0FFFF000
 
 _MARK = 0x04A70000
 _VERSION = 6 << 28
-_IPV6_HEADER = 40
-_ETHERNET_HEADER = 14
-_ETH_P_IPV6, _ETH_P_ALL = 0x86DD, 3
+IPV6_HEADER = 40
 _IPV4_IN_IPV6, IPV6_IN_IPV6, _NO_NEXT_HEADER = 4, 41, 59
 TUNNELLED = frozenset({_IPV4_IN_IPV6, IPV6_IN_IPV6})
 """What a tunnel may carry."""
@@ -76,9 +58,7 @@ ECHO_HEADER = 8
 """Octets of an Echo message before its data; the mark is in the last four of them."""
 _UNASSIGNED_TYPE = 255
 _LIFETIME = 75
-_LARGEST_FRAME = 2048
 _FIRST_UNKNOWN_PREFIX = 0x10000
-_ROGUE_MAC = mac(3, 1)
 
 
 def mark(number: int) -> int:
@@ -271,7 +251,7 @@ IPv4; ``too-big``: a Packet Too Big about a tunnel between agents."""
 
 def upper_layer(packet: bytes) -> tuple[int, int]:
     """The protocol that an IPv6 packet carries behind its extension headers, and where that begins."""
-    protocol, at = packet[6], _IPV6_HEADER
+    protocol, at = packet[6], IPV6_HEADER
     while protocol in _EXTENSIONS and at + 2 <= len(packet):
         protocol, at = packet[at], at + 8 * (1 if protocol == _FRAGMENT else packet[at + 1] + 1)
     return protocol, at
@@ -285,7 +265,7 @@ def marked(packet: bytes, label: int) -> bytes:
     if protocol == IPV6_IN_IPV6:
         payload = marked(payload, label)
     elif protocol == ICMPV6 and payload[0] == _ECHO_REQUEST:
-        payload = _echo(payload, packet[8:_IPV6_HEADER], label)
+        payload = _echo(payload, packet[8:IPV6_HEADER], label)
     return struct.pack("!I", first & ~MARK | label) + packet[4:at] + payload
 
 
@@ -302,104 +282,10 @@ def _checked(message: bytes, addresses: bytes) -> bytes:
     return message[:2] + checksum.to_bytes(2, "big") + message[4:]
 
 
-def _is_marked(packet: bytes) -> bool:
+def is_marked(packet: bytes) -> bool:
+    """Whether a packet bears the mark of an attack."""
     return int.from_bytes(packet[:4], "big") & MARKS == _MARK
 
 
 def _packet(following: int, source: IPv6Address, destination: IPv6Address, payload: bytes) -> bytes:
     return struct.pack("!IHBB", _VERSION, len(payload), following, 64) + source.packed + destination.packed + payload
-
-
-def calls(attack: Attack, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[tuple[float, Callable[[], object]]]:
-    """An attack of an agent that the run's scheme does not use is none."""
-    if all(node in agents for node in attack.on):
-        yield -LEAD, partial(_begin, attack, run, testbed)
-
-
-def _begin(attack: Attack, run: Deployment, testbed: Testbed) -> None:
-    node = testbed.get(attack.attacker)
-    label = mark(run.attacks.index(attack))
-    if attack.kind == REPLAY:
-        node.spawn(partial(_replay, attack, run.epoch, label))
-        return
-    forge = partial(FORGERIES[attack.kind], run.settings.query_flag)
-    known = _Knowledge(attack, run, testbed)
-    node.spawn(partial(_assail, attack, run.epoch, label, lambda number: forge(known.at(number, time.time())), known))
-
-
-class _Knowledge:
-    """What an attack's packets are made of, and how they are sent."""
-
-    def __init__(self, attack: Attack, run: Deployment, testbed: Testbed) -> None:
-        hosts = run.host
-        known = {agent.name: agent for agent in routing.agents(run.domain)}
-        self.host = hosts[attack.victim]
-        self.hoa = testbed.addresses(attack.victim)[0]
-        other = next(name for name in hosts if name not in (attack.victim, attack.attacker))
-        self.home = testbed.addresses(other)[0]
-        self.accomplice = _accomplice(attack, run, known, self.host).address
-        self.agent = known[attack.target].address
-        if attack.attacker in hosts:
-            self.device, self.station = hosts[attack.attacker].interface, hosts[attack.attacker].mac
-            self.gateway, own = ALL_MAGS_MAC, testbed.addresses(attack.attacker)[0]
-        else:
-            self.device, self.station, own = attack.attacker, _ROGUE_MAC, STRANGER
-            self.gateway = str(testbed.get(attack.target).intf(known[attack.target].core).MAC())
-        self.source = known[attack.claims].address if attack.claims else own
-
-    def at(self, number: int, now: float) -> Forgery:
-        """For the ``number``-th packet."""
-        return Forgery(self.source, self.agent, self.host, self.hoa, self.home, self.accomplice, number, now)
-
-
-def _accomplice(attack: Attack, run: Deployment, known: Mapping[str, Agent], victim: Host) -> Agent:
-    if attack.claims and known[attack.claims] in run.mags:
-        return known[attack.claims]
-    return next(mag for mag in reversed(run.mags) if mag.name != victim.mag)
-
-
-def _assail(attack: Attack, epoch: int, label: int, forge: Callable[[int], bytes], known: _Knowledge) -> None:
-    header = _ethernet(known.gateway, known.station)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind((known.device, 0))
-        for number in _times(attack, epoch):
-            sock.send(header + marked(forge(number), label))
-
-
-def _replay(attack: Attack, epoch: int, label: int) -> None:
-    """Hear what crosses the bridge until the attack begins, then send that again, in its order, and from the beginning once it ends."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as sock:
-        heard = tuple(dict.fromkeys(_signals_heard(sock, epoch + round(attack.at * 1e9))))
-        if not heard:
-            raise RuntimeError(f"{attack.attacker} has heard no signalling that it could replay at {attack.at:g} s")
-        again = cycle(heard)
-        for _ in _times(attack, epoch):
-            frame = next(again)
-            sock.sendto(frame[:_ETHERNET_HEADER] + marked(frame[_ETHERNET_HEADER:], label), (attack.attacker, 0))
-
-
-def _signals_heard(sock: socket.socket, until: int) -> Iterator[bytes]:
-    """Every frame with a Mobility Header, tunnelled or not, that passes before ``until``, as often as it is seen."""
-    while (left := until - time.time_ns()) > 0:
-        sock.settimeout(left / 1e9)
-        try:
-            frame, (_, protocol, *_) = sock.recvfrom(_LARGEST_FRAME)
-        except TimeoutError:
-            return
-        at = _ETHERNET_HEADER
-        if protocol == _ETH_P_IPV6 and frame[at + 6] == IPV6_IN_IPV6:
-            at += _IPV6_HEADER
-        if protocol == _ETH_P_IPV6 and frame[at + 6] == PROTOCOL and not _is_marked(frame[_ETHERNET_HEADER:]):
-            yield frame
-
-
-def _ethernet(destination: str, source: str) -> bytes:
-    return bytes.fromhex((destination + source).replace(":", "")) + _ETH_P_IPV6.to_bytes(2, "big")
-
-
-def _times(attack: Attack, epoch: int) -> Iterator[int]:
-    """The numbers of the attack's packets, each at its time."""
-    first, interval = epoch + round(attack.at * 1e9), 1e9 / attack.rate
-    for number in range(attack.count):
-        time.sleep(max(0, first + round(number * interval) - time.time_ns()) / 1e9)
-        yield number

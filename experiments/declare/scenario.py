@@ -157,7 +157,8 @@ class Attack(msgspec.Struct, frozen=True, tag=True):
     """From ``at`` s on ``attacker`` sends ``count`` packets, ``rate`` a second, that are to harm the sessions of the host ``victim``.
 
     Attributes:
-        kind: one of experiments.attacks.KINDS: a forged message, a forged tunnelled packet, a replay of what was heard, a flood of queries.
+        kind: one of experiments.declare.forgeries.KINDS: a forged message, a forged tunnelled packet, a replay of what was heard, a flood
+            of queries.
         attacker: a host, which sends them on its access link, or a bridge of the core, for a node that is on it.
         target: the agent's node that they go to.
         claims: the agent's node whose address they bear as their source; "" for the attacker's own.
@@ -195,8 +196,8 @@ Fault = Kill | Impairment | Partition | WrongClock | Revocation | Attack
 class Scenario:
     """What happens, in s from the scenario's zero; the run ends at ``duration``.
 
-    ``phase`` is the width in s of the range from which the phase of moves and faults is drawn, where it is drawn (experiments.phase); 0 for
-    the longest interval between two packets of a flow.
+    ``phase`` is the width in s of the range from which the phase of moves and faults is drawn, where it is
+    drawn (experiments.declare.phase); 0 for the longest interval between two packets of a flow.
     """
 
     duration: float

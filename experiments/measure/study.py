@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.deployment import Deployment
-from experiments.measure.attacks import Outcome
+from experiments.declare.deployment import Deployment
+from experiments.declare.scenario import Case, Experiment
+from experiments.measure.harm import AttackOutcome
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
-from experiments.scenario import Case, Experiment
-from experiments.tolerance import TOLERANCES
+from experiments.measure.tolerance import TOLERANCES
 
 _UNEVEN = 3.0
 """A handover that takes so many times as long as another of its case is of another kind: a renewed route, say, instead of a stale one."""
@@ -99,7 +99,7 @@ class Study:
     steps: tuple[Step, ...] = ()
     table1: tuple[Table1Row, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[AttackOutcome, ...] = ()
     undrawn: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from experiments.measure.attacks import Outcome
+from experiments.measure.harm import AttackOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class AttackTable:
     rows: tuple[Row, ...]
 
 
-def table_of_attacks(outcomes: Iterable[Outcome]) -> AttackTable | None:
+def table_of_attacks(outcomes: Iterable[AttackOutcome]) -> AttackTable | None:
     """The table, or None where there was no attack."""
-    groups: dict[tuple[str, str, str, str], dict[str, list[Outcome]]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, list[AttackOutcome]]] = {}
     for outcome in outcomes:
         groups.setdefault(_likeness(outcome), {}).setdefault(outcome.run.case.scheme, []).append(outcome)
     if not groups:
@@ -48,13 +48,13 @@ def table_of_attacks(outcomes: Iterable[Outcome]) -> AttackTable | None:
     return AttackTable(schemes, tuple(rows))
 
 
-def _likeness(outcome: Outcome) -> tuple[str, str, str, str]:
+def _likeness(outcome: AttackOutcome) -> tuple[str, str, str, str]:
     attack, run = outcome.attack, outcome.run
     place = "an access link" if attack.attacker in {host.name for host in run.domain.hosts} else "the core"
     return run.case.variant, attack.kind, place, "an agent" if attack.claims else "itself"
 
 
-def _cell(outcomes: Sequence[Outcome]) -> Cell | None:
+def _cell(outcomes: Sequence[AttackOutcome]) -> Cell | None:
     if not outcomes:
         return None
     refused: Counter[str] = Counter()

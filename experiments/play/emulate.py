@@ -1,6 +1,6 @@
 """One emulation, inside the kernel that an engine provides: build the network, start agents and captures, play the scenario.
 
-``python -m experiments.emulate FOLDER`` reads FOLDER/run.json and leaves captures and events in FOLDER.
+``python -m experiments.play.emulate FOLDER`` reads FOLDER/run.json and leaves captures and events in FOLDER.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-from experiments import declarations, faults, keys, state, traffic
-from experiments.agents import Agents
-from experiments.capture import Captures
-from experiments.deployment import Deployment, at_epoch, resolve
-from experiments.scenario import DRAIN, FAILED, Flow, Run
+from experiments.declare import declarations, keys
+from experiments.declare.deployment import Deployment, at_epoch, resolve
+from experiments.declare.scenario import DRAIN, FAILED, Flow, Run
+from experiments.play import faults, state, traffic
+from experiments.play.agents import Agents
+from experiments.play.capture import Captures
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
 from topologies.linux.build import Testbed

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from agents.linux.socket_filter import NOTHING
 from agents.linux.sockets import attach
+from experiments.jobs import buffer_size
 from topologies.linux.nodes import fork
 
 LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")
 """What libpcap is called: on Debian, and elsewhere."""
 
-_BUFFERS = 64 << 20
-_BUFFER_MIN, _BUFFER_MAX = 1 << 20, 8 << 20
 _LATENCY = 1.0
 """s after which the kernel hands over a block of packets that is not full; now and then it takes twice as long, and a little more."""
 _PATIENCE = 3 * _LATENCY
@@ -39,11 +38,6 @@ Within = Callable[[], AbstractContextManager[object]]
 
 class CaptureError(RuntimeError):
     """Captures could not be started, missed packets or could not write them; the message is one line."""
-
-
-def buffer_size(captures: int) -> int:
-    """The octets of the kernel's memory in which each of so many captures keeps packets until they are read."""
-    return min(_BUFFER_MAX, max(_BUFFER_MIN, _BUFFERS // max(1, captures)))
 
 
 class Captures:

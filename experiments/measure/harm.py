@@ -21,8 +21,9 @@ import numpy as np
 from agents.actions import IgnoreReason
 from agents.config import MAG_GROUP
 from agents.messages import PROTOCOL, BindingErrorStatus, Status
-from experiments import files, state
-from experiments.attacks import (
+from experiments import files
+from experiments.declare.deployment import Deployment
+from experiments.declare.forgeries import (
     ECHO_HEADER,
     ECHO_REPLY,
     FIRST_NO_ERROR,
@@ -37,11 +38,11 @@ from experiments.attacks import (
     mark,
     upper_layer,
 )
-from experiments.deployment import Deployment
+from experiments.declare.scenario import Attack
+from experiments.measure import node_state
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
-from experiments.scenario import Attack
-from experiments.tolerance import TOLERANCES
+from experiments.measure.tolerance import TOLERANCES
 from topologies.domain import Host
 
 KERNEL = "a rule of the kernel"
@@ -58,7 +59,7 @@ _UNDER_WAY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttackOutcome:
     """What became of an attack.
 
     Attributes:
@@ -98,11 +99,11 @@ class Played:
     folder: Path
 
 
-def outcomes(attacked: Played, undisturbed: Played) -> tuple[Outcome, ...]:
+def outcomes(attacked: Played, undisturbed: Played) -> tuple[AttackOutcome, ...]:
     """What became of each attack of a run; DeclarationError where what the kernels held in the end cannot be read."""
     run = attacked.run
     seen = sights(run, attacked.folder)
-    changed = tuple(_differences(state.read(attacked.folder), state.read(undisturbed.folder)))
+    changed = tuple(_differences(node_state.read(attacked.folder), node_state.read(undisturbed.folder)))
     disturbed = sorted(_disturbed(attacked, undisturbed))
     lines = list(_lines(attacked))
     found = []
@@ -112,7 +113,7 @@ def outcomes(attacked: Played, undisturbed: Played) -> tuple[Outcome, ...]:
         if seen.barred[label]:
             refused[KERNEL] += seen.barred[label]
         struck = sum(attack.at <= at < until for at in disturbed)
-        found.append(Outcome(attack, run, seen.arrived[label], dict(refused), seen.passed[label], struck, changed))
+        found.append(AttackOutcome(attack, run, seen.arrived[label], dict(refused), seen.passed[label], struck, changed))
     return tuple(found)
 
 
@@ -279,7 +280,7 @@ def _alike(packet: Packet, usual: Packet | None, noise: int) -> bool:
     return abs((packet.received - packet.sent) - (usual.received - usual.sent)) <= noise
 
 
-def _differences(found: Mapping[str, state.NodeState], usual: Mapping[str, state.NodeState]) -> Iterator[str]:
+def _differences(found: Mapping[str, node_state.NodeState], usual: Mapping[str, node_state.NodeState]) -> Iterator[str]:
     for node in sorted(found.keys() | usual.keys()):
         here, there = ({*s.links, *s.routes, *s.rules} if s else set() for s in (found.get(node), usual.get(node)))
         yield from sorted(f"{node}: also {what}" for what in here - there)

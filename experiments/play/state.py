@@ -1,9 +1,8 @@
-"""What the kernels of the agents' nodes hold when the scenario is over, as netlink shows it: state.json in a run's folder."""
+"""Writing down what the kernels of the agents' nodes hold when the scenario is over, as netlink shows it."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -14,46 +13,14 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.linux.netlink import NLM_F_DUMP, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, Netlink, Request, message
-from experiments import declarations
-from experiments.deployment import Deployment
+from experiments.declare import declarations
+from experiments.declare.deployment import Deployment
+from experiments.measure.node_state import FILE, NodeState, Route, Rule
 from topologies.linux.build import Testbed
 
-FILE = "state.json"
 _LWTUNNEL_ENCAP_IP6 = 4
 _UNICAST = 1
 _EVERYTHING = "::"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route: through the interface ``link``, encapsulated to ``care_of`` where that is not None; ``unicast`` or one that refuses."""
-
-    prefix: IPv6Network
-    table: int
-    link: str | None
-    care_of: IPv6Address | None
-    unicast: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: what comes in by ``link`` (None: whatever), carries ``protocol`` (None: any) and has a source in ``source`` (None: any)
-    looks into ``table`` (0: something else is done)."""
-
-    priority: int
-    table: int
-    link: str | None
-    protocol: int | None
-    source: IPv6Network | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """The interfaces, IPv6 routes and rules of a node."""
-
-    links: tuple[str, ...]
-    routes: tuple[Route, ...]
-    rules: tuple[Rule, ...]
 
 
 def record(testbed: Testbed, run: Deployment, folder: Path) -> None:
@@ -63,11 +30,6 @@ def record(testbed: Testbed, run: Deployment, folder: Path) -> None:
         with testbed.get(agent.name).within():
             found[agent.name] = _look()
     (folder / FILE).write_bytes(declarations.to_json(found))
-
-
-def read(folder: Path) -> dict[str, NodeState]:
-    """The state by node; DeclarationError where the folder has none that can be read."""
-    return declarations.load(folder / FILE, dict[str, NodeState])
 
 
 class _Ip6Encapsulation(nla):  # type: ignore[misc]
