@@ -13,7 +13,7 @@ from pathlib import Path
 from vm import qemu
 from vm.build import FOLDER, MEMORY, PROCESSORS, Image
 from vm.qemu import Machine
-from vm.run import RESULTS, Running, overlay, started
+from vm.run import RESULTS, Running, check_image, overlay, started
 
 EXPERIMENTS = ("fig1", "handover")
 REAL_TIME = ("native", "uml")
@@ -28,6 +28,7 @@ def trial(image: Image, experiments: Sequence[str] = EXPERIMENTS) -> bool:
 
     What runs leave stays in results/vm-test.
     """
+    check_image(image)
     results = RESULTS / _NAME
     run = f"dmmlab run {shlex.join(experiments)} --wall-limit {_WALL_LIMIT}"
     shutil.rmtree(results, ignore_errors=True)
