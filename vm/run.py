@@ -21,7 +21,7 @@ from vm.qemu import Machine
 
 RESULTS = REPOSITORY / "results"
 PORT = 2222
-_BOOT = 600.0
+_BOOT = 1800.0
 """s of wall time that a machine may take until it lets one in."""
 
 
@@ -42,10 +42,17 @@ def overlay(base: Path, name: str, keep: bool) -> Path:
     return disk
 
 
-def at_console(image: Image, window: bool, processors: int, memory: int) -> int:
-    """Start the machine with its console on this terminal, until it is switched off; QEMU's exit status."""
+def check_image(image: Image) -> None:
+    """EngineError where the machine has no image; where it has one of other inputs, say so: it is good to run."""
     if not image.file("qcow2").exists():
         raise EngineError(f"there is no {image.file('qcow2')}: `make vm` builds it")
+    if not image.stands("qcow2"):
+        print(f"vm: {image.file('qcow2')} is not of the last commit; `make vm` builds it anew", file=sys.stderr)
+
+
+def at_console(image: Image, window: bool, processors: int, memory: int) -> int:
+    """Start the machine with its console on this terminal, until it is switched off; QEMU's exit status."""
+    check_image(image)
     RESULTS.mkdir(exist_ok=True)
     problem = qemu.kvm_problem(FOLDER / "vmlinuz")
     private = qemu.key(FOLDER)

@@ -13,7 +13,7 @@ from pathlib import Path
 from vm import qemu
 from vm.build import FOLDER, MEMORY, PROCESSORS, Image
 from vm.qemu import Machine
-from vm.run import RESULTS, Running, overlay, started
+from vm.run import RESULTS, Running, check_image, overlay, started
 
 EXPERIMENTS = ("fig1", "handover")
 REAL_TIME = ("native", "uml")
@@ -26,12 +26,13 @@ _PORT = 2322
 def trial(image: Image, experiments: Sequence[str] = EXPERIMENTS) -> bool:
     """Boot the machine twice, by UEFI and by BIOS, under TCG, and run the experiments in it; whether all is as it has to be.
 
-    What runs leave stays in results/vm-test.
+    What runs leave stays in results/vm-test, which the machine makes itself, so that it is its user's.
     """
+    check_image(image)
     results = RESULTS / _NAME
     run = f"dmmlab run {shlex.join(experiments)} --wall-limit {_WALL_LIMIT}"
     shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
+    RESULTS.mkdir(exist_ok=True)
     with _booted(image, uefi=True) as machine:
         virtual = machine.show(f"{run} --results results/{_NAME}") == 0
         same = machine.show(f"dmmlab compare results/{_NAME}/latest") == 0
