@@ -13,19 +13,19 @@ from typing import Any
 
 import msgspec
 
-from experiments import model, results
+from experiments import model
 from experiments.declare import declarations
 from experiments.declare.deployment import resolve
-from experiments.measure import harm, metrics, procedures
+from experiments.declare.tolerance import TOLERANCES
+from experiments.measure import harm, metrics, procedures, results
 from experiments.measure.pcap import CaptureFileError
 from experiments.measure.records import Metric, Trace
 from experiments.measure.recovery import Verdict, judge
+from experiments.measure.results import Manifest, RunRecord
 from experiments.measure.study import RunResult, Step, Study, Table1Row
-from experiments.measure.tolerance import TOLERANCES
 from experiments.measure.trace import read_trace
 from experiments.present import report
 from experiments.present.attempts import Attempts, reason
-from experiments.results import Manifest, RunRecord
 
 _NOTHING = Trace(packets=(), signals=(), associations=(), lma_data_packets=0, lma_data_bytes=0)
 

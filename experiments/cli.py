@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from agents.schemes import SCHEMES
-from engines.base import EngineError
+from engines.base import REPOSITORY, EngineError
 from engines.choose import NAMES
-from experiments import results, streams
 from experiments.catalogue import CATALOGUE
 from experiments.declare import keys, settings
 from experiments.declare.phase import Phase
 from experiments.declare.selection import SelectionError, select
+from experiments.measure import results
+from experiments.present import streams
 from experiments.status import Status
 from topologies import presets
 
@@ -248,7 +249,7 @@ def _run(options: argparse.Namespace) -> int:
         runs=options.runs or 1,
         seed=1 if options.seed is None else options.seed,
         phase=Phase(options.phase or (Phase.DRAWN if (options.runs or 1) > 1 else Phase.DECLARED)),
-        results_folder=(options.results or results.ROOT / "results").absolute(),
+        results_folder=(options.results or REPOSITORY / "results").absolute(),
         jobs=options.jobs,
         wall_limit=options.wall_limit,
     )

@@ -16,21 +16,22 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import files, results
+from engines.base import REPOSITORY
 from experiments.analyse import measure
+from experiments.declare import files
 from experiments.declare.scenario import Case
-from experiments.measure import metrics
+from experiments.declare.tolerance import TOLERANCES, Tolerance
+from experiments.measure import metrics, results
+from experiments.measure.comparison import Comparison
 from experiments.measure.metrics import MetricRow
 from experiments.measure.pcap import MOST_OCTETS, find_capture
 from experiments.measure.records import Reason
-from experiments.measure.tolerance import TOLERANCES, Tolerance
-from experiments.results import Manifest
+from experiments.measure.results import Manifest
 
-FOLDER = results.ROOT / "results" / "reference"
+FOLDER = REPOSITORY / "results" / "reference"
 SUMS = "SHA256SUMS"
 _KEPT = ("manifest.json", "metrics.csv", "summary.csv")
 _NAMED = 3
@@ -42,38 +43,6 @@ _ZERO_WHERE_ABSENT = frozenset(reason.metric for reason in Reason)
 
 class NotComparable(results.ResultsError):
     """The reference has nothing to compare a run with; the message is one line that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How a run differs from the reference, in what both have.
-
-    Attributes:
-        name: the experiment's.
-        kernel: empty where engine and kernel are the reference's; otherwise what they are, in words.
-        compared: how many captures were compared; none where the engine is another.
-        captures: those whose bytes differ.
-        values: how many numbers were compared.
-        metrics: what each says that differs by more than the tolerance.
-        noise: the most, in ms, by which times differ within the tolerance.
-        failed: the runs that failed here.
-        notes: what a reader should know and what is no difference: parts that only one of the two has, other versions.
-    """
-
-    name: str
-    kernel: str
-    compared: int
-    captures: tuple[str, ...]
-    values: int
-    metrics: tuple[str, ...]
-    noise: float
-    failed: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def same(self) -> bool:
-        """Whether all is as it should be; another kernel may give other bytes."""
-        return not ((self.captures and not self.kernel) or self.metrics or self.failed)
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -19,17 +19,17 @@ from pathlib import Path
 from engines import Engine, choose
 from engines.base import Outcome
 from engines.process import die_with_parent
-from experiments import files, results, streams
 from experiments.analyse import analyse
-from experiments.declare import declarations, keys
+from experiments.declare import declarations, files, keys
 from experiments.declare.deployment import resolve
+from experiments.declare.jobs import job_of
 from experiments.declare.phase import Phase
 from experiments.declare.scenario import FAILED, Run
 from experiments.declare.selection import Selection, SelectionError
-from experiments.jobs import job_of
+from experiments.measure import results
+from experiments.measure.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
 from experiments.measure.study import Study
-from experiments.present import terminal
-from experiments.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
+from experiments.present import streams, terminal
 from experiments.status import shortcomings
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments import results
+from engines.base import REPOSITORY
 from experiments.bench import bringup, core, data_plane, floods, handover, large, memory, signalling, whole
 from experiments.bench.figures import Figure, write
 from experiments.present import terminal
@@ -32,7 +32,7 @@ def main() -> int:
     """Run the parts asked for, print a table and write it as JSON; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(prog="experiments.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which: {', '.join(_PARTS)}")
-    parser.add_argument("--json", type=Path, default=results.ROOT / "results" / "bench.json", metavar="FILE", help="write the figures here")
+    parser.add_argument("--json", type=Path, default=REPOSITORY / "results" / "bench.json", metavar="FILE", help="write the figures here")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in _PARTS]
     if unknown:

@@ -15,7 +15,7 @@ import msgspec
 
 from engines import choose
 from engines.base import MEMORY, Job
-from experiments import results
+from experiments.measure import results
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import jobs
 from experiments.bench.figures import Figure, folder, in_guest, one_core
 from experiments.catalogue import CATALOGUE
-from experiments.declare import declarations
+from experiments.declare import declarations, jobs
 from experiments.declare.deployment import resolve
 from experiments.declare.scenario import Case, Run
 from topologies.presets import star

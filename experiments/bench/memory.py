@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.lma import Lma
 from agents.messages import decode
-from experiments import results
+from engines.base import REPOSITORY
 from experiments.bench import workload
 from experiments.bench.figures import Figure
 
@@ -35,7 +35,7 @@ def measure() -> list[Figure]:
 
 def _measured(way: str) -> int:
     command = (sys.executable, "-m", "experiments.bench.memory", way)
-    return int(subprocess.run(command, cwd=results.ROOT, check=True, capture_output=True, text=True).stdout)
+    return int(subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout)
 
 
 def _resident() -> int:

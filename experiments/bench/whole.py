@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from experiments import results
+from engines.base import REPOSITORY
 from experiments.bench.figures import Figure, folder
 
 
@@ -14,7 +14,7 @@ def measure() -> list[Figure]:
     """Once."""
     with folder() as made:
         began = time.perf_counter()
-        command = ["make", "--no-print-directory", "-C", str(results.ROOT), "run-experiment", f"RESULTS={made}"]
+        command = ["make", "--no-print-directory", "-C", str(REPOSITORY), "run-experiment", f"RESULTS={made}"]
         subprocess.run(command, check=True, capture_output=True)
         seconds = time.perf_counter() - began
     return [Figure("make run-experiment", seconds, 60, "s", limit=True, detail=f"{os.cpu_count()} cores; the goal is for two")]

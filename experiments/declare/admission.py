@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from agents.schemes import SCHEMES
 from experiments.declare import settings
 from experiments.declare.scenario import Attack, Case, Experiment, Fault, Flow, Impairment, Move, Revocation, Run, Scenario, WrongClock
+from experiments.declare.tolerance import TOLERANCES
 from experiments.declare.traffic import HEADER
-from experiments.measure.tolerance import TOLERANCES
 from topologies import routing
 from topologies.check import check
 from topologies.domain import Domain, shorten

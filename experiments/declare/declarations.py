@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from experiments import files
+from experiments.declare import files
 
 T = TypeVar("T")
 _TEXTUAL = (IPv6Address, IPv6Network)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.authentication import key_octets
 from agents.config import Settings
-from experiments import files
+from experiments.declare import files
 from experiments.declare.scenario import Run
 from topologies.units import UnitError
 

@@ -21,7 +21,7 @@ import numpy as np
 from agents.actions import IgnoreReason
 from agents.config import MAG_GROUP
 from agents.messages import PROTOCOL, BindingErrorStatus, Status
-from experiments import files
+from experiments.declare import files
 from experiments.declare.deployment import Deployment
 from experiments.declare.forgeries import (
     ECHO_HEADER,
@@ -39,10 +39,10 @@ from experiments.declare.forgeries import (
     upper_layer,
 )
 from experiments.declare.scenario import Attack
+from experiments.declare.tolerance import TOLERANCES
 from experiments.measure import node_state
 from experiments.measure.pcap import Capture, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Packet, Trace
-from experiments.measure.tolerance import TOLERANCES
 from topologies.domain import Host
 
 KERNEL = "a rule of the kernel"

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
 
-from experiments import files
+from experiments.declare import files
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Flow
 from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace

@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from experiments import files
+from experiments.declare import files
 from experiments.measure import pcapng
 
 Integers: TypeAlias = npt.NDArray[np.int64]

@@ -15,13 +15,13 @@ from agents.fib import ACCESS, MAIN, RULE_UPLINK, TRIGGER, TUNNEL
 from agents.policies.error import BINDING_ERROR_INTERVAL
 from agents.registration import REFRESH
 from agents.schemes import Delivery, Query
-from experiments import files
+from experiments.declare import files
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
+from experiments.declare.tolerance import TOLERANCES
 from experiments.measure import node_state
 from experiments.measure.node_state import NodeState
 from experiments.measure.records import Trace
-from experiments.measure.tolerance import TOLERANCES
 from topologies.domain import Host
 from topologies.routing import path_delay
 from topologies.timing import SECOND, nanoseconds

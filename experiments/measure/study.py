@@ -9,10 +9,10 @@ from typing import Any
 
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Case, Experiment
+from experiments.declare.tolerance import TOLERANCES
 from experiments.measure.harm import AttackOutcome
 from experiments.measure.records import Metric, Reason, SummaryRow, Trace
 from experiments.measure.recovery import Verdict
-from experiments.measure.tolerance import TOLERANCES
 
 _UNEVEN = 3.0
 """A handover that takes so many times as long as another of its case is of another kind: a renewed route, say, instead of a stale one."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.linux.socket_filter import NOTHING
 from agents.linux.sockets import attach
-from experiments.jobs import buffer_size
+from experiments.declare.jobs import buffer_size
 from topologies.linux.nodes import fork
 
 LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")

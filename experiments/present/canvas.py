@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments import files
+from experiments.declare import files
 from experiments.present import style
 
 RESOLUTION = 160

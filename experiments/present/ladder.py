@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from experiments.measure.records import Packet, Signal
 from experiments.measure.study import RunResult, Step
 from experiments.present import style
-from experiments.streams import printable
+from experiments.present.streams import printable
 from topologies.domain import Domain
 from topologies.routing import agents, paths
 from topologies.timing import SECOND

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments import files
+from experiments.declare import files
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Case
 from experiments.measure import metrics

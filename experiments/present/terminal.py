@@ -16,12 +16,11 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from experiments import streams
+from experiments.measure.comparison import Comparison
 from experiments.measure.records import Reason, SummaryRow
 from experiments.measure.study import Study, agrees
-from experiments.present import style
+from experiments.present import streams, style
 from experiments.present.attack_table import AttackTable, table_of_attacks
-from experiments.reference import Comparison
 
 _GOOD, _BAD = "green", "bold red"
 _CONSOLE_LINES = 5

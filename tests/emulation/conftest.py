@@ -20,8 +20,8 @@ from engines.base import Job, Outcome
 from experiments.catalogue import CATALOGUE
 from experiments.declare import declarations
 from experiments.declare.deployment import Deployment, resolve
+from experiments.declare.jobs import job_of
 from experiments.declare.scenario import Run
-from experiments.jobs import job_of
 from experiments.measure import metrics
 from experiments.measure.records import Trace
 from experiments.measure.trace import read_trace

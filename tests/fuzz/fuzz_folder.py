@@ -16,10 +16,10 @@ from typing import Any
 from choices import Choices
 from folders import NAMES, leave
 
-from experiments import results
 from experiments.analyse import analyse
 from experiments.declare import declarations
 from experiments.declare.scenario import Flow, Kill, Scenario
+from experiments.measure import results
 from experiments.measure.node_state import FILE, NodeState
 from experiments.present import terminal
 from experiments.present.report import write_index

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from captures import render
 
-from experiments import model, results
+from experiments import model
 from experiments.declare import declarations
 from experiments.declare.deployment import resolve
 from experiments.declare.scenario import Case, Experiment, Flow, Run, Scenario
-from experiments.results import Manifest, RunRecord
+from experiments.measure import results
+from experiments.measure.results import Manifest, RunRecord
 from topologies.presets import star
 
 CASES = (Case("pmip", "anchor"), Case("s-pmip", "notify"))

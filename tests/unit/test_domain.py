@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import jobs
 from experiments.catalogue import CATALOGUE
+from experiments.declare import jobs
 from experiments.declare.deployment import Deployment, resolve
 from experiments.declare.scenario import Case, Flow, Run, Scenario
 from experiments.declare.selection import SelectionError, select

@@ -19,14 +19,15 @@ import pytest
 from captures import Record, pcap, pcapng
 from folders import NAMES, leave
 
-from experiments import analyse, files, reference, results, runner, streams
+from experiments import analyse, reference, runner
 from experiments.cli import main
-from experiments.declare import declarations
+from experiments.declare import declarations, files
 from experiments.declare.scenario import Flow, Move, Run, Scenario
 from experiments.measure import pcap as pcap_module
+from experiments.measure import results
 from experiments.measure.pcap import CaptureFileError, read_capture
-from experiments.present import report, terminal
-from experiments.results import Overview
+from experiments.measure.results import Overview
+from experiments.present import report, streams, terminal
 
 ROOT = Path(__file__).parents[2]
 INJECTION = '"><svg onload=alert(1)>'
@@ -594,7 +595,7 @@ def test_whatever_shows_a_folder_says_it_through_one_function() -> None:
 
 _RUNNING = {"pickle", "marshal", "shelve", "yaml", "runpy", "code", "codeop", "dill", "joblib", "importlib"}
 _CALLS = {"eval", "exec", "compile", "__import__"}
-_READING = ("analyse", "results", "files", "reference")
+_READING = ("analyse",)
 
 
 def test_what_reads_a_folder_can_run_nothing_of_it() -> None:

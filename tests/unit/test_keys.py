@@ -14,15 +14,16 @@ import runs
 
 from agents.authentication import protection
 from engines.base import Job, Outcome
-from experiments import cli, model, reference, results, runner
+from experiments import cli, model, reference, runner
 from experiments.catalogue import CATALOGUE
 from experiments.declare import keys, settings
 from experiments.declare.deployment import resolve
 from experiments.declare.phase import Phase
 from experiments.declare.scenario import Run
 from experiments.declare.selection import Selection, select
+from experiments.measure import results
+from experiments.measure.results import Manifest
 from experiments.measure.study import Study
-from experiments.results import Manifest
 from tests.unit import studies
 
 KEY = "00112233445566778899aabbccddeeff"

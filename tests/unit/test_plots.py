@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import results
+from engines.base import REPOSITORY
 from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure.study import Study
 from experiments.present import plots, style
@@ -204,7 +204,7 @@ def test_the_users_settings_change_no_octet_of_a_figure_and_stay_as_they_are(
     (tmp_path / "theirs").mkdir()
     environment = {**os.environ, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": backend}
     command = [sys.executable, "-c", _DRAW, str(tmp_path / "theirs")]
-    done = subprocess.run(command, env=environment, cwd=results.ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [kept]
     assert {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()} == ours
     assert len(ours) == 2 * len(plots.PLOTS)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import reference, results
+from experiments import reference
 from experiments.catalogue import CATALOGUE
 from experiments.cli import main
 from experiments.declare.scenario import Experiment
-from experiments.measure import metrics
-from experiments.results import Manifest, Overview, RunRecord
+from experiments.measure import metrics, results
+from experiments.measure.results import Manifest, Overview, RunRecord
 
 MANIFEST = Manifest(
     command="dmmlab run",

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from experiments import results
+from engines.base import REPOSITORY
 from experiments.catalogue import CATALOGUE
 from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure import metrics
@@ -247,7 +247,7 @@ def test_repeated_runs_show_their_interval(tmp_path: Path) -> None:
 
 DOMAINS = {
     **{name: preset() for name, preset in presets.PRESETS.items()},
-    **{path.name: presets.named(str(path)) for path in sorted((results.ROOT / "topologies" / "examples").glob("*.toml"))},
+    **{path.name: presets.named(str(path)) for path in sorted((REPOSITORY / "topologies" / "examples").glob("*.toml"))},
 }
 EVERY_FIGURE = tuple(dict.fromkeys([*plots.PLOTS, *(figure for experiment in CATALOGUE.values() for figure in experiment.figures)]))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import results
 from experiments.catalogue import CATALOGUE
 from experiments.declare.declarations import from_json, to_json
 from experiments.declare.scenario import Run
-from experiments.results import Manifest, Overview, RunRecord
+from experiments.measure import results
+from experiments.measure.results import Manifest, Overview, RunRecord
 
 NOW = datetime(2024, 1, 1, 12, 30, 15, tzinfo=UTC)
 

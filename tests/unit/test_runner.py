@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from engines.base import EngineError, Job, Outcome
-from experiments import results, runner
+from experiments import runner
 from experiments.catalogue import CATALOGUE
 from experiments.declare.phase import Phase
 from experiments.declare.selection import Selection
+from experiments.measure import results
 from experiments.measure.study import Study
 from experiments.runner import Done, Unanalysed
 from tests.unit import studies

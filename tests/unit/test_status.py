@@ -9,11 +9,11 @@ import pytest
 
 from engines.choose import NAMES
 from experiments.declare.scenario import Attack
-from experiments.measure.harm import Outcome
+from experiments.declare.tolerance import TOLERANCES
+from experiments.measure.harm import AttackOutcome
 from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.measure.recovery import Verdict
 from experiments.measure.study import Study
-from experiments.measure.tolerance import TOLERANCES
 from experiments.status import CHECKS, shortcomings
 from tests.unit import studies
 
@@ -56,10 +56,10 @@ AS_EXPECTED = [
     lossy(STUDY),
     STUDY,
     replace(STUDY, verdicts=(Verdict(RUN, 1.0, 2.0, ()),)),
-    replace(STUDY, outcomes=(Outcome(ATTACK, RUN, 5, {"unknown sender": 5}, 0, 0, ()),)),
+    replace(STUDY, outcomes=(AttackOutcome(ATTACK, RUN, 5, {"unknown sender": 5}, 0, 0, ()),)),
     replace(
         STUDY,
-        outcomes=(Outcome(Attack("stranger", "cn1", "mag1", "mn1", at=1.0, succeeds=True), RUN, 5, {}, 5, 9, ()),),
+        outcomes=(AttackOutcome(Attack("stranger", "cn1", "mag1", "mn1", at=1.0, succeeds=True), RUN, 5, {}, 5, 9, ()),),
     ),
     replace(STUDY, summary=tuple(replace(row, expected=None) for row in disagreeing(STUDY).summary)),
     replace(disagreeing(STUDY), manifest={**STUDY.manifest, "engine": "uml"}),
@@ -84,7 +84,10 @@ NOT_AS_EXPECTED = [
     (replace(STUDY, steps=studies.STEPS), "steps of the draft that are missing: 8"),
     (replace(STUDY, table1=studies.TABLE1), "cells of Table 1 that the captures contradict: S-PMIP, Binding Query"),
     (replace(STUDY, verdicts=(Verdict(RUN, None, 2.0, ()),)), "faults after which all is not well: PMIP"),
-    (replace(STUDY, outcomes=(Outcome(ATTACK, RUN, 5, {}, 5, 0, ()),)), "attacks that ended otherwise than they should: stranger on PMIP"),
+    (
+        replace(STUDY, outcomes=(AttackOutcome(ATTACK, RUN, 5, {}, 5, 0, ()),)),
+        "attacks that ended otherwise than they should: stranger on PMIP",
+    ),
     (cut(STUDY), "captures that are not whole: lma.pcap: breaks off"),
     (replace(STUDY, undrawn=("ladder",)), "figures that could not be drawn: ladder"),
 ]

@@ -14,14 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from experiments import files
-from experiments.declare import admission, declarations, keys
+from engines.base import REPOSITORY
+from experiments.declare import admission, declarations, files, keys
 from experiments.declare.phase import Phase, with_drawn_phase
 from experiments.declare.scenario import Experiment, Run
 from topologies.domain import shorten
 
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
 OVERVIEW = "overview.json"
 _PACKAGES = ("mininet", "pyroute2", "scapy", "matplotlib", "numpy", "msgspec")
@@ -234,9 +233,9 @@ def revision() -> str:
 
     "unknown" where it is neither.
     """
-    archived = (ROOT / "experiments" / "revision.txt").read_text(encoding="ascii").strip()
-    commit = _line("", "git", "-C", str(ROOT), "rev-parse", "HEAD") or ("" if archived.startswith("$") else archived)
-    changed = _line("", "git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    archived = (REPOSITORY / "experiments" / "revision.txt").read_text(encoding="ascii").strip()
+    commit = _line("", "git", "-C", str(REPOSITORY), "rev-parse", "HEAD") or ("" if archived.startswith("$") else archived)
+    changed = _line("", "git", "-C", str(REPOSITORY), "status", "--porcelain", "--untracked-files=no")
     return f"{commit or 'unknown'}{'+' if changed else ''}"
 
 
