@@ -303,9 +303,10 @@ def _conclude(done: runner.Done) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from experiments import reference
+    from experiments.measure.comparison import Comparison
     from experiments.present import terminal
 
-    found: list[reference.Comparison | None] = []
+    found: list[Comparison | None] = []
     for folder in results.experiments(options.folder):
         try:
             comparison = reference.compare(folder)

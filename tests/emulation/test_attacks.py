@@ -8,7 +8,7 @@ from experiments.catalogue import CATALOGUE
 from experiments.catalogue.attacks import IMPOSTORS, NO_KEY, OUTSIDERS, UNDISTURBED
 from experiments.declare.forgeries import HEADERS, UNRECOGNIZED
 from experiments.measure import harm, node_state
-from experiments.measure.harm import KERNEL, Outcome
+from experiments.measure.harm import KERNEL, AttackOutcome
 from tests.emulation.conftest import Emulation, Played, declare
 
 _CASES = CATALOGUE["attacks"].cases
@@ -26,7 +26,7 @@ def played(emulation: Emulation) -> dict[tuple[str, str], Played]:
     return dict(zip(_PLAYED, emulation.play(*(declare("attacks", number) for number in numbers)), strict=True))
 
 
-def _outcomes(played: dict[tuple[str, str], Played], scheme: str, variant: str) -> tuple[Outcome, ...]:
+def _outcomes(played: dict[tuple[str, str], Played], scheme: str, variant: str) -> tuple[AttackOutcome, ...]:
     runs = (played[scheme, variant], played[scheme, UNDISTURBED])
     return harm.outcomes(*(harm.Played(one.run, one.trace, one.folder) for one in runs))
 

@@ -13,6 +13,7 @@ import pytest
 
 from engines.base import REPOSITORY
 from experiments.catalogue import CATALOGUE
+from experiments.declare.deployment import resolve
 from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure import metrics
 from experiments.measure.records import Metric, Reason, SummaryRow
@@ -121,7 +122,7 @@ def test_it_says_whether_signalling_is_authenticated(tmp_path: Path) -> None:
     assert "Signalling is not authenticated" in make(tmp_path).text
     study = studies.study(packets=50, folder=tmp_path, figures=())
     key = {"authentication.key": "00" * 16, "authentication.spi": "4711"}
-    results = tuple(replace(result, run=replace(result.run, settings=key)) for result in study.results)
+    results = tuple(replace(result, run=resolve(replace(result.run.declared, settings=key))) for result in study.results)
     page = page_of(replace(study, results=results), tmp_path)
     assert "Mobility SPI 4711" in page.text
     assert "not authenticated" not in page.text
@@ -361,7 +362,9 @@ def test_nothing_was_run_and_nothing_is_sent(tmp_path: Path) -> None:
     study = studies.study(studies.CASES[:1], packets=10, folder=tmp_path, figures=("delays", "bars", "losses", "ladder"), moves=())
     page_of(replace(study, results=(), summary=()), tmp_path)
     idle = replace(study.experiment, scenario=Scenario(1.0))
-    results = tuple(replace(r, run=replace(r.run, scenario=Scenario(1.0)), trace=studies.EMPTY, metrics=()) for r in study.results)
+    results = tuple(
+        replace(r, run=resolve(replace(r.run.declared, scenario=Scenario(1.0))), trace=studies.EMPTY, metrics=()) for r in study.results
+    )
     page_of(replace(study, experiment=idle, results=results), tmp_path)
 
 
