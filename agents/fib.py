@@ -30,6 +30,7 @@ from agents.actions import (
 )
 from agents.config import AgentConfig, is_gateway
 from agents.prefixes import PrefixTable
+from agents.router_advertisement import MINIMUM_MTU
 
 TUNNEL = "tnl"
 """The tunnel device: what is routed to it is encapsulated, and what peers tunnel here comes out of it (RFC 2473)."""
@@ -165,8 +166,14 @@ LOCAL_RULE = Rule(_RULE_LOCAL, LOCAL)
 DISCARDED = Route(NO_TABLE, EVERYTHING, kind=RouteKind.BLACKHOLE)
 """What ``Fib.look_up`` finds where a rule discards."""
 
+_IPV6_HEADER = 40
 _MAIN_RULE = Rule(_RULE_MAIN, MAIN)
 _BY_PRIORITY = attrgetter("priority")
+
+
+def tunnel_mtu(path_mtu: int) -> int:
+    """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
+    return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
 
 
 class Fib:

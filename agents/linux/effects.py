@@ -37,11 +37,11 @@ from agents.actions import (
 )
 from agents.config import AgentConfig, home_prefixes_of, is_gateway
 from agents.descriptions import describe
-from agents.fib import TRIGGER, TUNNEL
+from agents.fib import TRIGGER, TUNNEL, tunnel_mtu
 from agents.hop_limit import before_crossing
 from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.linux.journal import Journal
-from agents.linux.kernel import DataPlane, tunnel_mtu
+from agents.linux.kernel import DataPlane
 from agents.linux.netlink import NetlinkError
 from agents.linux.socket_filter import NOTHING, headers_within
 from agents.linux.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
