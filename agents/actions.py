@@ -218,6 +218,23 @@ class ParameterProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Send the ICMPv6 error ``octets``, checksum zero, to ``source``, whose packet to ``destination`` it quotes; ``what`` names it."""
+
+    what: str
+    octets: bytes
+    source: IPv6Address
+    destination: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Withhold:
+    """So many ICMPv6 errors were not sent since the last one that was, because there were too many (RFC 4443, 2.4 (f))."""
+
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """A message was dropped and is counted."""
 
@@ -247,10 +264,13 @@ RouteAction = (
 )
 """What changes how packets are forwarded; agents/fib.py says how."""
 
-_Other = RouteAction | Advertise | ProbePath | Release | Multicast | Drop | Unreachable | TimeExceeded | ParameterProblem | Ignore | Note
+Failure = Unreachable | TimeExceeded | ParameterProblem
+"""What the source of a packet is told of it, if that may be and not too much is told already."""
 
-Action = Send | _Other
+_Other = RouteAction | Advertise | ProbePath | Release | Multicast | Drop | Ignore | Note
+
+Action = Send | Failure | _Other
 """What an agent asks for."""
 
-Effect = Transmit | _Other
-"""What an agent's endpoint asks for: the same, with octets in place of messages."""
+Effect = Transmit | Report | Withhold | _Other
+"""What an agent's endpoint asks for: the same, with octets in place of messages and errors."""

@@ -7,26 +7,52 @@ An endpoint is as pure as its role: it has neither sockets nor a clock, and time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from agents.actions import Action, Effect, Ignore, IgnoreReason, Send, Transmit
+from agents.actions import (
+    Action,
+    Effect,
+    Failure,
+    Ignore,
+    IgnoreReason,
+    ParameterProblem,
+    Report,
+    Send,
+    TimeExceeded,
+    Transmit,
+    Unreachable,
+    Withhold,
+)
 from agents.authentication import Unprotected, protection
 from agents.config import AgentConfig, is_gateway
-from agents.header_errors import HeaderErrors
+from agents.header_errors import ERROR_RATE, HeaderErrors
 from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import AccessTechnologyType, HandoffIndicator, Message, MessageError, decode
 from agents.ordering import TokenBuckets
-from agents.router_advertisement import decode_solicitation
+from agents.router_advertisement import (
+    decode_solicitation,
+    encode_parameter_problem,
+    encode_time_exceeded,
+    encode_unreachable,
+    may_report,
+)
 
 SOLICITATIONS_RATE = 5.0
 """Router Solicitations a second that are answered on one access link; a host sends three, 4 s apart (RFC 4861, 10)."""
 
 _SOURCE, _DESTINATION = 8, 24
 """Where an IPv6 header has its addresses, in octets."""
+
+_ERRORS: Mapping[type[Failure], tuple[str, Callable[[Any], bytes]]] = {
+    Unreachable: ("unreachable", lambda failure: encode_unreachable(failure.packet)),
+    TimeExceeded: ("time exceeded", lambda failure: encode_time_exceeded(failure.packet)),
+    ParameterProblem: ("parameter problem", lambda failure: encode_parameter_problem(failure.packet, failure.pointer)),
+}
+"""What the source of a packet is told: what it is called, and its octets."""
 
 
 class Role(Protocol):
@@ -115,8 +141,8 @@ R = TypeVar("R", bound=Role)
 
 
 class Endpoint(Generic[R]):
-    """An agent behind its octets. Its methods return what is to be done, in order; of what its role asks for only messages are changed,
-    to the octets that carry them."""
+    """An agent behind its octets. Its methods return what is to be done, in order: what its role asks for, with octets in place of messages
+    and of ICMPv6 errors. Of these there are no more than RFC 4443, 2.4, allows."""
 
     def __init__(self, config: AgentConfig, role: R) -> None:
         """ValueError where the settings have a key that is none."""
@@ -125,6 +151,8 @@ class Endpoint(Generic[R]):
         self._protection = protection(config.settings)
         self._unprotected = Unprotected(config.settings.query_flag)
         self._header_errors = HeaderErrors()
+        self._errors: TokenBuckets[None] = TokenBuckets(ERROR_RATE)
+        self._withheld = 0
         self.role = role
 
     @property
@@ -152,17 +180,39 @@ class Endpoint(Generic[R]):
         return self.encode(self.role.timeout(max(now, due)), now)
 
     def stop(self, now: float) -> list[Effect]:
-        """Withdraw everything."""
-        return self.encode(self.role.stop(now), now)
+        """Withdraw everything, and tell how many errors were withheld last."""
+        return [*self.encode(self.role.stop(now), now), *self._tell_withheld()]
 
     def encode(self, actions: Sequence[Action], now: float) -> list[Effect]:
-        """What ``role`` has asked for when it was called directly, with octets in place of messages; they bear the time ``now``."""
-        return [self._transmission(action, now) if isinstance(action, Send) else action for action in actions]
+        """What ``role`` has asked for when it was called directly, with octets in place of messages, which bear the time ``now``, and of
+        errors."""
+        return [effect for action in actions for effect in self._encoded(action, now)]
+
+    def _encoded(self, action: Action, now: float) -> Sequence[Effect]:
+        if isinstance(action, Send):
+            return (self._transmission(action, now),)
+        return self._report(action, now) if isinstance(action, Failure) else (action,)
 
     def _transmission(self, action: Send, now: float) -> Transmit:
         guard = self._unprotected if action.unsigned else self._protection
         octets = guard.octets(action.message, self._address, action.destination, now)
         return Transmit(octets, action.message, action.destination, action.tunnelled)
+
+    def _report(self, failure: Failure, now: float) -> Sequence[Effect]:
+        """An ICMPv6 error, or none where that is not allowed, or is counted because there were too many of any kind (RFC 4443, 2.4)."""
+        packet = failure.packet
+        if not may_report(packet):
+            return ()
+        if not self._errors.take(None, now):
+            self._withheld += 1
+            return ()
+        what, encode = _ERRORS[type(failure)]
+        report = Report(what, encode(failure), _address_at(packet, _SOURCE), _address_at(packet, _DESTINATION))
+        return (*self._tell_withheld(), report)
+
+    def _tell_withheld(self) -> Sequence[Effect]:
+        withheld, self._withheld = self._withheld, 0
+        return (Withhold(withheld),) if withheld else ()
 
     def _malformed(self, error: MessageError, heard: Heard, now: float) -> list[Action]:
         octets, source, destination = heard.octets, heard.source, heard.destination

@@ -9,12 +9,12 @@ Nothing here touches a kernel. What an agent asks for, and what a packet costs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.actions import (
     AssignLinkLocal,
@@ -30,6 +30,7 @@ from agents.actions import (
 )
 from agents.config import AgentConfig, is_gateway
 from agents.prefixes import PrefixTable
+from agents.router_advertisement import MINIMUM_MTU
 
 TUNNEL = "tnl"
 """The tunnel device: what is routed to it is encapsulated, and what peers tunnel here comes out of it (RFC 2473)."""
@@ -165,8 +166,15 @@ LOCAL_RULE = Rule(_RULE_LOCAL, LOCAL)
 DISCARDED = Route(NO_TABLE, EVERYTHING, kind=RouteKind.BLACKHOLE)
 """What ``Fib.look_up`` finds where a rule discards."""
 
+_IPV6_HEADER = 40
+_BITS = 128
 _MAIN_RULE = Rule(_RULE_MAIN, MAIN)
 _BY_PRIORITY = attrgetter("priority")
+
+
+def tunnel_mtu(path_mtu: int) -> int:
+    """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
+    return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
 
 
 class Fib:
@@ -214,9 +222,9 @@ class Fib:
     def look_up(self, source: IPv6Address, destination: IPv6Address, link: str | None = None) -> Route | None:
         """What becomes of a packet that came in by ``link`` (an access link, TUNNEL, TRIGGER, or None for the core) and is not for this
         node: the route that it takes, DISCARDED, or None where the routes of the infrastructure decide."""
-        least = 0
-        for rule in self._rules.concerning(link, destination):
-            if rule.priority < least or (rule.source is not None and source not in rule.source):
+        least, sent_by, sent_to = 0, int(source), int(destination)
+        for priority, source_shift, source_bits, destination_shift, destination_bits, rule in self._rules.concerning(link, destination):
+            if priority < least or sent_by >> source_shift != source_bits or sent_to >> destination_shift != destination_bits:
                 continue
             if rule.action is RuleAction.GO_TO:
                 least = rule.target
@@ -359,12 +367,30 @@ class Fib:
         yield Put(LinkLocal(action.link, action.address))
 
 
+class _Tried(NamedTuple):
+    """A rule as a packet is compared with it: its addresses, so many bits shifted to the right, must be these numbers."""
+
+    priority: int
+    source_shift: int
+    source_bits: int
+    destination_shift: int
+    destination_bits: int
+    rule: Rule
+
+
+def _bits(prefix: IPv6Network | None) -> tuple[int, int]:
+    """How far to shift an address to the right, and what is left of it where ``prefix`` holds it; None holds every address."""
+    length = 0 if prefix is None else prefix.prefixlen
+    return _BITS - length, 0 if prefix is None else int(prefix.network_address) >> _BITS - length
+
+
 class _Rules:
     """Rules, found by the link that a packet came from and by its destination, whatever number of others there are."""
 
     def __init__(self) -> None:
         self._by_link: dict[str | None, dict[Key, Rule]] = {None: {_MAIN_RULE.key: _MAIN_RULE}}
         self._by_destination: PrefixTable[Rule] = PrefixTable()
+        self._ordered: dict[str | None, list[_Tried]] = {}
 
     def put(self, rule: Rule) -> None:
         """Add a rule, in place of one with its key. Of those for any link with a destination there is at most one for each prefix."""
@@ -372,6 +398,7 @@ class _Rules:
             self._by_destination[rule.destination] = rule
         else:
             self._by_link.setdefault(rule.link, {})[rule.key] = rule
+            self._forget(rule.link)
 
     def take_back(self, key: Key) -> None:
         """Take out the rule with this key, if there is one."""
@@ -382,19 +409,29 @@ class _Rules:
             self._by_link[link].pop(key, None)
             if not self._by_link[link]:
                 del self._by_link[link]
+            self._forget(link)
 
-    def concerning(self, link: str | None, destination: IPv6Address) -> list[Rule]:
-        """The rules that a packet from ``link`` to ``destination`` may match, by priority; what its source must be they say."""
-        found = [*self._by_link[None].values()]
-        if link is not None:
-            of_link = self._by_link.get(link, {}).values()
-            found += [rule for rule in of_link if rule.destination is None or destination in rule.destination]
-        if (rule := self._by_destination.lookup(destination)) is not None:
-            found.append(rule)
-        return sorted(found, key=_BY_PRIORITY)
+    def concerning(self, link: str | None, destination: IPv6Address) -> list[_Tried]:
+        """The rules that a packet from ``link`` to ``destination`` may match, by priority."""
+        ordered = self._ordered.get(link)
+        if ordered is None:
+            rules = [*self._by_link[None].values(), *(self._by_link.get(link, {}).values() if link is not None else ())]
+            ordered = self._ordered[link] = _in_order(rules)
+        rule = self._by_destination.lookup(destination)
+        return ordered if rule is None else sorted((*ordered, *_in_order((rule,))), key=_BY_PRIORITY)
 
     def all(self) -> Iterator[Rule]:
         """Every rule, that for the main table too."""
         for rules in self._by_link.values():
             yield from rules.values()
         yield from self._by_destination.values()
+
+    def _forget(self, link: str | None) -> None:
+        if link is None:
+            self._ordered.clear()
+        else:
+            self._ordered.pop(link, None)
+
+
+def _in_order(rules: Iterable[Rule]) -> list[_Tried]:
+    return [_Tried(rule.priority, *_bits(rule.source), *_bits(rule.destination), rule) for rule in sorted(rules, key=_BY_PRIORITY)]

@@ -19,7 +19,7 @@ class HeaderErrors:
     """Answers what RFC 6275 wants to be answered.
 
     A Binding Error is signed where the domain has a key, so only who has the key gets one, no more often than ERROR_RATE allows. An
-    ICMPv6 error bears no signature and changes nothing at any agent; how often it is sent, who sends it decides (agents/linux/effects.py).
+    ICMPv6 error bears no signature and changes nothing at any agent; how often it is sent, the endpoint decides (agents/endpoint.py).
     """
 
     def __init__(self) -> None:

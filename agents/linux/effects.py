@@ -24,26 +24,24 @@ from agents.actions import (
     InstallUplink,
     Multicast,
     Note,
-    ParameterProblem,
     ProbePath,
     Release,
     RemoveAccessRoute,
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
+    Report,
     RouteAction,
-    TimeExceeded,
     Transmit,
-    Unreachable,
+    Withhold,
 )
 from agents.config import AgentConfig, is_gateway
 from agents.descriptions import describe
-from agents.fib import TRIGGER, TUNNEL
-from agents.header_errors import ERROR_RATE
+from agents.fib import TRIGGER, TUNNEL, tunnel_mtu
 from agents.hop_limit import before_crossing
 from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
 from agents.linux.journal import Journal
-from agents.linux.kernel import DataPlane, tunnel_mtu
+from agents.linux.kernel import DataPlane
 from agents.linux.netlink import NetlinkError
 from agents.linux.socket_filter import NOTHING, headers_within
 from agents.linux.sockets import MobilitySocket, NeighbourSocket, TunnelSocket, link_mtu, path_mtu
@@ -51,7 +49,6 @@ from agents.linux.stray_filter import filter_strays
 from agents.linux.tun import Tun
 from agents.linux.tunnel_fragments import ENOUGH, LargePackets, least_path
 from agents.messages import ipv6_packet
-from agents.ordering import TokenBuckets
 from agents.router_advertisement import (
     ALL_NODES,
     HOP_LIMIT,
@@ -59,10 +56,6 @@ from agents.router_advertisement import (
     ROUTER_SOLICITATION,
     encode_advertisements,
     encode_echo_request,
-    encode_parameter_problem,
-    encode_time_exceeded,
-    encode_unreachable,
-    may_report,
 )
 from agents.schemes import Query
 
@@ -129,8 +122,6 @@ class Effects:
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(config)
         self._advertised_mtu: int | None = None
-        self._errors: TokenBuckets[None] = TokenBuckets(ERROR_RATE)
-        self._withheld = 0
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
         queries = gateway and config.scheme.query is not Query.NONE
@@ -173,9 +164,8 @@ class Effects:
             Release: self._release,
             Multicast: self._multicast,
             Drop: self._drop,
-            Unreachable: self._unreachable,
-            TimeExceeded: self._time_exceeded,
-            ParameterProblem: self._parameter_problem,
+            Report: self._report,
+            Withhold: self._withhold,
             Ignore: self._ignore,
             Note: self._report_peer,
         }
@@ -238,7 +228,6 @@ class Effects:
     def close(self) -> None:
         """Withdraw everything from the kernel; messages that wait never leave."""
         self._outbox.clear()
-        self._count_withheld()
         try:
             self._plane.withdraw()
         finally:
@@ -356,33 +345,14 @@ class Effects:
     def _drop(self, action: Drop) -> None:
         self._note("dropped", packets=len(action.packets), reason=action.reason)
 
-    def _unreachable(self, action: Unreachable) -> None:
-        self._report("unreachable", encode_unreachable(action.packet), action.packet)
-
-    def _time_exceeded(self, action: TimeExceeded) -> None:
-        self._report("time exceeded", encode_time_exceeded(action.packet), action.packet)
-
-    def _parameter_problem(self, action: ParameterProblem) -> None:
-        self._report("parameter problem", encode_parameter_problem(action.packet, action.pointer), action.packet)
-
-    def _report(self, what: str, error: bytes, packet: bytes) -> None:
-        """Send an ICMPv6 error, or count it where there have been too many of any kind (RFC 4443, 2.4 (f))."""
+    def _report(self, action: Report) -> None:
         self.settle()
-        if not may_report(packet):
-            return
-        if not self._errors.take(None, self._now * _NANOSECOND):
-            self._withheld += 1
-            return
-        self._count_withheld()
-        source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-        if self._attempt(what, self.neighbours.send_from, self._config.address, 0, _HOP_LIMIT, error, source):
-            self._note(f"reported {what}", source=source, destination=destination)
+        source = action.source
+        if self._attempt(action.what, self.neighbours.send_from, self._config.address, 0, _HOP_LIMIT, action.octets, source):
+            self._note(f"reported {action.what}", source=source, destination=action.destination)
 
-    def _count_withheld(self) -> None:
-        """Note how many errors were not sent since the last one that was."""
-        if self._withheld:
-            self._note("errors withheld", packets=self._withheld)
-            self._withheld = 0
+    def _withhold(self, action: Withhold) -> None:
+        self._note("errors withheld", packets=action.errors)
 
     def _ignore(self, action: Ignore) -> None:
         self._note("ignored", reason=action.reason, source=action.source)

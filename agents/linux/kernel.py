@@ -22,7 +22,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.actions import AssignLinkLocal, InstallAccessRoute, RouteAction
 from agents.config import FIXED_LINK_LAYER, AgentConfig, is_gateway
-from agents.fib import LOCAL, LOCAL_RULE, NO_TABLE, TRIGGER, TUNNEL, Change, Fib, Key, LinkLocal, Put, Route, Rule, RuleAction
+from agents.fib import LOCAL, LOCAL_RULE, NO_TABLE, TRIGGER, TUNNEL, Change, Fib, Key, LinkLocal, Put, Route, Rule, RuleAction, tunnel_mtu
 from agents.linux import guard
 from agents.linux.netlink import (
     NLM_F_CREATE,
@@ -48,14 +48,12 @@ from agents.linux.netlink import (
 )
 from agents.linux.sockets import link_mtu
 from agents.linux.tun import QUEUE
-from agents.router_advertisement import MINIMUM_MTU
 from agents.schemes import Query
 
 OURS = 213
 """The protocol number of an agent's routes and rules: who put them there (rtnetlink(7), RTA and FRA protocol)."""
 
 _HOP_LIMIT = 64
-_IPV6_HEADER = 40
 _KERNEL = 2
 
 _IFF_UP = 0x1
@@ -102,11 +100,6 @@ def _rule(rule: Rule, protocol: int = OURS) -> bytes:
         table=table,
         action=rule.action,
     )
-
-
-def tunnel_mtu(path_mtu: int) -> int:
-    """What a path leaves inside an IPv6 header, in octets (RFC 2473, 6.7)."""
-    return max(path_mtu - _IPV6_HEADER, MINIMUM_MTU)
 
 
 def _alike(listed: nlmsg, names: Iterable[str]) -> bytes:

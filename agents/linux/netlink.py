@@ -1,4 +1,5 @@
-"""A NETLINK_ROUTE socket that sends requests in batches and waits until the kernel has acknowledged them.
+"""A NETLINK_ROUTE socket that sends requests in batches and waits until the kernel has acknowledged them: of agents, and of those who
+build their network.
 
 Messages for links, addresses and rules are pyroute2's. Neither the socket is, because a batch should cost two system calls and no event
 loop, nor are routes, of which an LMA installs thousands a second.
@@ -17,10 +18,14 @@ from typing import Any
 
 from pyroute2.netlink import nlmsg
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH = 28
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+RTM_NEWQDISC = 36
+RTM_NEWTFILTER, RTM_DELTFILTER = 44, 45
+RTM_GETNEIGHTBL, RTM_SETNEIGHTBL = 66, 67
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
@@ -37,7 +42,9 @@ _TRANSACTION_BEGINS, _TRANSACTION_ENDS = 16, 17
 _ABOUT_TABLES = Struct("=BB").pack(0, 0) + Struct("!H").pack(NETFILTER_TABLES >> 8)
 """struct nfgenmsg of what begins and ends a transaction."""
 _ERROR = Struct("=i")
-_BATCH = 100
+_SOL_NETLINK, _CAP_ACK = 270, 10
+_MOST, _MOST_OCTETS = 200, 32 * 1024
+"""What goes into one batch: no more requests than there is room for the answers of, were all of them refused."""
 _RECEIVE = 1 << 16
 
 _ROUTE = Struct("=8BI")
@@ -119,14 +126,17 @@ class Netlink:
     """Requests queued by ``add`` take effect with ``commit``."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.bind((0, 0))
+        self._socket = listen()
         self._sequence = 0
         self._queue: list[Request] = []
 
-    def add(self, request: Request) -> None:
-        """Queue a request."""
-        self._queue.append(request)
+    def fileno(self) -> int:
+        """The socket's file descriptor, which belongs to the network namespace that it was opened in."""
+        return self._socket.fileno()
+
+    def add(self, *requests: Request) -> None:
+        """Queue requests."""
+        self._queue += requests
 
     def commit(self) -> None:
         """Carry out what is queued, in order, and wait for it.
@@ -136,12 +146,12 @@ class Netlink:
         """
         queue, self._queue = self._queue, []
         errors: list[NetlinkError] = []
-        for start in range(0, len(queue), _BATCH):
-            errors += self._exchange(queue[start : start + _BATCH])
+        for batch in _batches(queue):
+            errors += self._exchange(batch)
         if errors:
             raise errors[0]
 
-    def _exchange(self, batch: list[Request]) -> list[NetlinkError]:
+    def _exchange(self, batch: Sequence[Request]) -> list[NetlinkError]:
         first = self._sequence + 1
         self._sequence = last = self._sequence + len(batch)
         octets = (request.encode(number, number == last) for number, request in enumerate(batch, first))
@@ -180,6 +190,23 @@ class Netlink:
     def close(self) -> None:
         """Close the socket; what is still queued is forgotten."""
         self._socket.close()
+
+
+def listen(groups: int = 0) -> socket.socket:
+    """A NETLINK_ROUTE socket that is told of what happens to these multicast groups (a mask, rtnetlink(7))."""
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    made.bind((0, groups))
+    made.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+    return made
+
+
+def _batches(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    start = size = 0
+    for end, request in enumerate(requests, 1):
+        size += HEADER.size + len(request.body)
+        if size > _MOST_OCTETS or end - start == _MOST or end == len(requests):
+            yield requests[start:end]
+            start, size = end, 0
 
 
 def transact(requests: Sequence[Request]) -> None:

@@ -41,9 +41,8 @@ from agents.actions import (
     Multicast,
     ProbePath,
     Release,
-    TimeExceeded,
+    Report,
     Transmit,
-    Unreachable,
 )
 from agents.config import AgentConfig, FirstPacket, MessageOrder, Settings
 from agents.endpoint import GatewayEndpoint
@@ -268,8 +267,10 @@ class Scene:
                 case Multicast(data, group):
                     assert group == GROUP
                     self._packets.remove(serial_of(data))
-                case Unreachable(data) | TimeExceeded(data):
-                    assert len(data) >= 40
+                case Report(_, error, source):
+                    assert 48 <= len(error) <= 1240
+                    assert not source.is_multicast
+                    assert not source.is_unspecified
                 case Ignore(_, source):
                     assert source in SENDERS
 

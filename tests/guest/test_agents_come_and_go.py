@@ -16,6 +16,7 @@ from agents.associations import Attached, Detached
 from agents.config import AgentConfig, Settings
 from agents.linux import daemon
 from agents.linux.links import LinkMonitor
+from agents.mag import Mag
 from tests.guest.lab import AGENTS, HOSTS, Lab, batch, ip, namespace
 
 
@@ -109,7 +110,7 @@ def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError("broken on purpose")
 
-        daemon.Mag.attached = broken  # type: ignore[method-assign, assignment]
+        Mag.attached = broken  # type: ignore[method-assign, assignment]
         daemon.run(config, journal, ready)
 
     before = lab.state("mag1")

@@ -26,11 +26,10 @@ from agents.actions import (
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
+    Report,
     RouteAction,
     Send,
-    TimeExceeded,
     Transmit,
-    Unreachable,
 )
 from agents.config import AgentConfig, Settings, is_gateway
 from agents.endpoint import AnchorEndpoint, AnyEndpoint, GatewayEndpoint
@@ -81,6 +80,8 @@ def packet(source: IPv6Address, destination: IPv6Address, serial: int = 0, size:
 _SOLICITATION = bytes((ROUTER_SOLICITATION, *bytes(7)))
 _UNSPECIFIED = IPv6Address("::")
 _REFUSED = {RouteKind.BLACKHOLE: "refused", RouteKind.UNREACHABLE: "no route at the LMA"}
+_QUOTES = 8
+"""Where an ICMPv6 error begins to quote its packet."""
 _HOP_LIMIT = 7
 _TUNNELS = 44
 """Where a packet counts the tunnels that it has gone through, which no agent looks at."""
@@ -523,8 +524,8 @@ class MemoryNetwork:
                 case Drop(packets, reason):
                     for data in packets:
                         self._drop(data, reason)
-                case Unreachable(data) | TimeExceeded(data):
-                    self.unreachable.append(serial_of(data))
+                case Report(_, error):
+                    self.unreachable.append(serial_of(error[_QUOTES:]))
                 case Ignore():
                     self.ignored.append(effect)
                 case Note():

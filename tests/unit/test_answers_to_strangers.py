@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from test_effects import CONFIG, CORE, LMA, MAG, Node, journal, node
 
-from agents.actions import Effect, ParameterProblem, Unreachable
+from agents import endpoint
+from agents.actions import Action, ParameterProblem, Unreachable
 from agents.authentication import Protected, Unprotected, protection
 from agents.config import QueryFlag, Settings
 from agents.header_errors import ERROR_RATE
@@ -100,15 +101,16 @@ def test_an_icmpv6_error_is_not_signed_and_needs_no_key(wire: Wire, journal: Jou
 def test_errors_of_all_kinds_are_rate_limited_together_and_what_is_withheld_is_counted(
     wire: Wire, journal: Journal, tmp_path: Path
 ) -> None:
-    agent = Effects(KEYED, journal)
+    edge = endpoint.start(KEYED, 1.0)
     packet = ipv6_packet(UNKNOWN_TYPE, LMA, MAG)
-    both: list[Effect] = [Unreachable(packet), ParameterProblem(packet, 40)]
-    for error in both * 2000:
-        agent.carry_out(error, 1_000_000_000)
-    assert len(wire.errors) == ERROR_RATE
-    for _ in range(51):
-        agent.carry_out(both[0], 2_000_000_000)
-    agent.close()
+    both: list[Action] = [Unreachable(packet), ParameterProblem(packet, 40)]
+    asked = ((both * 2000, 1), (both[:1], 2), (both[:1] * 50, 2))
+    effects = [(effect, now) for actions, now in asked for effect in edge.encode(actions, now)]
+    effects += [(effect, 3) for effect in edge.stop(3.0)]
+    agent = Effects(KEYED, journal)
+    for effect, now in effects:
+        agent.carry_out(effect, now * 1_000_000_000)
+    assert len(wire.errors) == 2 * ERROR_RATE
     journal.flush()
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [line["packets"] for line in lines if line["event"] == "errors withheld"] == [4000 - 10, 41]

@@ -9,7 +9,7 @@ import pytest
 from memory_network import EPOCH, LMA, config, hoa_of, link_layer_of, mag_address, mn_id_of, packet, prefix_of
 
 from agents import endpoint
-from agents.actions import Drop, DropReason, Effect, Ignore, IgnoreReason, InstallRoute, ParameterProblem, Transmit
+from agents.actions import Drop, DropReason, Effect, Ignore, IgnoreReason, InstallRoute, Report, Transmit
 from agents.authentication import protection
 from agents.config import QueryFlag, Settings
 from agents.endpoint import SOLICITATIONS_RATE, AnchorEndpoint, GatewayEndpoint
@@ -84,7 +84,10 @@ def test_octets_that_are_no_message_are_answered_unless_they_come_from_an_access
     assert isinstance(transmission(effects).message, BindingError)
     assert gateway.receive(gateway.read(octets, LMA, MAG, LINK), EPOCH) == [Ignore(IgnoreReason.MALFORMED, LMA)]
     wrong_field = bytes.fromhex("3a010500 0000 0001 c200 0001 00000000")
-    assert isinstance(gateway.receive(gateway.read(wrong_field, LMA, MAG), EPOCH)[1], ParameterProblem)
+    _, report = gateway.receive(gateway.read(wrong_field, LMA, MAG), EPOCH)
+    assert isinstance(report, Report)
+    assert (report.source, report.octets[:2], report.octets[7]) == (LMA, b"\x04\x00", 40)
+    assert gateway.receive(gateway.read(octets, MAG, MAG), EPOCH) == [Ignore(IgnoreReason.MALFORMED, MAG)], "it answers not itself"
 
 
 def test_a_message_from_an_access_link_is_told_apart_with_a_key_and_without() -> None:

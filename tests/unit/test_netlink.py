@@ -10,7 +10,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from agents.associations import Association, Associations, Attached, Detached, association
-from agents.linux.kernel import tunnel_mtu
+from agents.fib import tunnel_mtu
 from agents.linux.netlink import RTM_GETLINK, Netlink, NetlinkError, Request, encapsulation, message, route
 from agents.messages import HandoffIndicator
 
