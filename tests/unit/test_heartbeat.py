@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, MemoryNetwork, config, mag_address, mn_id_of, prefix_of, sent
-from proxy_binding_updates import update
+from proxy_binding_updates import MAG1, MAG2, update
 
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, RemoveRoute, Send
 from agents.config import Settings
@@ -22,7 +22,6 @@ from agents.notifications import NOT_SUPPORTED_FOR
 from agents.schemes import SCHEMES
 
 ON = Settings(heartbeat_interval=60.0)
-MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
 LOST, BACK, RESTARTED = (Note(notice, LMA, "HB") for notice in (Notice.PEER_LOST, Notice.PEER_BACK, Notice.PEER_RESTARTED))
 REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
 UNKNOWN_TYPE = BindingError(status=2, home_address=IPv6Address("::"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mag_address, mn_id_of, prefix_of, sent
-from proxy_binding_updates import update
+from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mn_id_of, prefix_of, sent
+from proxy_binding_updates import MAG1, MAG2, MAG3, update
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.config import Settings
@@ -28,7 +28,6 @@ from agents.messages import (
     decode,
 )
 
-MAG1, MAG2, MAG3 = map(mag_address, (1, 2, 3))
 ALLOWED = Settings(local_routing=True)
 
 

@@ -7,10 +7,12 @@ from ipaddress import IPv6Address
 from random import Random
 from typing import Any
 
+import lone_mag
 import pytest
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
+from lone_mag import acknowledge, attach, request_of
 from memory_network import EPOCH, LMA, MemoryNetwork, config, link_layer_of, mag_address, mn_id_of, prefix_of, sent
 from proxy_binding_updates import MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
@@ -24,7 +26,6 @@ from agents.messages import (
     BindingRevocationIndication,
     HandoffIndicator,
     Heartbeat,
-    ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     RevocationStatus,
     RevocationTrigger,
@@ -66,20 +67,9 @@ def answered(actions: list[Action]) -> BindingRevocationAcknowledgement:
 
 def gateway(scheme: str = "s-pmip", hosts: int = 1, **settings: Any) -> Mag:
     """MAG 1 with registered hosts."""
-    mag = Mag(config(scheme, settings=Settings(**settings)), EPOCH)
+    mag = lone_mag.mag(scheme, **settings)
     for host in range(1, hosts + 1):
-        (request,) = sent(mag.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), EPOCH), "PBU")
-        assert isinstance(request, ProxyBindingUpdate)
-        answer = ProxyBindingAcknowledgement(
-            status=0,
-            sequence=request.sequence,
-            lifetime=request.lifetime,
-            mn_id=request.mn_id,
-            home_network_prefixes=request.home_network_prefixes,
-            timestamp=request.timestamp,
-            link_layer_identifier=request.link_layer_identifier,
-        )
-        mag.receive(answer, LMA, EPOCH)
+        mag.receive(acknowledge(request_of(attach(mag, host))), LMA, EPOCH)
     return mag
 
 
