@@ -25,7 +25,7 @@ PORT = 5999
 
 def probe(folder: Path) -> None:
     """In the guest: capture at the nodes of a small network, well and in three ways badly, and leave what was said in said.json."""
-    capture.buffer_size = lambda _: 1 << 20
+    capture.buffer_size = lambda captures: 1 << 20
     with build(presets.star()) as net:
         time.sleep(3)
         net.warm()

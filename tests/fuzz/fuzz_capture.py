@@ -17,12 +17,13 @@ from experiments.measure.pcap import CaptureFileError, read_capture
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.trace import read_trace
 from experiments.model import predict
+from experiments.scenario import Move
 from experiments.traffic import HEADER, MAGIC, PORT
 from topologies.addresses import ALL_MAGS_MAC
 
 _FOLDER = TemporaryDirectory(prefix="fuzz-")
 _FILE = Path(_FOLDER.name, "capture")
-_RUN = runs.run("s-pmip", "error", runs.moving((runs.Move(0.013, "mn1", "mag3"),), 0.03))
+_RUN = runs.run("s-pmip", "error", runs.moving((Move(0.013, "mn1", "mag3"),), 0.03))
 
 _FILE.touch()
 for _node in deploy.captured(_RUN):

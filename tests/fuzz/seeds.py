@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -52,9 +53,9 @@ class _HeardMag(Mag):
         self.ear.message(message, source, now)
         return super().receive(message, source, now, link)
 
-    def attached(self, link: str, mn_id: str, link_layer: bytes, now: float) -> list[Action]:
+    def attached(self, link: str, mn_id: str, link_layer: bytes, now: float, *more: Any, **how: Any) -> list[Action]:
         self.ear.note(now, Scene.host_comes, link_layer[-1] - 1, LINKS.index(link), 0)
-        return super().attached(link, mn_id, link_layer, now)
+        return super().attached(link, mn_id, link_layer, now, *more, **how)
 
     def leaving(self, link: str, to: IPv6Address, now: float) -> list[Action]:
         self.ear.note(now, Scene.host_is_about_to_leave, LINKS.index(link), SENDERS.index(to))
@@ -78,16 +79,16 @@ def conversation(kind: str, case: int) -> bytes:
     scheme, policy = CASES[kind][case]
     network = MemoryNetwork(scheme, policy)
     node = network.nodes[LMA if kind == "lma" else mag_address(OWN_NUMBER)]
-    heard = _HeardLma if kind == "lma" else _HeardMag
-    node.agent = heard(node.config, network.now)
-    node.agent.ear = _Ear(heard.__base__, case)
+    agent: _HeardLma | _HeardMag = (_HeardLma if kind == "lma" else _HeardMag)(node.config, network.now)
+    agent.ear = _Ear(Lma if kind == "lma" else Mag, case)
+    node.agent = agent
     network.attach(1, OWN_NUMBER)
     network.attach(2, 2)
     for start in (1.0, 2.0, 3.0, 4.0):
         network.flow(1, 2, start, 0.03)
         network.flow(2, 1, start + 0.01, 0.02)
     for start, number in ((2.0, OWN_NUMBER), (3.0, 3)):
-        network.at(start - 0.05, lambda to=number: network.announce(2, to))
-        network.at(start, lambda to=number: network.move(2, to))
+        network.at(start - 0.05, partial(network.announce, 2, number))
+        network.at(start, partial(network.move, 2, number))
     network.run(12.0)
-    return bytes(node.agent.ear.octets)
+    return bytes(agent.ear.octets)

@@ -15,6 +15,7 @@ import pytest
 from agents import daemon
 from agents.config import AgentConfig, Settings
 from agents.links import Attached, Detached, LinkMonitor
+from agents.mag import Mag
 from tests.guest.lab import AGENTS, HOSTS, Lab, batch, ip, namespace
 
 
@@ -108,7 +109,7 @@ def test_an_error_in_a_handler_ends_the_agent_with_a_traceback_and_nothing_left(
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError("broken on purpose")
 
-        daemon.Mag.attached = broken  # type: ignore[method-assign, assignment]
+        Mag.attached = broken  # type: ignore[method-assign, assignment]
         daemon.run(config, journal, ready)
 
     before = lab.state("mag1")

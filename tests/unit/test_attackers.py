@@ -42,7 +42,7 @@ def _network(scheme: str, policy: str, settings: Settings = Settings()) -> Memor
     network = attached(scheme, policy, settings=settings)
     network.flow(1, 2, 1.0, 0.5)
     network.flow(2, 1, 1.0, 0.5)
-    network.at(1.9, lambda: network.send(1, 9) and None)
+    network.at(1.9, lambda: network.send(1, 9))
     network.run(NOW - EPOCH)
     return network
 

@@ -374,11 +374,12 @@ def test_who_is_left_by_an_exception_goes_with_all_its_group(cancelled: bool) ->
     with contextlib.suppress(KeyboardInterrupt), process._guard() as guarded:
         group = subprocess.Popen(("sh", "-c", "sleep 60 & echo; wait"), stdout=subprocess.PIPE, start_new_session=True, preexec_fn=guarded)
         assert group.stdout is not None
-        group.stdout.readline()
+        out = group.stdout
+        out.readline()
         if cancelled:
             raise KeyboardInterrupt
     if not cancelled:
         assert group.poll() is None
         os.killpg(group.pid, signal.SIGKILL)
     assert group.wait() == -signal.SIGKILL
-    assert group.stdout.read() == b"", "the pipe has no writer left"
+    assert out.read() == b"", "the pipe has no writer left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
 
 import pytest
@@ -343,9 +344,9 @@ def test_after_any_restarts_and_moves_every_node_is_served(
             network.move(host, number)
 
     for when, address, announce, dead in deaths:
-        network.at(when, lambda address=address, announce=announce, dead=dead: die(address, announce, dead))
+        network.at(when, partial(die, address, announce, dead))
     for when, host, number in moves:
-        network.at(when, lambda host=host, number=number: move(host, number))
+        network.at(when, partial(move, host, number))
     network.run(120)
     assert registered(network) == {mn_id_of(host): mag_address(number) for host, number in network.where.items()}
     for host, number in network.where.items():

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 import runs
+import studies
 
 from agents.authentication import protection
 from engines.base import Job, Outcome
-from experiments import cli, deploy, keys, model, reference, results, runner, settings
+from experiments import cli, declarations, deploy, keys, model, reference, results, runner, settings
 from experiments.catalogue import CATALOGUE
 from experiments.phase import Phase
 from experiments.present.study import Study
 from experiments.results import Manifest
 from experiments.scenario import Run
 from experiments.selection import Selection, select
-from tests.unit import studies
 
 KEY = "00112233445566778899aabbccddeeff"
 OTHER = "ff" * 16
@@ -121,7 +121,7 @@ class Engine:
     async def run(self, job: Job) -> Outcome:
         path = job.results / keys.FILE
         self.modes.append(stat.S_IMODE(path.stat().st_mode))
-        declared = results.declarations.load(job.results / "run.json", Run)
+        declared = declarations.load(job.results / "run.json", Run)
         self.unlocked.append(keys.unlocked(declared, job.results).settings[ABOUT_KEY])
         assert not path.exists()
         assert not any(KEY in word for word in job.command)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import studies
+
 from experiments.measure.records import Association, Packet, Signal
 from experiments.present.ladder import _Arrow, _label_places, _Mark, ladder
 from experiments.present.study import RunResult, Step
 from experiments.scenario import Case, Flow, Move, Scenario
-from tests.unit import studies
 from topologies.domain import Domain
 from topologies.presets import star, tree
 

@@ -21,7 +21,7 @@ from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
 from experiments.model import predict
 from experiments.scenario import Flow, Kill, Move, Partition, Run, Scenario
-from topologies.domain import LinkSettings
+from topologies.domain import Domain, LinkSettings
 from topologies.presets import star, tree
 
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
@@ -313,11 +313,11 @@ def test_the_ledger_and_the_model_give_the_same_reasons(
 )
 @settings(max_examples=40, deadline=None)
 def test_reasons_add_up_to_what_was_lost(
-    case: tuple[str, str], domain: object, leaves: int, gap: int, packets: str, waits: str, mn_sends: bool
+    case: tuple[str, str], domain: Domain, leaves: int, gap: int, packets: str, waits: str, mn_sends: bool
 ) -> None:
     moves = (Move(leaves / 1000, "mn1", "mag3", gap / 1000),)
     settings = {"buffer.packets": packets, "buffer.time": waits}
-    this = run(*case, scene(moves=moves, mn_sends=mn_sends), replace(domain), settings)  # type: ignore[type-var]
+    this = run(*case, scene(moves=moves, mn_sends=mn_sends), domain, settings)
     predicted = predict(this)
     with TemporaryDirectory() as folder:
         if case[0] != "none":

@@ -101,7 +101,7 @@ def test_what_is_wrong_is_looked_for_in_the_order_of_the_rfc(in_order: MessageOr
         access_technology=None,
         link_layer_identifier=None,
     )
-    wrong_order = {
+    wrong_order: dict[MessageOrder, list[tuple[dict[str, Any], Status]]] = {
         MessageOrder.TIMESTAMP: [
             ({}, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED),
             ({"timestamp": timestamp_from_seconds(now + 1)}, Status.TIMESTAMP_MISMATCH),
@@ -164,7 +164,7 @@ def test_how_far_timestamps_may_be_off_is_a_setting(apart: float, expected: Stat
 def test_timestamps_count_for_a_node_over_all_its_sessions_and_beyond_them() -> None:
     anchor = lma(settings=Settings(timestamp_window=1000.0), home_network_prefixes=(prefix_of(1), prefix_of(99)), session_prefixes=1)
     anchor.receive(update(EPOCH), MAG1, EPOCH)
-    second = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1}
+    second: dict[str, Any] = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1}
     assert status(anchor.receive(update(EPOCH + 2, lifetime=1, **second), MAG2, EPOCH + 2)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH + 1), MAG1, EPOCH + 2)) is Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
     anchor.timeout(EPOCH + 6)
@@ -222,7 +222,12 @@ def test_the_example_of_rfc_6275() -> None:
 def test_sequence_numbers_count_for_each_session() -> None:
     anchor = lma(home_network_prefixes=(prefix_of(1), prefix_of(99)), session_prefixes=1)
     anchor.receive(update(EPOCH, sequence=500, timestamp=None), MAG1, EPOCH)
-    second = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1, "timestamp": None}
+    second: dict[str, Any] = {
+        "home_network_prefixes": (prefix_of(99),),
+        "link_layer_identifier": b"second",
+        "handoff_indicator": 1,
+        "timestamp": None,
+    }
     assert status(anchor.receive(update(EPOCH, sequence=3, **second), MAG2, EPOCH)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH, sequence=4, **second), MAG2, EPOCH)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH, sequence=4, timestamp=None), MAG1, EPOCH)) is Status.SEQUENCE_NUMBER_OUT_OF_WINDOW

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 from itertools import pairwise
 from random import Random
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -30,20 +32,22 @@ from agents.messages import (
 
 ALLOWED = Settings(local_routing=True)
 
+Kind = TypeVar("Kind", bound=Message)
 
-def talking(mag: int = 2, **options: object) -> MemoryNetwork:
+
+def talking(mag: int = 2, **options: Any) -> MemoryNetwork:
     """Host 1 at MAG 1 sends to host 2, from 1 s on."""
-    network = MemoryNetwork("pmip-lr", **options)  # type: ignore[arg-type]
+    network = MemoryNetwork("pmip-lr", **options)
     network.attach(1, 1)
     network.attach(2, mag)
     network.run(1)
     return network
 
 
-def said(network: MemoryNetwork, name: type[Message]) -> list[tuple[object, object, Message]]:
+def said(network: MemoryNetwork, kind: type[Kind]) -> list[tuple[IPv6Address, IPv6Address, Kind]]:
     """Sender, receiver and message of every message of a kind."""
     decoded = ((source, destination, decode(octets)) for source, destination, octets in network.sendings)
-    return [found for found in decoded if isinstance(found[2], name)]
+    return [(source, destination, message) for source, destination, message in decoded if isinstance(message, kind)]
 
 
 def node(number: int) -> MobileNode:
@@ -51,7 +55,7 @@ def node(number: int) -> MobileNode:
 
 
 def initiation(
-    own: int, other: int, remote: object = None, sequence: int = 1, lifetime: int = 300, **more: object
+    own: int, other: int, remote: IPv6Address | None = None, sequence: int = 1, lifetime: int = 300, **more: Any
 ) -> LocalizedRoutingInitiation:
     return LocalizedRoutingInitiation(
         sequence=sequence,
@@ -59,19 +63,19 @@ def initiation(
         mn_id=mn_id_of(own),
         home_network_prefixes=(prefix_of(own),),
         correspondent=node(other),
-        mag_address=remote,  # type: ignore[arg-type]
-        **more,  # type: ignore[arg-type]
+        mag_address=remote,
+        **more,
     )
 
 
 @pytest.mark.parametrize("change", [{"home_network_prefixes": (prefix_of(1), prefix_of(3))}, {"mn_id": mn_id_of(3)}])
 @pytest.mark.parametrize("which", ["own", "other"])
-def test_an_initiation_names_only_prefixes_of_its_nodes(which: str, change: dict[str, object]) -> None:
+def test_an_initiation_names_only_prefixes_of_its_nodes(which: str, change: dict[str, Any]) -> None:
     gateway = Mag(config("pmip-lr"), EPOCH)
     message = initiation(1, 2, MAG2)
     assert message.correspondent is not None
-    changed = change if which == "own" else {"correspondent": replace(message.correspondent, **change)}  # type: ignore[arg-type]
-    wrong = replace(message, **changed)  # type: ignore[arg-type]
+    changed = change if which == "own" else {"correspondent": replace(message.correspondent, **change)}
+    wrong = replace(message, **changed)
     assert gateway.receive(wrong, LMA, EPOCH) == [Ignore(IgnoreReason.NO_SUCH_PREFIX, LMA)]
 
 
@@ -193,7 +197,7 @@ class TestLifetime:
         network = talking(settings=Settings(lr_lifetime=1e6))
         network.send(1, 2)
         network.run(2)
-        assert {message.lifetime for _, _, message in said(network, LocalizedRoutingInitiation)} == {INFINITE_LIFETIME}  # type: ignore[attr-defined]
+        assert {message.lifetime for _, _, message in said(network, LocalizedRoutingInitiation)} == {INFINITE_LIFETIME}
         network.run(70_000)
         assert network.mag(1).routes == {prefix_of(2): MAG2}
         assert len(network.kinds("LRI")) == 2
@@ -363,10 +367,10 @@ class TestWhatTheAnchorHasForgotten:
         network.run(70)
         late = [serial for serial in range(6000) if 1.0 + serial / 100 > 8.5 + pause]
         assert set(late) <= set(network.serials_delivered)
-        asked = [message for _, to, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+        asked = [message for _, to, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]
         assert asked == [
             LocalizedRoutingAcknowledgment(
-                sequence=asked[0].sequence,  # type: ignore[attr-defined]
+                sequence=asked[0].sequence,
                 unsolicited=True,
                 status=0,
                 lifetime=0,
@@ -421,7 +425,7 @@ class TestWhatTheAnchorHasForgotten:
         network.flow(1, 2, 1.0, 20.0)
         network.at(4.0, lambda: network.move(2, 3))
         network.run(30)
-        assert not [message for _, _, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+        assert not [message for _, _, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]
 
 
 class TestLateInitiations:
@@ -471,7 +475,7 @@ class TestMag:
             ((1, 2), None, Settings(), LocalizedRoutingStatus.LOCALIZED_ROUTING_NOT_ALLOWED),
         ],
     )
-    def test_refusals(self, hosts: tuple[int, ...], remote: object, settings: Settings, status: LocalizedRoutingStatus) -> None:
+    def test_refusals(self, hosts: tuple[int, ...], remote: IPv6Address | None, settings: Settings, status: LocalizedRoutingStatus) -> None:
         gateway = self.gateway(*hosts, settings=settings)
         actions = self.heard(gateway, initiation(1, 2, remote, sequence=7))
         assert sent(actions) == [LocalizedRoutingAcknowledgment(sequence=7, status=status, lifetime=0)]
@@ -539,7 +543,7 @@ class TestMag:
     st.integers(0, 1 << 16),
 )
 def test_the_kernel_is_asked_for_what_can_be_done_and_in_the_end_for_nothing(
-    steps: list[tuple[str, int, int, object, int]], seed: int
+    steps: list[tuple[str, int, int, IPv6Address | None, int]], seed: int
 ) -> None:
     chance = Random(seed)
     network = MemoryNetwork("pmip-lr", settings=ALLOWED)

@@ -109,7 +109,9 @@ class TestNotify:
         news = notification(prefix_of(2), MAG3, EPOCH + 1, acknowledge=True, retransmit=True)
         first, second = gateway.receive(news, LMA, EPOCH + 2)
         assert first == InstallRoute(prefix_of(2), MAG3)
-        assert [message.sequence for message in sent([second])] == [11]
+        (acknowledgement,) = sent([second])
+        assert isinstance(acknowledgement, UpdateNotificationAcknowledgement)
+        assert acknowledgement.sequence == 11
 
     def test_a_repetition_undoes_no_later_news_and_is_acknowledged(self) -> None:
         gateway = routed("s-pmip", "notify")
@@ -118,7 +120,9 @@ class TestNotify:
         gateway.receive(notification(prefix_of(2), MAG2, EPOCH + 2, sequence=12), LMA, EPOCH + 2)
         ignored, acknowledged = gateway.receive(replace(old, retransmit=True), LMA, EPOCH + 2.1)
         assert ignored == Ignore(IgnoreReason.STALE, LMA)
-        assert [message.status for message in sent([acknowledged])] == [0]
+        (acknowledgement,) = sent([acknowledged])
+        assert isinstance(acknowledgement, UpdateNotificationAcknowledgement)
+        assert acknowledgement.status == 0
         assert gateway.packet_for(MN, P2, EPOCH + 3) == [Release((P2,), MAG2)]
 
     @pytest.mark.parametrize("policy", SCHEMES["s-pmip"].policies)

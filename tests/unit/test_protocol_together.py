@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -331,15 +332,17 @@ def test_an_agent_that_stops_leaves_nothing_behind() -> None:
 
 
 def test_a_lost_message_of_any_kind_is_made_good() -> None:
+    def the_first_of(name: str, unlucky: Iterator[bool], kind: str) -> bool:
+        return kind == name and next(unlucky, False)
+
     for scheme, policy in CASES:
         for name in ("PBU", "PBA", "PBQ", "PQA", "UPN", "UPA", "BE", "LRI", "LRA"):
-            unlucky = iter([True])
-            network = MemoryNetwork(scheme, policy, lost=lambda kind, name=name, unlucky=unlucky: kind == name and next(unlucky, False))
+            network = MemoryNetwork(scheme, policy, lost=partial(the_first_of, name, iter([True])))
             network.attach(1, 1)
             network.attach(2, 2)
             network.run(5)
             network.flow(1, 2, 5.0, 20.0, interval=0.05)
-            network.at(8.0, lambda network=network: network.move(2, 3))
+            network.at(8.0, partial(network.move, 2, 3))
             network.run(40)
             assert network.serials_delivered[-1] == 399, (scheme, policy, name)
             assert len(network.delivered) + len(network.dropped) == 400, (scheme, policy, name)

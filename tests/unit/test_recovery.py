@@ -110,17 +110,20 @@ def _rules(*links: str) -> tuple[Rule, ...]:
     return tuple(rule for link in links for rule in (Rule(10, 102, link, 41), Rule(30, 102, link, 135)))
 
 
+def _here(prefix: IPv6Network, link: str) -> tuple[Route, ...]:
+    return tuple(Route(prefix, table, link, None, True) for table in (254, 100))
+
+
 def states(moved: Run) -> dict[str, NodeState]:
     """What nodes hold where cn1 is at mag1, mn1 has moved to mag3, and each was asked for by the other."""
     mag1, _, mag3 = (mag.address for mag in moved.domain.mags)
     devices = ("lo", "tnl", "dmm0")
-    here = lambda prefix, link: tuple(Route(prefix, table, link, None, True) for table in (254, 100))  # noqa: E731
     home = Route(IPv6Network("2001:db8:100::/40"), 254, "dmm0", None, True)
     return {
         "lma": NodeState(("lo", "tnl"), (Route(MN, 254, "tnl", mag3, True), Route(CN, 254, "tnl", mag1, True)), ()),
-        "mag1": NodeState(devices, (home, *here(CN, "cn1-air"), Route(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
+        "mag1": NodeState(devices, (home, *_here(CN, "cn1-air"), Route(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
         "mag2": NodeState(devices, (home,), ()),
-        "mag3": NodeState(devices, (home, *here(MN, "mn1-air"), Route(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
+        "mag3": NodeState(devices, (home, *_here(MN, "mn1-air"), Route(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
     }
 
 

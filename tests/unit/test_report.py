@@ -10,6 +10,7 @@ from typing import NoReturn
 from urllib.parse import unquote
 
 import pytest
+import studies
 
 from experiments import results
 from experiments.catalogue import CATALOGUE
@@ -18,7 +19,6 @@ from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.present import explanation, plots, report, style
 from experiments.present.study import Study, agrees, by_case
 from experiments.scenario import Case, Flow, Move, Scenario
-from tests.unit import studies
 from topologies import presets
 
 _VOID = {"meta", "br", "link", "img"}
@@ -29,7 +29,11 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.text, self.links, self.ids, self.labels, self._open = "", [], [], [], []
+        self.text = ""
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.labels: list[str] = []
+        self._open: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
         assert self._open == []
 

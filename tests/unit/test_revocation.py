@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
 from random import Random
 from typing import Any
@@ -296,9 +297,9 @@ class TestAnchor:
         assert send.destination == MAG1
         assert asked == indication(sequence=asked.sequence)
         assert (asked.proxy, asked.ipv4_only, asked.all_bindings) == (True, False, False)
-        assert len(lma.bindings) == 1
+        assert [binding.mn_id for binding in lma.bindings] == [mn_id_of(1)]
         assert lma.receive(acknowledgement(asked), MAG1, EPOCH + 1.1) == [RemoveRoute(prefix_of(1))]
-        assert lma.bindings == ()
+        assert not lma.bindings
         assert lma.next_timeout is None
 
     def test_it_is_repeated_unchanged_and_given_up_and_then_the_binding_ends_all_the_same(self) -> None:
@@ -519,8 +520,13 @@ def test_after_any_moves_revocations_and_losses_all_agree(
     lossy = [loss]
     network = settled(scheme, replace(UPON_HANDOVER, revocation_bulk=True), lost=lambda kind: random.random() < lossy[0])
     network.at(15, lambda: lossy.__setitem__(0, 0.0))
+
+    def move(host: int, number: int) -> None:
+        if host in network.where:
+            network.move(host, number)
+
     for when, host, number in moves:
-        network.at(when, lambda host=host, number=number: network.move(host, number) if host in network.where else None)
+        network.at(when, partial(move, host, number))
 
     def stop(address: IPv6Address) -> None:
         if network.nodes[address].up:
@@ -537,7 +543,7 @@ def test_after_any_moves_revocations_and_losses_all_agree(
             stop(mag_address(number))
 
     for when, what, number in commands:
-        network.at(when, lambda what=what, number=number: tell(what, number))
+        network.at(when, partial(tell, what, number))
     network.run(700)
     bound = {(binding.prefixes[0], binding.care_of) for binding in network.lma.bindings}
     assert set(network.nodes[LMA].routes.items()) == bound

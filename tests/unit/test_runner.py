@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import studies
 
 from engines.base import EngineError, Job, Outcome
 from experiments import results, runner
@@ -15,7 +16,6 @@ from experiments.phase import Phase
 from experiments.present.study import Study
 from experiments.runner import Done, Unanalysed
 from experiments.selection import Selection
-from tests.unit import studies
 
 WELL = Outcome(True, "", (), 1.0)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import studies
 
 from engines.choose import NAMES
 from experiments.measure.attacks import Outcome
@@ -15,7 +16,6 @@ from experiments.present.study import Study
 from experiments.scenario import Attack
 from experiments.status import CHECKS, shortcomings
 from experiments.tolerance import TOLERANCES
-from tests.unit import studies
 
 STUDY = studies.study(packets=10, steps=tuple(step for step in studies.STEPS if step.time is not None))
 RUN = STUDY.results[1].run

@@ -228,7 +228,8 @@ def analyse(folder: Path, this: Run) -> Trace:
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """A run of a case with a move, and its captures."""
-    this = run(*request.param, moving((Move(0.507, "mn1", "mag3"),), 1.0))
+    scheme, policy = request.param
+    this = run(scheme, policy, moving((Move(0.507, "mn1", "mag3"),), 1.0))
     folder = tmp_path_factory.mktemp("rendered")
     render(predict(this), this, folder)
     return this, folder
