@@ -7,6 +7,7 @@ from functools import partial
 from ipaddress import IPv6Address
 
 import pytest
+from cases import REGISTERING
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
@@ -20,11 +21,9 @@ from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import BindingError, Heartbeat
 from agents.notifications import NOT_SUPPORTED_FOR
-from agents.schemes import SCHEMES
 
 ON = Settings(heartbeat_interval=60.0)
 LOST, BACK, RESTARTED = (Note(notice, LMA, "HB") for notice in (Notice.PEER_LOST, Notice.PEER_BACK, Notice.PEER_RESTARTED))
-REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
 UNKNOWN_TYPE = BindingError(status=2, home_address=IPv6Address("::"))
 
 

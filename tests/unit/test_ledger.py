@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from captures import LLC, MAG_MAC, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, render
+from cases import MOBILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import EPOCH, MS, run
 
 from agents import messages
-from agents.schemes import SCHEMES
 from experiments.measure.metrics import measure
 from experiments.measure.records import Loss, Reason, Sight
 from experiments.measure.trace import read_trace
@@ -275,7 +275,6 @@ def test_a_served_node_that_leaves_again_is_told_from_one_not_yet_served(tmp_pat
     assert loss == Loss(0, 0, "mag3", Sight.FROM_TUNNEL, Reason.NODE_LEFT)
 
 
-CASES = [(scheme.name, policy) for scheme in SCHEMES.values() if scheme.home_prefixes for policy in scheme.policies]
 HARD: list[tuple[float, dict[str, str]]] = [
     (0.05, {}),
     (0.3, {"buffer.packets": "2"}),
@@ -283,7 +282,7 @@ HARD: list[tuple[float, dict[str, str]]] = [
     (2.0, {"query.tries": "2"}),
     (1.5, {"buffer.time": "300ms"}),
 ]
-UNANNOUNCED = [(*case, 0.0, *hard) for case in CASES for hard in HARD]
+UNANNOUNCED = [(*case, 0.0, *hard) for case in MOBILE for hard in HARD]
 ANNOUNCED = [(scheme, "predict", notice, *hard) for scheme in ("s-pmip", "sd-pmip") for notice in (0.1, 0.005) for hard in HARD]
 ANNOUNCED = [run for run in ANNOUNCED if run[0] == "sd-pmip" or run[3] < 1]
 """Where the LMA still names the previous MAG, packets that nobody comes for go back there; a trace knows one time at each node."""
@@ -303,7 +302,7 @@ def test_the_ledger_and_the_model_give_the_same_reasons(
 
 
 @given(
-    case=st.sampled_from([*CASES, ("none", "none")]),
+    case=st.sampled_from([*MOBILE, ("none", "none")]),
     domain=st.sampled_from([star(), tree(), star(mags=4)]),
     leaves=st.integers(0, 2000),
     gap=st.integers(0, 1500),

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from cases import MOBILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_network import MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
@@ -18,8 +19,7 @@ from agents.mag import Mag
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate
 from agents.schemes import SCHEMES, Query
 
-CASES = [(row.name, policy) for row in SCHEMES.values() if row.home_prefixes for policy in row.policies]
-QUERYING = [(scheme, policy) for scheme, policy in CASES if SCHEMES[scheme].query is not Query.NONE]
+QUERYING = [(scheme, policy) for scheme, policy in MOBILE if SCHEMES[scheme].query is not Query.NONE]
 
 
 def attached(scheme: str, policy: str | None = None, **options: object) -> MemoryNetwork:
@@ -119,7 +119,7 @@ def test_the_way_back_is_asked_for_in_its_turn() -> None:
     assert len(network.kinds("PBQ")) == 2
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 def test_a_long_flow_loses_nothing_and_reorders_only_what_localized_routing_overtakes(scheme: str, policy: str) -> None:
     network = attached(scheme, policy)
     network.flow(1, 2, 1.0, 60.0)
@@ -321,7 +321,7 @@ def test_s_pmip_a_node_that_leaves_its_correspondents_mag_is_found_by_notificati
 
 
 def test_an_agent_that_stops_leaves_nothing_behind() -> None:
-    for scheme, policy in CASES:
+    for scheme, policy in MOBILE:
         network = attached(scheme, policy)
         network.send(1, 2)
         network.run(1.5)
@@ -335,7 +335,7 @@ def test_a_lost_message_of_any_kind_is_made_good() -> None:
     def the_first_of(name: str, unlucky: Iterator[bool], kind: str) -> bool:
         return kind == name and next(unlucky, False)
 
-    for scheme, policy in CASES:
+    for scheme, policy in MOBILE:
         for name in ("PBU", "PBA", "PBQ", "PQA", "UPN", "UPA", "BE", "LRI", "LRA"):
             network = MemoryNetwork(scheme, policy, lost=partial(the_first_of, name, iter([True])))
             network.attach(1, 1)

@@ -6,9 +6,9 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
+from cases import EVERY
 from runs import EPOCH, run
 
-from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
 from experiments.measure.metrics import measure
 from experiments.measure.records import Packet, Trace
@@ -87,7 +87,7 @@ def replace_delay(fault: Impairment) -> Impairment:
     return Impairment(fault.at, fault.end, loss=fault.loss, delay=0.5)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), [(row.name, policy) for row in SCHEMES.values() for policy in row.policies])
+@pytest.mark.parametrize(("scheme", "policy"), EVERY)
 def test_every_policy_has_a_bound(scheme: str, policy: str) -> None:
     killed = run(scheme, policy, scenario=Scenario(9.0, (Flow("cn1", "mn1", 0.0, 8.0),), faults=(Kill("mag2", 2.0, 4.0),)))
     assert 0 < bound(killed) < 30

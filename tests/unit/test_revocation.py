@@ -10,6 +10,7 @@ from typing import Any
 
 import lone_mag
 import pytest
+from cases import REGISTERING
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
@@ -32,14 +33,12 @@ from agents.messages import (
     RevocationTrigger,
     Status,
 )
-from agents.schemes import SCHEMES
 
 T = RevocationTrigger
 S = RevocationStatus
 HANDOVERS = [T.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE, T.INTER_MAG_HANDOVER_DIFFERENT_ACCESS_TYPE, T.INTER_MAG_HANDOVER_UNKNOWN]
 UPON_HANDOVER = Settings(revocation_on_handover=True)
 BULK = Settings(revocation_bulk=True)
-REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
 
 
 def indication(**changes: Any) -> BindingRevocationIndication:
