@@ -277,7 +277,8 @@ class TestRefusalsForWantOfAuthentication:
         lma = Lma(config("pmip", number=None, settings=SETTINGS), EPOCH)
         _, answer = lma.refused(IgnoreReason.UNTIMELY, PBU, MAG, EPOCH)
         assert isinstance(answer, Send)
-        assert answer.message.status == Status.MIPV6_MESG_ID_REQD  # type: ignore[union-attr]
+        assert isinstance(answer.message, ProxyBindingAcknowledgement)
+        assert answer.message.status == Status.MIPV6_MESG_ID_REQD
 
 
 @pytest.mark.parametrize("reason", [IgnoreReason.REPLAYED])

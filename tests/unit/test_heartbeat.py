@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Address
+from typing import Any
 
 import pytest
 from cases import REGISTERING
@@ -51,8 +52,8 @@ class Beating:
         return self.heart.receive(message, LMA, EPOCH + when)
 
 
-def watching(**options: object) -> Beating:
-    beating = Beating(**options)  # type: ignore[arg-type]
+def watching(**options: Any) -> Beating:
+    beating = Beating(**options)
     beating.heart.watch(LMA, EPOCH)
     return beating
 
@@ -198,9 +199,9 @@ def test_whatever_is_lost_the_notes_are_true(beats: list[tuple[bool, bool]]) -> 
         unanswered, lost, heard = 0, False, counter
 
 
-def beating_network(scheme: str = "s-pmip", interval: float = 10.0, **changes: object) -> MemoryNetwork:
+def beating_network(scheme: str = "s-pmip", interval: float = 10.0, **changes: Any) -> MemoryNetwork:
     """Hosts 1 and 2 at MAGs 1 and 2; heartbeats from the first second on."""
-    network = MemoryNetwork(scheme, settings=replace(Settings(), heartbeat_interval=interval, **changes))  # type: ignore[arg-type]
+    network = MemoryNetwork(scheme, settings=replace(Settings(), heartbeat_interval=interval, **changes))
     network.attach(1, 1)
     network.attach(2, 2)
     network.run(1)

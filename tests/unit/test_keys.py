@@ -19,6 +19,7 @@ from experiments import cli, declarations, deploy, keys, model, reference, resul
 from experiments.catalogue import CATALOGUE
 from experiments.phase import Phase
 from experiments.present.study import Study
+from experiments.present.terminal import Progress
 from experiments.results import Manifest
 from experiments.scenario import Run
 from experiments.selection import Selection, select
@@ -132,9 +133,9 @@ class Engine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     made = Engine()
 
-    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: object) -> Study:
+    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: Progress) -> Study:
         for run in plan.runs:
-            await runner._emulate(plan, run, engine, places, progress)  # type: ignore[arg-type]
+            await runner._emulate(plan, run, engine, places, progress)
         return studies.study(packets=1)
 
     monkeypatch.setattr(runner, "_experiment", none)

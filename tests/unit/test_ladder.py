@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import studies
 
@@ -166,12 +167,12 @@ def test_a_query_to_the_group_branches_where_its_way_does() -> None:
 
 
 def test_of_many_nodes_those_that_only_listen_share_a_column() -> None:
-    span = {"since": studies.EPOCH, "until": studies.EPOCH + 10 * MS, "packets": ()}
-    svg = ladder(routed("sd-pmip", "error", star(mags=40)), **span)  # type: ignore[arg-type]
+    span: dict[str, Any] = {"since": studies.EPOCH, "until": studies.EPOCH + 10 * MS, "packets": ()}
+    svg = ladder(routed("sd-pmip", "error", star(mags=40)), **span)
     assert "38 other nodes" in words(svg)
     assert "38 other nodes and mag2: PBQ seq 1" in description(svg) or "mag2 and 38 other nodes: PBQ seq 1" in description(svg)
     assert len(columns(svg)) <= 5
-    deep = columns(ladder(routed("sd-pmip", "error", tree(depth=3, fanout=3)), **span))  # type: ignore[arg-type]
+    deep = columns(ladder(routed("sd-pmip", "error", tree(depth=3, fanout=3)), **span))
     assert {"mag1", "mag2"} < set(deep)
     assert len(deep) < 10
 

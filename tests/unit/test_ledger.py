@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from captures import LLC, MAG_MAC, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, render
@@ -93,11 +94,11 @@ def denial(at: float, sequence: int = 7) -> Records:
 
 def handed_over(at: float, answered: float | None = None) -> Records:
     """MAG 2 tells MAG 3 that the node comes, and learns whether it may."""
-    node = {"sequence": 5, "mn_id": "mn1@dmm.example"}
-    told = signal(at, "mag2", "mag3", messages.HandoverInitiate(code=3, **node), at + 10)  # type: ignore[arg-type]
+    node: dict[str, Any] = {"sequence": 5, "mn_id": "mn1@dmm.example"}
+    told = signal(at, "mag2", "mag3", messages.HandoverInitiate(code=3, **node), at + 10)
     if answered is None:
         return told
-    answer = signal(answered - 10, "mag3", "mag2", messages.HandoverAcknowledge(code=0, **node), answered)  # type: ignore[arg-type]
+    answer = signal(answered - 10, "mag3", "mag2", messages.HandoverAcknowledge(code=0, **node), answered)
     return {mag: [*told[mag], *answer[mag]] for mag in told}
 
 
@@ -246,9 +247,9 @@ REASONS = [
     ("scheme", "given_that", "declared", "records", "place", "reason"), REASONS, ids=[f"{row[-1]}: {row[0]}, {row[1]}" for row in REASONS]
 )
 def test_each_reason_shows_in_captures(
-    tmp_path: Path, scheme: str, given_that: str, declared: dict[str, object], records: tuple[Records, ...], place: str, reason: Reason
+    tmp_path: Path, scheme: str, given_that: str, declared: dict[str, Any], records: tuple[Records, ...], place: str, reason: Reason
 ) -> None:
-    this = run(scheme, **{"scenario": scene(), **declared})  # type: ignore[arg-type]
+    this = run(scheme, **{"scenario": scene(), **declared})
     (loss,) = read(tmp_path, this, *records)
     assert (loss.place, loss.reason) == (place, reason)
 

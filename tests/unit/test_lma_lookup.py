@@ -21,9 +21,9 @@ OTHER = b"other!"
 ASK: dict[str, Any] = {"home_network_prefixes": (ALL_ZERO,)}
 
 
-def anchor_of_three_prefixes(**settings: float) -> Lma:
+def anchor_of_three_prefixes(**settings: Any) -> Lma:
     """An LMA whose host 1 may have three prefixes, one for each interface."""
-    return lma(settings=Settings(**settings), home_network_prefixes=OWN, session_prefixes=1)  # type: ignore[arg-type]
+    return lma(settings=Settings(**settings), home_network_prefixes=OWN, session_prefixes=1)
 
 
 def registered(**changes: Any) -> Lma:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, config, mn_id_of, prefix_of
 from proxy_binding_updates import ALL_ZERO, MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
-from agents.actions import Ignore, IgnoreReason
+from agents.actions import Ignore, IgnoreReason, Send
 from agents.config import MessageOrder, Settings
 from agents.lma import Lma
 from agents.messages import Status, timestamp_from_seconds
@@ -53,9 +53,10 @@ def test_a_stranger_may_not_register_and_changes_nothing() -> None:
     before = replace(anchor.bindings[0])
     for lifetime in (75, 0):
         actions = anchor.receive(update(EPOCH + 0.1, lifetime=lifetime), STRANGER, EPOCH + 0.1)
-        assert len(actions) == 1
+        (answer,) = actions
         assert status(actions) is Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG
-        assert actions[0].destination == STRANGER  # type: ignore[union-attr]
+        assert isinstance(answer, Send)
+        assert answer.destination == STRANGER
     assert anchor.bindings == (before,)
     earlier = update(EPOCH + 0.05, handoff_indicator=5)
     assert status(anchor.receive(earlier, MAG1, EPOCH + 0.1)) is Status.ACCEPTED, "a stranger's timestamp counts for nothing"

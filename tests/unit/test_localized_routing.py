@@ -256,8 +256,10 @@ class TestRetransmission:
 
     def test_a_mag_that_has_forgotten_is_told_again(self) -> None:
         network = talking()
+        agent = network.mag(1).agent
+        assert isinstance(agent, Mag)
         network.flow(1, 2, 1.0, 10.0)
-        network.at(5.0, lambda: network._do(MAG1, network.mag(1).agent._localized.stop()))  # type: ignore[union-attr]
+        network.at(5.0, lambda: network._do(MAG1, agent._localized.stop()))
         network.run(15)
         assert sorted(network.serials_delivered) == list(range(1000))
         assert network.mag(1).routes == {prefix_of(2): MAG2}
@@ -267,8 +269,8 @@ class TestRetransmission:
         network = talking()
         lma = network.lma
         requests = sent(lma.forwarded(hoa_of(1), hoa_of(2), MAG1, network.now), "LRI")
-        sequence = requests[0].sequence  # type: ignore[union-attr]
-        good = LocalizedRoutingAcknowledgment(sequence=sequence, status=0, lifetime=300)
+        assert isinstance(requests[0], LocalizedRoutingInitiation)
+        good = LocalizedRoutingAcknowledgment(sequence=requests[0].sequence, status=0, lifetime=300)
         assert lma.receive(replace(good, unsolicited=True), MAG1, network.now) == [Ignore(IgnoreReason.UNEXPECTED, MAG1)]
         for message, source in ((replace(good, sequence=999), MAG1), (good, MAG2)):
             assert lma.receive(message, source, network.now) == [Ignore(IgnoreReason.UNMATCHED, source)]
@@ -339,8 +341,9 @@ class TestHandover:
             lma.receive(update(EPOCH, number), mag, EPOCH)
         lma.forwarded(hoa_of(1), hoa_of(2), MAG1, EPOCH + 1)
         actions = lma.receive(update(EPOCH + 2, 2), MAG3, EPOCH + 2)
-        told = {action.destination: action.message for action in actions if getattr(action, "message", None) in sent(actions, "LRI")}  # type: ignore[union-attr]
-        assert {mag: message.lifetime for mag, message in told.items()} == {MAG1: 300, MAG3: 300, MAG2: 0}  # type: ignore[union-attr]
+        told = [action for action in actions if isinstance(action, Send)]
+        lifetimes = {send.destination: send.message.lifetime for send in told if isinstance(send.message, LocalizedRoutingInitiation)}
+        assert lifetimes == {MAG1: 300, MAG3: 300, MAG2: 0}
 
     def test_a_third_node_is_not_left_with_a_stale_route(self) -> None:
         network = talking()
@@ -390,9 +393,17 @@ class TestWhatTheAnchorHasForgotten:
         assert again == Send(initiation(1, 2, None, sequence=1, lifetime=0), MAG1)
 
     @staticmethod
-    def asked(mag: object = MAG1) -> LocalizedRoutingAcknowledgment:
-        named = {"mn_id": mn_id_of(2), "home_network_prefixes": (prefix_of(2),), "correspondent": node(1), "mag_address": mag}
-        return LocalizedRoutingAcknowledgment(sequence=9, unsolicited=True, status=0, lifetime=0, **named)  # type: ignore[arg-type]
+    def asked(mag: IPv6Address = MAG1) -> LocalizedRoutingAcknowledgment:
+        return LocalizedRoutingAcknowledgment(
+            sequence=9,
+            unsolicited=True,
+            status=0,
+            lifetime=0,
+            mn_id=mn_id_of(2),
+            home_network_prefixes=(prefix_of(2),),
+            correspondent=node(1),
+            mag_address=mag,
+        )
 
     def test_nothing_is_asked_of_an_anchor_that_has_the_node_there_or_of_a_stranger(self) -> None:
         network = talking()

@@ -160,7 +160,9 @@ class TestWaiting:
         network.announce(2, 3)
         network.move(2, 3)
         network.run(1.07)
-        assert network.mag(2).agent.tunnelled(packet(hoa_of(1), hoa_of(2)), MAG1, network.now) != []  # type: ignore[union-attr]
+        agent = network.mag(2).agent
+        assert isinstance(agent, Mag)
+        assert agent.tunnelled(packet(hoa_of(1), hoa_of(2)), MAG1, network.now) != []
         network.run(5)
         assert len(network.kinds("HI")) == 1
 

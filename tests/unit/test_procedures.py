@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from runs import EPOCH, MS, run
@@ -22,10 +23,10 @@ def warmed(scheme: str) -> Trace:
     began = EPOCH - 5000 * MS
     before = [Signal("RA", began + 60 * MS, "mag2", (("mn1", began + 62 * MS),), 96, "fe80::1", "ff02::1", home=PREFIX)]
     if scheme != "sd-pmip":
-        about = {"mn_id": "mn1@dmm.example", "lifetime": 300.0, "home": PREFIX, "sequence": 1}
+        about: dict[str, Any] = {"mn_id": "mn1@dmm.example", "lifetime": 300.0, "home": PREFIX, "sequence": 1}
         there, back = began + 25 * MS, began + 50 * MS
-        before.append(Signal("PBU", began, "mag2", (("lma", there),), 128, ADDRESSES["mag2"], ADDRESSES["lma"], **about))  # type: ignore[arg-type]
-        before.append(Signal("PBA", there, "lma", (("mag2", back),), 128, ADDRESSES["lma"], ADDRESSES["mag2"], status=0, **about))  # type: ignore[arg-type]
+        before.append(Signal("PBU", began, "mag2", (("lma", there),), 128, ADDRESSES["mag2"], ADDRESSES["lma"], **about))
+        before.append(Signal("PBA", there, "lma", (("mag2", back),), 128, ADDRESSES["lma"], ADDRESSES["mag2"], status=0, **about))
     before.sort(key=lambda signal: signal.sent)
     return replace(trace, signals=(*before, *trace.signals), associations=(Association("mn1", "mag2", began),))
 

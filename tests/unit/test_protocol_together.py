@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from cases import MOBILE
@@ -22,9 +23,9 @@ from agents.schemes import SCHEMES, Query
 QUERYING = [(scheme, policy) for scheme, policy in MOBILE if SCHEMES[scheme].query is not Query.NONE]
 
 
-def attached(scheme: str, policy: str | None = None, **options: object) -> MemoryNetwork:
+def attached(scheme: str, policy: str | None = None, **options: Any) -> MemoryNetwork:
     """Host 1 (the CN) at MAG 1 and host 2 (the MN) at MAG 2, one second after the start."""
-    network = MemoryNetwork(scheme, policy, **options)  # type: ignore[arg-type]
+    network = MemoryNetwork(scheme, policy, **options)
     network.attach(1, 1)
     network.attach(2, 2)
     network.run(1)

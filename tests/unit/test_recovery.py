@@ -14,7 +14,7 @@ from experiments.measure.metrics import measure
 from experiments.measure.records import Packet, Trace
 from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
 from experiments.model import expect
-from experiments.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
+from experiments.scenario import Fault, Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.state import NodeState, Route, Rule
 
 SECOND = 1_000_000_000
@@ -22,8 +22,8 @@ FLOWS = (Flow("cn1", "mn1", 0.0, 1.0, 10.0), Flow("mn1", "cn1", 0.0, 1.0, 10.0))
 MN, CN = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:100:2::/64")
 
 
-def struck(*faults: object, scheme: str = "s-pmip", policy: str = "") -> Run:
-    scenario = Scenario(2.0, FLOWS, (Move(0.2, "mn1", "mag3"),), faults)  # type: ignore[arg-type]
+def struck(*faults: Fault, scheme: str = "s-pmip", policy: str = "") -> Run:
+    scenario = Scenario(2.0, FLOWS, (Move(0.2, "mn1", "mag3"),), faults)
     return run(scheme, policy, scenario)
 
 

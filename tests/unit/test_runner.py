@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments import results, runner
 from experiments.catalogue import CATALOGUE
 from experiments.phase import Phase
 from experiments.present.study import Study
+from experiments.present.terminal import Progress
 from experiments.runner import Done, Unanalysed
 from experiments.selection import Selection
 
@@ -42,9 +44,9 @@ class Engine:
 def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Runs or resumes experiments with an engine, one run at a time; analysing is left out."""
 
-    async def none(plan: runner.Plan, engine: Engine, places: object, analysts: object, progress: object) -> Study:
+    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: Progress) -> Study:
         for run in plan.runs:
-            await runner._emulate(plan, run, engine, places, progress)  # type: ignore[arg-type]
+            await runner._emulate(plan, run, engine, places, progress)
         return studies.study(packets=1)
 
     monkeypatch.setattr(runner, "_experiment", none)
