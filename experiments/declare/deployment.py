@@ -95,6 +95,11 @@ class Deployment:
         return frozenset(anchor.name for anchor in self.anchors)
 
     @cached_property
+    def lma_names(self) -> frozenset[str]:
+        """The names of the domain's LMAs, used by the scheme or not: who is at work is measured, and not taken from the scheme."""
+        return frozenset(() if self.domain.lma is None else (self.domain.lma.name,))
+
+    @cached_property
     def host(self) -> dict[str, Host]:
         """Each host, by name."""
         return {host.name: host for host in self.domain.hosts}

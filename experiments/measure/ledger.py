@@ -115,7 +115,7 @@ class _Reasons:
         self._forwards = run.policy.forwards
         self._end = run.epoch + nanoseconds(run.scenario.duration + DRAIN)
         self._hosts = run.host
-        self._anchors = run.anchor_names
+        self._lmas = run.lma_names
         self._agents = {address_number(agent.address): agent.name for agent in agents(run.domain)}
         self._links = [link.settings for link in run.domain.links]
         self._refused = {(r.flow, r.sequence, r.node) for r in trace.refusals if (r.type, r.code) in _REFUSALS}
@@ -182,7 +182,7 @@ class _Reasons:
         return self._undelivered(packet, last) if last.node == self._home(packet).mag else Reason.UNEXPLAINED
 
     def _from_tunnel(self, packet: Packet, last: _Sighting) -> Reason:
-        return Reason.NO_ROUTE if last.node in self._anchors else self._undelivered(packet, last)
+        return Reason.NO_ROUTE if last.node in self._lmas else self._undelivered(packet, last)
 
     def _undelivered(self, packet: Packet, last: _Sighting) -> Reason:
         """A MAG had it for delivery and never sent it to the host; what went to the group may not have come to the host's MAG."""

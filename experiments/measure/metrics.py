@@ -280,8 +280,8 @@ def _link_bytes(signals: Iterable[Signal], domain: Domain) -> int:
 
 
 def _at_lma(signals: Iterable[Signal], run: Deployment) -> int:
-    anchors = run.anchor_names
-    return sum(signal.sender in anchors or any(node in anchors for node, _ in signal.arrivals) for signal in signals)
+    lmas = run.lma_names
+    return sum(signal.sender in lmas or any(node in lmas for node, _ in signal.arrivals) for signal in signals)
 
 
 # The files

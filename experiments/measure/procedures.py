@@ -264,7 +264,7 @@ def _row_of(scheme: Scheme) -> dict[str, str]:
 
 def _observe(trace: Trace, run: Deployment) -> dict[str, str]:
     mobility = [signal for signal in trace.signals if signal.kind not in ("RS", "RA")]
-    kinds = {mag.name: "MAG" for mag in run.mags} | dict.fromkeys(run.anchor_names, "LMA")
+    kinds = {mag.name: "MAG" for mag in run.mags} | dict.fromkeys(run.lma_names, "LMA")
     at_work = {node for packet in trace.packets for node in packet.tunnelled} | {signal.sender for signal in trace.signals}
     at_work |= {node for signal in mobility for node, _ in signal.arrivals}
     agents = " ".join(kind for kind in ("MAG", "LMA") if kind in {kinds.get(node) for node in at_work})
@@ -286,8 +286,8 @@ def _architecture(trace: Trace, run: Deployment, mobility: list[Signal]) -> Arch
     """Centralized where data goes through the LMA, partially distributed where only signalling does, fully distributed without it."""
     if trace.lma_data_packets:
         return Architecture.CENTRALIZED
-    anchors = run.anchor_names
-    if any(signal.sender in anchors or anchors & {node for node, _ in signal.arrivals} for signal in mobility):
+    lmas = run.lma_names
+    if any(signal.sender in lmas or lmas & {node for node, _ in signal.arrivals} for signal in mobility):
         return Architecture.PARTIALLY_DISTRIBUTED
     return Architecture.FULLY_DISTRIBUTED if mobility else Architecture.NONE
 

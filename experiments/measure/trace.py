@@ -189,8 +189,8 @@ def _sights(tables: Mapping[str, TestPackets], rows: Mapping[str, Mask], keys: I
 
 
 def _lma_load(run: Deployment, captures: Mapping[str, Dissected]) -> Integers:
-    """The sizes of the test packets that the anchors took in."""
-    tables = [captures[name].packets for name in run.agent if name in run.anchor_names and name in captures]
+    """The sizes of the test packets that LMAs took in."""
+    tables = [captures[name].packets for name in sorted(run.lma_names) if name in captures]
     return np.concatenate([np.zeros(0, dtype=np.int64), *(table.sizes[table.wire & ~table.outgoing] for table in tables)])
 
 
@@ -302,7 +302,7 @@ def _signals(run: Deployment, captures: Mapping[str, Dissected], data: Mapping[s
         for record in dissected.signals:
             sight = _sight(node, record, data[node])
             if not record.outgoing:
-                if not (node in run.anchor_names and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
+                if not (node in run.lma_names and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
                     sights[sight.identity].append(sight)
             elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
                 sendings.append(sight)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.linux.socket_filter import NOTHING
 from agents.linux.sockets import attach
-from experiments.declare.jobs import buffer_size
+from experiments.declare import jobs
 from topologies.linux.nodes import fork
 
 LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1")
@@ -101,7 +101,7 @@ def _serve(nodes: Iterable[tuple[str, Within]], folder: Path, channel: socket.so
 
 def _opened(nodes: Iterable[tuple[str, Within]], folder: Path) -> list[_Capture]:
     wanted = tuple(nodes)
-    size = buffer_size(len(wanted))
+    size = jobs.buffer_size(len(wanted))
     captures = []
     for name, within in wanted:
         with within():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.play import capture
+from experiments.declare import jobs
 from experiments.play.capture import CaptureError, Captures
 from topologies import presets
 from topologies.linux.build import Testbed, build
@@ -25,7 +25,7 @@ PORT = 5999
 
 def probe(folder: Path) -> None:
     """In the guest: capture at the nodes of a small network, well and in three ways badly, and leave what was said in said.json."""
-    capture.buffer_size = lambda _: 1 << 20
+    jobs.buffer_size = lambda captures: 1 << 20
     with build(presets.star()) as net:
         time.sleep(3)
         net.warm()

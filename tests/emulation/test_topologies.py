@@ -186,7 +186,7 @@ def _advertise(index: int, prefix: IPv6Network) -> None:
 def _frames(tap: socket.socket, interface: str) -> list[str]:
     """What has come in at an interface since, as hexadecimal digits; the interface must still be there."""
     tap.setblocking(False)
-    found = []
+    found: list[str] = []
     while True:
         try:
             frame, address = tap.recvfrom(2048)

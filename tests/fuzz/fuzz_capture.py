@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import runs
 from captures import Record, pcapng, render
 
+from experiments.declare.scenario import Move
 from experiments.declare.traffic import HEADER, MAGIC, PORT
 from experiments.measure.dissect import dissect
 from experiments.measure.metrics import measure
@@ -21,7 +22,7 @@ from topologies.addresses import ALL_MAGS_MAC
 
 _FOLDER = TemporaryDirectory(prefix="fuzz-")
 _FILE = Path(_FOLDER.name, "capture")
-_RUN = runs.run("s-pmip", "error", runs.moving((runs.Move(0.013, "mn1", "mag3"),), 0.03))
+_RUN = runs.run("s-pmip", "error", runs.moving((Move(0.013, "mn1", "mag3"),), 0.03))
 
 _FILE.touch()
 for _node in _RUN.captured:

@@ -281,7 +281,7 @@ class Scene:
     def _instance(self, kind: type[Any]) -> Any:
         """A dataclass of any values; what it need not have it has as often as not."""
         values = {}
-        for name, hint, optional in _parts(kind):
+        for name, hint, optional in _parts(kind):  # type: ignore[arg-type]
             if not optional or self._choices.number() % 2:
                 values[name] = self._value(name, hint)
         return kind(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -80,7 +81,7 @@ def conversation(kind: str, case: int) -> bytes:
     node = network.nodes[LMA if kind == "lma" else mag_address(OWN_NUMBER)]
     heard = _HeardLma if kind == "lma" else _HeardMag
     agent = heard(node.config, network.now)
-    agent.ear = _Ear(heard.__base__, case)
+    agent.ear = _Ear(heard.__bases__[0], case)
     node.endpoint.role = agent
     network.attach(1, OWN_NUMBER)
     network.attach(2, 2)
@@ -88,7 +89,7 @@ def conversation(kind: str, case: int) -> bytes:
         network.flow(1, 2, start, 0.03)
         network.flow(2, 1, start + 0.01, 0.02)
     for start, number in ((2.0, OWN_NUMBER), (3.0, 3)):
-        network.at(start - 0.05, lambda to=number: network.announce(2, to))
-        network.at(start, lambda to=number: network.move(2, to))
+        network.at(start - 0.05, partial(network.announce, 2, number))
+        network.at(start, partial(network.move, 2, number))
     network.run(12.0)
     return bytes(agent.ear.octets)

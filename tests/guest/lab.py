@@ -296,7 +296,8 @@ class Lab:
 
     def _echo_replies(self) -> int:
         counters = ip("netns", "exec", "mag1", "cat", "/proc/net/snmp6")
-        return int(re.search(r"Icmp6OutEchoReplies\s+(\d+)", counters)[1])  # type: ignore[index]
+        (replies,) = re.findall(r"Icmp6OutEchoReplies\s+(\d+)", counters)
+        return int(replies)
 
     def mtu(self, host: str) -> int:
         """What the host takes for its link's MTU."""

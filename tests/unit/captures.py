@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Any
 
 from agents import messages
 from experiments.declare.deployment import Deployment
 from experiments.declare.traffic import PORT, payload
-from experiments.measure.records import Signal, Trace
+from experiments.measure.records import Packet, Signal, Trace
 from topologies import routing
+from topologies.domain import Host
 
 ETHERNET, TUNNEL, TUN = 1, 769, 65534
 IN, MULTICAST, OTHER, OUT = 0, 2, 3, 4
@@ -116,15 +118,17 @@ def render(trace: Trace, run: Deployment, folder: Path) -> None:
         (folder / f"{node}.pcap").write_bytes(pcap(ordered))
 
 
-def _render_packet(records, packet, run, hosts, agents):  # type: ignore[no-untyped-def]
+def _render_packet(
+    records: dict[str, list[Record]], packet: Packet, run: Deployment, hosts: dict[str, Host], agents: dict[str, str]
+) -> None:
     flow = run.scenario.flows[packet.flow]
     source, destination = hosts[flow.source], hosts[flow.destination]
     plain = numbered_packet(
         packet.flow, packet.sequence, str(source.home_network_prefix[1]), str(destination.home_network_prefix[1]), flow.size
     )
     records[flow.source].append(Record(packet.sent, plain, OUT, mac=source.mac))
-    for _ in range(packet.copies):
-        records[flow.destination].append(Record(packet.received, plain, IN, mac=MAG_MAC))
+    if packet.received is not None:
+        records[flow.destination] += [Record(packet.received, plain, IN, mac=MAG_MAC)] * packet.copies
     for node, time in packet.seen.items():
         if node in hosts:
             continue
@@ -146,32 +150,33 @@ def _render_packet(records, packet, run, hosts, agents):  # type: ignore[no-unty
 
 
 def _octets(signal: Signal) -> bytes:
-    options = {
+    options: dict[str, Any] = {
         "mn_id": signal.mn_id,
         "alternate_care_of": None if signal.care_of is None else IPv6Address(signal.care_of),
     }
+    sequence, status = signal.sequence or 0, signal.status or 0
     if signal.kind == "BE":
-        message: messages.Message = messages.BindingError(status=signal.status or 0, home_address=IPv6Address(signal.home or "::"))
+        message: messages.Message = messages.BindingError(status=status, home_address=IPv6Address(signal.home or "::"))
     else:
         options["home_network_prefixes"] = () if signal.home is None else (IPv6Network(signal.home),)
-        update = {"sequence": signal.sequence, "lifetime": int((signal.lifetime or 0) // 4)}
-        route = {
-            "sequence": signal.sequence,
+        update: dict[str, Any] = {"sequence": sequence, "lifetime": int((signal.lifetime or 0) // 4)}
+        route: dict[str, Any] = {
+            "sequence": sequence,
             "lifetime": int(signal.lifetime or 0),
             "mag_address": options["alternate_care_of"],
             **{name: options[name] for name in ("mn_id", "home_network_prefixes")},
         }
-        made = {
+        made: dict[str, Callable[[], messages.Message]] = {
             "LRI": lambda: messages.LocalizedRoutingInitiation(**route),
-            "LRA": lambda: messages.LocalizedRoutingAcknowledgment(status=signal.status, **route),
+            "LRA": lambda: messages.LocalizedRoutingAcknowledgment(status=status, **route),
             "PBU": lambda: messages.ProxyBindingUpdate(**update, **options),
             "PBQ": lambda: messages.ProxyBindingUpdate(query=True, **update, **options),
-            "PBA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, **update, **options),
-            "PQA": lambda: messages.ProxyBindingAcknowledgement(status=signal.status, query=True, **update, **options),
-            "HI": lambda: messages.HandoverInitiate(sequence=signal.sequence, code=3, **options),
-            "HACK": lambda: messages.HandoverAcknowledge(sequence=signal.sequence, code=0, **options),
-            "UPN": lambda: messages.UpdateNotification(sequence=signal.sequence, notification_reason=2, **options),
-            "UPA": lambda: messages.UpdateNotificationAcknowledgement(sequence=signal.sequence, status=signal.status, **options),
+            "PBA": lambda: messages.ProxyBindingAcknowledgement(status=status, **update, **options),
+            "PQA": lambda: messages.ProxyBindingAcknowledgement(status=status, query=True, **update, **options),
+            "HI": lambda: messages.HandoverInitiate(sequence=sequence, code=3, **options),
+            "HACK": lambda: messages.HandoverAcknowledge(sequence=sequence, code=0, **options),
+            "UPN": lambda: messages.UpdateNotification(sequence=sequence, notification_reason=2, **options),
+            "UPA": lambda: messages.UpdateNotificationAcknowledgement(sequence=sequence, status=status, **options),
         }
         message = made[signal.kind]()
     source, destination = IPv6Address(signal.source), IPv6Address(signal.destination)

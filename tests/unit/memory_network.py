@@ -257,7 +257,7 @@ class MemoryNetwork:
         self.advertised: dict[int, tuple[IPv6Network, ...]] = {}
         self.sent = 0
         self._order = count()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
 
     def mag(self, number: int) -> Node:
         return self.nodes[mag_address(number)]
@@ -268,7 +268,7 @@ class MemoryNetwork:
         assert isinstance(agent, Lma)
         return agent
 
-    def at(self, when: float, call: Callable[[], None]) -> None:
+    def at(self, when: float, call: Callable[[], object]) -> None:
         """Let ``call`` happen ``when`` s after the start."""
         self._schedule(EPOCH + when, call)
 
@@ -391,7 +391,7 @@ class MemoryNetwork:
 
     def flow(self, source: int, destination: int, start: float, duration: float, interval: float = 0.01) -> None:
         for number in range(round(duration / interval)):
-            self.at(start + number * interval, lambda: self.send(source, destination) and None)
+            self.at(start + number * interval, lambda: self.send(source, destination))
 
     def stop(self) -> None:
         for address, node in self.nodes.items():
@@ -405,7 +405,7 @@ class MemoryNetwork:
     def serials_delivered(self) -> list[int]:
         return [serial for _, serial in self.delivered]
 
-    def _schedule(self, when: float, call: Callable[[], None]) -> None:
+    def _schedule(self, when: float, call: Callable[[], object]) -> None:
         heappush(self._events, (when, next(self._order), call))
 
     def _route(self, address: IPv6Address, data: bytes, link: str | None = None) -> None:
@@ -485,7 +485,7 @@ class MemoryNetwork:
                 continue
             for _ in range(1 + self.doubled(name)):
                 arrival = self.now + self.delay(source, destination)
-                self._schedule(arrival, lambda to=destination: self.receive(to, octets, source, effect.destination))
+                self._schedule(arrival, partial(self.receive, destination, octets, source, effect.destination))
 
     def receive(self, address: IPv6Address, octets: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Let an agent receive octets in a packet with these addresses."""

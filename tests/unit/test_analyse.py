@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from folders import NAMES, leave
 
 from experiments import analyse, model
 from experiments.declare.scenario import Flow, Kill, Scenario
 from experiments.measure import metrics, procedures
-from tests.unit.folders import NAMES, leave
+from experiments.measure.trace import read_trace
 
 
 def measured(folder: Path) -> set[str]:
@@ -22,8 +24,8 @@ def fail(*_: object) -> NoReturn:
     raise IndexError("list index\nout of range")
 
 
-def fail_for(name: str, function: object):  # type: ignore[no-untyped-def]
-    return lambda first, *rest: fail() if name in str(first) else function(first, *rest)  # type: ignore[operator]
+def fail_for(name: str, function: Callable[..., object]) -> Callable[..., object]:
+    return lambda first, *rest: fail() if name in str(first) else function(first, *rest)
 
 
 def test_all_is_well(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_be_measured_has_failed_and_the_others_have_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analyse, "read_trace", fail_for("s-pmip", analyse.read_trace))
+    monkeypatch.setattr(analyse, "read_trace", fail_for("s-pmip", read_trace))
     study = analyse.analyse(leave(tmp_path))
     (failed,) = study.failed
     assert failed.failure is not None

@@ -7,6 +7,7 @@ from functools import cache
 from ipaddress import IPv6Address
 
 import pytest
+from cases import MOBILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
@@ -17,11 +18,9 @@ from agents.actions import Action, Drop, DropReason, Ignore, IgnoreReason, Send
 from agents.config import Settings
 from agents.mag import Mag
 from agents.messages import Message, ProxyBindingAcknowledgement, ProxyBindingUpdate, Status, decode, encode
-from agents.schemes import SCHEMES
 from experiments.declare.forgeries import MESSAGES, STRANGER, Forgery
 from topologies.domain import Host
 
-CASES = [(name, policy) for name, scheme in SCHEMES.items() if scheme.home_prefixes for policy in scheme.policies]
 KEYED = Settings(authentication_key="000102030405060708090a0b0c0d0e0f")
 NOW = EPOCH + 2.0
 _VICTIM = Host("mn2", "mag2", mn_id_of(2), "02:00:00:00:00:02", prefix_of(2))
@@ -42,7 +41,7 @@ def _network(scheme: str, policy: str, settings: Settings = Settings()) -> Memor
     network = attached(scheme, policy, settings=settings)
     network.flow(1, 2, 1.0, 0.5)
     network.flow(2, 1, 1.0, 0.5)
-    network.at(1.9, lambda: network.send(1, 9) and None)
+    network.at(1.9, lambda: network.send(1, 9))
     network.run(NOW - EPOCH)
     return network
 
@@ -64,7 +63,7 @@ def _refused(actions: list[Action]) -> bool:
     ) and bool(actions)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 @settings(deadline=None)
 @given(message=forged, source=strangers)
 def test_who_is_no_agent_changes_nothing(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
@@ -75,7 +74,7 @@ def test_who_is_no_agent_changes_nothing(scheme: str, policy: str, message: Mess
     assert _as_before(scheme, policy, before)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 @settings(deadline=None)
 @given(message=forged, source=strangers | agents)
 def test_an_access_link_changes_nothing_whoever_it_claims_to_be(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
@@ -86,7 +85,7 @@ def test_an_access_link_changes_nothing_whoever_it_claims_to_be(scheme: str, pol
     assert _as_before(scheme, policy, before)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 @settings(deadline=None)
 @given(message=forged, source=agents)
 def test_with_a_key_an_impostor_changes_nothing(scheme: str, policy: str, message: Message, source: IPv6Address) -> None:
@@ -104,7 +103,7 @@ def test_with_a_key_an_impostor_changes_nothing(scheme: str, policy: str, messag
     assert _as_before(scheme, policy, before, KEYED)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 @settings(deadline=None)
 @given(source=strangers, destination=st.integers(1, 9).map(hoa_of) | addresses, multicast=st.booleans())
 def test_what_a_stranger_tunnels_causes_nothing(

@@ -6,9 +6,11 @@ import io
 from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import studies
 from captures import OUT, Record, pcap
 from rich.console import Console
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
@@ -25,7 +27,6 @@ from experiments.measure.harm import KERNEL, AttackOutcome, sights
 from experiments.present import terminal
 from experiments.present.attack_table import table_of_attacks
 from experiments.present.report import write_report
-from tests.unit import studies
 from topologies.domain import Host
 
 LMA, MAG = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::1:3")
@@ -91,7 +92,7 @@ def test_an_echo_request_and_its_reply_bear_the_mark() -> None:
 
 def test_an_echo_reply_that_goes_out_is_harm(tmp_path: Path) -> None:
     experiment = CATALOGUE["attacks"]
-    case = next(case for case in experiment.cases if case.faults and case.faults[0].kind == "echo")
+    case = next(case for case in experiment.cases for fault in case.faults[:1] if isinstance(fault, Attack) and fault.kind == "echo")
     run = resolve(Run("attacks", experiment.domain, case, experiment.scenario, 1, 1, "virtual"))
     request = marked(octets("echo"), mark(0))
     reply = bytes(IPv6(src=str(MAG), dst=str(LMA)) / ICMPv6EchoReply(id=mark(0) >> 16, seq=mark(0) & 0xFFFF))
@@ -127,8 +128,9 @@ def test_a_marked_packet_counts_where_its_header_is_whole_and_its_mark_is_an_att
 def test_the_catalogue_attacks_in_every_way_when_asked_for_only() -> None:
     cases = CATALOGUE["attacks"].cases
     assert not CATALOGUE["attacks"].usual
-    assert {fault.kind for case in cases for fault in case.faults if isinstance(fault, Attack)} == set(KINDS)
-    assert all(before.end < after.at for case in cases for before, after in zip(case.faults, case.faults[1:], strict=False))
+    attacks = [[fault for fault in case.faults if isinstance(fault, Attack)] for case in cases]
+    assert all(before.end < after.at for together in attacks for before, after in pairwise(together))
+    assert {attack.kind for together in attacks for attack in together} == set(KINDS)
 
 
 @pytest.mark.parametrize("domain", ["tree", "star"])
@@ -150,8 +152,8 @@ def test_an_attack_is_harmless_only_if_all_of_it_is_accounted_for() -> None:
     assert not _outcome({KERNEL: 4}).harmless
     assert not _outcome({KERNEL: 6}).harmless
     for harm in ({"passed": 1}, {"disturbed": 1}, {"changed": ("mag1: no route",)}):
-        assert not _outcome({KERNEL: 5}, **harm).harmless  # type: ignore[arg-type]
-        assert _outcome({KERNEL: 5}, **harm, succeeds=True).good  # type: ignore[arg-type]
+        assert not _outcome({KERNEL: 5}, **harm).harmless
+        assert _outcome({KERNEL: 5}, **harm, succeeds=True).good
     assert not _outcome({KERNEL: 5}, succeeds=True).good
 
 

@@ -69,7 +69,9 @@ def test_home_addresses_are_found_by_prefix() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "take", "wait"]), st.integers(1, 2), st.integers(1, 500)), max_size=80))
 def test_every_packet_leaves_once_or_is_dropped_once(steps: list[tuple[str, int, int]]) -> None:
-    buffers, now, came, gone = Buffers(SETTINGS), 0.0, [], []
+    buffers, now = Buffers(SETTINGS), 0.0
+    came: list[bytes] = []
+    gone: list[bytes] = []
     for number, (step, host, size) in enumerate(steps):
         if step == "add":
             data = number.to_bytes(4, "big") + bytes(size)

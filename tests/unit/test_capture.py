@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.declare.jobs import buffer_size
 from experiments.play import capture
-from experiments.play.capture import CaptureError, Captures, buffer_size
+from experiments.play.capture import CaptureError, Captures
 
 
 def test_many_captures_have_smaller_buffers_than_few() -> None:

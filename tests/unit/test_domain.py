@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import permutations
@@ -88,9 +89,9 @@ def test_probabilities(text: str, probability: float) -> None:
         (parse_probability, "often", "2%"),
     ],
 )
-def test_bad_quantities_say_what_was_expected_in_one_line(parse: object, text: str, expected: str) -> None:
+def test_bad_quantities_say_what_was_expected_in_one_line(parse: Callable[[str], object], text: str, expected: str) -> None:
     with pytest.raises(UnitError) as caught:
-        parse(text)  # type: ignore[operator]
+        parse(text)
     assert expected in str(caught.value)
     assert repr(text) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -155,9 +156,9 @@ def test_numbers_in_addresses_are_hexadecimal_and_stay_apart() -> None:
         (presets.tree, {"depth": 0}),
     ],
 )
-def test_sizes_that_make_no_network_are_refused(preset: object, sizes: dict[str, int]) -> None:
+def test_sizes_that_make_no_network_are_refused(preset: Callable[..., object], sizes: dict[str, int]) -> None:
     with pytest.raises(DomainError, match="expected"):
-        preset(**sizes)  # type: ignore[operator]
+        preset(**sizes)
 
 
 def _follow(domain: Domain, start: str, destination: IPv6Address) -> list[str]:

@@ -168,7 +168,7 @@ def test_where_packets_come_by_the_agent_a_route_stands_as_soon_as_they_were_rea
     async def turn() -> None:
         daemon = Daemon(replace(CONFIG, name="mag1", address=MAG), journal, Clock(), sequence=0)
         node.waiting = [data_packet()]
-        daemon._routed_here = lambda _: daemon._input("packet", lambda now: [release(2)])  # type: ignore[method-assign]
+        daemon._routed_here = lambda _: daemon._input("packet", lambda now: [release(2)])  # type: ignore[method-assign, assignment]
         daemon._turn(daemon._input, "received", lambda now: [release(1), install(1)])
 
     asyncio.run(turn())

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,13 +289,13 @@ def test_guests_that_do_not_fit_together_run_one_after_the_other(monkeypatch: py
     monkeypatch.setattr(uml_engine, "memory_problem", lambda needed: Problem("room for one", "wait") if needed > MEMORY else None)
     running, most = 0, 0
 
-    async def supervised(command: object, job: Job, *_: object, **__: object) -> Ended:
+    async def supervised(command: Sequence[str], job: Job, *_: object, **__: object) -> Ended:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await asyncio.sleep(0.01)
         running -= 1
-        job.log.write_text("mem" if f"mem={MEMORY >> 20}M" in command else "")  # type: ignore[operator]
+        job.log.write_text("mem" if f"mem={MEMORY >> 20}M" in command else "")
         return Ended(0, 0.01)
 
     async def both() -> list[Outcome]:
@@ -374,11 +375,12 @@ def test_who_is_left_by_an_exception_goes_with_all_its_group(cancelled: bool) ->
     with contextlib.suppress(KeyboardInterrupt), process._guard() as guarded:
         group = subprocess.Popen(("sh", "-c", "sleep 60 & echo; wait"), stdout=subprocess.PIPE, start_new_session=True, preexec_fn=guarded)
         assert group.stdout is not None
-        group.stdout.readline()
+        out = group.stdout
+        out.readline()
         if cancelled:
             raise KeyboardInterrupt
     if not cancelled:
         assert group.poll() is None
         os.killpg(group.pid, signal.SIGKILL)
     assert group.wait() == -signal.SIGKILL
-    assert group.stdout.read() == b"", "the pipe has no writer left"
+    assert out.read() == b"", "the pipe has no writer left"

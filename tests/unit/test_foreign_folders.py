@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -390,7 +391,7 @@ def test_a_reference_is_kept_in_its_folder_only(tmp_path: Path) -> None:
     victim.mkdir()
     (victim / "file").write_text("mine")
     for name in ("../victim", str(victim), "..", "."):
-        change(folder / "manifest.json", lambda manifest, name=name: put(manifest, "experiment.name", name))  # type: ignore[misc]
+        change(folder / "manifest.json", partial(put, where="experiment.name", new=name))
         with pytest.raises(results.NoResultsError, match="expected an experiment's name"):
             reference.keep(folder, tmp_path / "reference")
     assert (victim / "file").read_text() == "mine"
@@ -467,7 +468,7 @@ def test_every_string_of_the_declarations_is_shown_as_text(tmp_path: Path) -> No
     for path, check in checks.items():
         for where in strings(json.loads(path.read_text())):
             before = path.read_text()
-            change(path, lambda value, where=where: put(value, where, INJECTION))  # type: ignore[misc]
+            change(path, partial(put, where=where, new=INJECTION))
             try:
                 check(folder)
                 taken.append(where)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
+from typing import Any
 
 import pytest
+from cases import REGISTERING
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, MemoryNetwork, config, mag_address, mn_id_of, prefix_of, sent
-from proxy_binding_updates import update
+from proxy_binding_updates import MAG1, MAG2, update
 
 from agents.actions import Action, Ignore, IgnoreReason, Note, Notice, RemoveRoute, Send
 from agents.config import Settings
@@ -19,12 +22,9 @@ from agents.lma import Lma
 from agents.mag import Mag
 from agents.messages import BindingError, Heartbeat
 from agents.notifications import NOT_SUPPORTED_FOR
-from agents.schemes import SCHEMES
 
 ON = Settings(heartbeat_interval=60.0)
-MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
 LOST, BACK, RESTARTED = (Note(notice, LMA, "HB") for notice in (Notice.PEER_LOST, Notice.PEER_BACK, Notice.PEER_RESTARTED))
-REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
 UNKNOWN_TYPE = BindingError(status=2, home_address=IPv6Address("::"))
 
 
@@ -52,8 +52,8 @@ class Beating:
         return self.heart.receive(message, LMA, EPOCH + when)
 
 
-def watching(**options: object) -> Beating:
-    beating = Beating(**options)  # type: ignore[arg-type]
+def watching(**options: Any) -> Beating:
+    beating = Beating(**options)
     beating.heart.watch(LMA, EPOCH)
     return beating
 
@@ -199,9 +199,9 @@ def test_whatever_is_lost_the_notes_are_true(beats: list[tuple[bool, bool]]) -> 
         unanswered, lost, heard = 0, False, counter
 
 
-def beating_network(scheme: str = "s-pmip", interval: float = 10.0, **changes: object) -> MemoryNetwork:
+def beating_network(scheme: str = "s-pmip", interval: float = 10.0, **changes: Any) -> MemoryNetwork:
     """Hosts 1 and 2 at MAGs 1 and 2; heartbeats from the first second on."""
-    network = MemoryNetwork(scheme, settings=replace(Settings(), heartbeat_interval=interval, **changes))  # type: ignore[arg-type]
+    network = MemoryNetwork(scheme, settings=replace(Settings(), heartbeat_interval=interval, **changes))
     network.attach(1, 1)
     network.attach(2, 2)
     network.run(1)
@@ -344,9 +344,9 @@ def test_after_any_restarts_and_moves_every_node_is_served(
             network.move(host, number)
 
     for when, address, announce, dead in deaths:
-        network.at(when, lambda address=address, announce=announce, dead=dead: die(address, announce, dead))
+        network.at(when, partial(die, address, announce, dead))
     for when, host, number in moves:
-        network.at(when, lambda host=host, number=number: move(host, number))
+        network.at(when, partial(move, host, number))
     network.run(120)
     assert registered(network) == {mn_id_of(host): mag_address(number) for host, number in network.where.items()}
     for host, number in network.where.items():

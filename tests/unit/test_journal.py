@@ -40,7 +40,12 @@ def test_lines_of_one_flush_are_one_write_behind_what_others_wrote(tmp_path: Pat
     first, second = Journal(path, "mag1"), Journal(path, "mag2")
     writes: list[bytes] = []
     write = os.write
-    monkeypatch.setattr("os.write", lambda descriptor, data: writes.append(data) or write(descriptor, data))
+
+    def noted(descriptor: int, data: bytes) -> int:
+        writes.append(data)
+        return write(descriptor, data)
+
+    monkeypatch.setattr("os.write", noted)
     first.record(1, "a")
     first.record(2, "b")
     second.record(3, "c")

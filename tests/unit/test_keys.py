@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import runs
+import studies
 
 from agents.authentication import protection
 from engines.base import Job, Outcome
 from experiments import cli, model, reference, runner
 from experiments.catalogue import CATALOGUE
-from experiments.declare import keys, settings
+from experiments.declare import declarations, keys, settings
 from experiments.declare.deployment import resolve
 from experiments.declare.phase import Phase
 from experiments.declare.scenario import Run
@@ -24,7 +25,7 @@ from experiments.declare.selection import Selection, select
 from experiments.measure import results
 from experiments.measure.results import Manifest
 from experiments.measure.study import Study
-from tests.unit import studies
+from experiments.present.terminal import Progress
 
 KEY = "00112233445566778899aabbccddeeff"
 OTHER = "ff" * 16
@@ -124,7 +125,7 @@ class Engine:
     async def run(self, job: Job) -> Outcome:
         path = job.results / keys.FILE
         self.modes.append(stat.S_IMODE(path.stat().st_mode))
-        declared = results.declarations.load(job.results / "run.json", Run)
+        declared = declarations.load(job.results / "run.json", Run)
         self.unlocked.append(keys.unlocked(declared, job.results).settings[ABOUT_KEY])
         assert not path.exists()
         assert not any(KEY in word for word in job.command)
@@ -135,9 +136,9 @@ class Engine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     made = Engine()
 
-    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: object) -> Study:
+    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: Progress) -> Study:
         for run in plan.runs:
-            await runner._emulate(plan, run, engine, places, progress)  # type: ignore[arg-type]
+            await runner._emulate(plan, run, engine, places, progress)
         return studies.study(packets=1)
 
     monkeypatch.setattr(runner, "_experiment", none)

@@ -7,12 +7,14 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import studies
 
 from experiments.declare.scenario import Case, Flow, Move, Scenario
 from experiments.measure.records import Association, Packet, Signal
 from experiments.measure.study import RunResult, Step
 from experiments.present.ladder import _Arrow, _label_places, _Mark, ladder
-from tests.unit import studies
 from topologies.domain import Domain
 from topologies.presets import star, tree
 
@@ -165,12 +167,12 @@ def test_a_query_to_the_group_branches_where_its_way_does() -> None:
 
 
 def test_of_many_nodes_those_that_only_listen_share_a_column() -> None:
-    span = {"since": studies.EPOCH, "until": studies.EPOCH + 10 * MS, "packets": ()}
-    svg = ladder(routed("sd-pmip", "error", star(mags=40)), **span)  # type: ignore[arg-type]
+    span: dict[str, Any] = {"since": studies.EPOCH, "until": studies.EPOCH + 10 * MS, "packets": ()}
+    svg = ladder(routed("sd-pmip", "error", star(mags=40)), **span)
     assert "38 other nodes" in words(svg)
     assert "38 other nodes and mag2: PBQ seq 1" in description(svg) or "mag2 and 38 other nodes: PBQ seq 1" in description(svg)
     assert len(columns(svg)) <= 5
-    deep = columns(ladder(routed("sd-pmip", "error", tree(depth=3, fanout=3)), **span))  # type: ignore[arg-type]
+    deep = columns(ladder(routed("sd-pmip", "error", tree(depth=3, fanout=3)), **span))
     assert {"mag1", "mag2"} < set(deep)
     assert len(deep) < 10
 

@@ -21,9 +21,9 @@ OTHER = b"other!"
 ASK: dict[str, Any] = {"home_network_prefixes": (ALL_ZERO,)}
 
 
-def anchor_of_three_prefixes(**settings: float) -> Lma:
+def anchor_of_three_prefixes(**settings: Any) -> Lma:
     """An LMA whose host 1 may have three prefixes, one for each interface."""
-    return lma(settings=Settings(**settings), home_network_prefixes=OWN, session_prefixes=1)  # type: ignore[arg-type]
+    return lma(settings=Settings(**settings), home_network_prefixes=OWN, session_prefixes=1)
 
 
 def registered(**changes: Any) -> Lma:
@@ -191,7 +191,7 @@ def test_two_interfaces_at_one_mag_are_refreshed_apart() -> None:
     anchor.receive(second, MAG1, EPOCH + 1)
     for now, technology, prefix in ((EPOCH + 2, 4, prefix_of(1)), (EPOCH + 3, 5, prefix_of(98))):
         identifier = OTHER if technology == 5 else link_layer_of(1)
-        again = {"link_layer_identifier": identifier, "access_technology": technology, "handoff_indicator": NOT_CHANGED}
+        again: dict[str, Any] = {"link_layer_identifier": identifier, "access_technology": technology, "handoff_indicator": NOT_CHANGED}
         answer = acknowledged(anchor.receive(update(now, **ASK, **again), MAG1, now))
         assert (answer.status, answer.home_network_prefixes) == (0, (prefix,))
     assert [binding.expires for binding in anchor.bindings] == [EPOCH + 302, EPOCH + 303]

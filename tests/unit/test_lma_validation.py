@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from memory_network import EPOCH, LMA, config, mn_id_of, prefix_of
 from proxy_binding_updates import ALL_ZERO, MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
-from agents.actions import Ignore, IgnoreReason
+from agents.actions import Ignore, IgnoreReason, Send
 from agents.config import MessageOrder, Settings
 from agents.lma import Lma
 from agents.messages import Status, timestamp_from_seconds
@@ -54,9 +54,10 @@ def test_a_stranger_may_not_register_and_changes_nothing() -> None:
     before = replace(anchor.bindings[0])
     for lifetime in (75, 0):
         actions = anchor.receive(update(EPOCH + 0.1, lifetime=lifetime), STRANGER, EPOCH + 0.1)
-        assert len(actions) == 1
+        (answer,) = actions
         assert status(actions) is Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG
-        assert actions[0].destination == STRANGER  # type: ignore[union-attr]
+        assert isinstance(answer, Send)
+        assert answer.destination == STRANGER
     assert anchor.bindings == (before,)
     earlier = update(EPOCH + 0.05, handoff_indicator=5)
     assert status(anchor.receive(earlier, MAG1, EPOCH + 0.1)) is Status.ACCEPTED, "a stranger's timestamp counts for nothing"
@@ -102,7 +103,7 @@ def test_what_is_wrong_is_looked_for_in_the_order_of_the_rfc(in_order: MessageOr
         access_technology=None,
         link_layer_identifier=None,
     )
-    wrong_order = {
+    wrong_order: dict[MessageOrder, list[tuple[dict[str, Any], Status]]] = {
         MessageOrder.TIMESTAMP: [
             ({}, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED),
             ({"timestamp": timestamp_from_seconds(now + 1)}, Status.TIMESTAMP_MISMATCH),
@@ -165,7 +166,7 @@ def test_how_far_timestamps_may_be_off_is_a_setting(apart: float, expected: Stat
 def test_timestamps_count_for_a_node_over_all_its_sessions_and_beyond_them() -> None:
     anchor = lma(settings=Settings(timestamp_window=1000.0), home_network_prefixes=(prefix_of(1), prefix_of(99)), session_prefixes=1)
     anchor.receive(update(EPOCH), MAG1, EPOCH)
-    second = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1}
+    second: dict[str, Any] = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1}
     assert status(anchor.receive(update(EPOCH + 2, lifetime=1, **second), MAG2, EPOCH + 2)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH + 1), MAG1, EPOCH + 2)) is Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
     anchor.timeout(EPOCH + 6)
@@ -223,7 +224,12 @@ def test_the_example_of_rfc_6275() -> None:
 def test_sequence_numbers_count_for_each_session() -> None:
     anchor = lma(home_network_prefixes=(prefix_of(1), prefix_of(99)), session_prefixes=1)
     anchor.receive(update(EPOCH, sequence=500, timestamp=None), MAG1, EPOCH)
-    second = {"home_network_prefixes": (prefix_of(99),), "link_layer_identifier": b"second", "handoff_indicator": 1, "timestamp": None}
+    second: dict[str, Any] = {
+        "home_network_prefixes": (prefix_of(99),),
+        "link_layer_identifier": b"second",
+        "handoff_indicator": 1,
+        "timestamp": None,
+    }
     assert status(anchor.receive(update(EPOCH, sequence=3, **second), MAG2, EPOCH)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH, sequence=4, **second), MAG2, EPOCH)) is Status.ACCEPTED
     assert status(anchor.receive(update(EPOCH, sequence=4, timestamp=None), MAG1, EPOCH)) is Status.SEQUENCE_NUMBER_OUT_OF_WINDOW

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 from itertools import pairwise
 from random import Random
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mag_address, mn_id_of, prefix_of, sent
-from proxy_binding_updates import update
+from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mn_id_of, prefix_of, sent
+from proxy_binding_updates import MAG1, MAG2, MAG3, update
 
 from agents.actions import Action, Ignore, IgnoreReason, InstallLocalRoute, InstallRoute, RemoveLocalRoute, RemoveRoute, Send
 from agents.config import Settings
@@ -28,23 +30,24 @@ from agents.messages import (
     decode,
 )
 
-MAG1, MAG2, MAG3 = map(mag_address, (1, 2, 3))
 ALLOWED = Settings(local_routing=True)
 
+Kind = TypeVar("Kind", bound=Message)
 
-def talking(mag: int = 2, **options: object) -> MemoryNetwork:
+
+def talking(mag: int = 2, **options: Any) -> MemoryNetwork:
     """Host 1 at MAG 1 sends to host 2, from 1 s on."""
-    network = MemoryNetwork("pmip-lr", **options)  # type: ignore[arg-type]
+    network = MemoryNetwork("pmip-lr", **options)
     network.attach(1, 1)
     network.attach(2, mag)
     network.run(1)
     return network
 
 
-def said(network: MemoryNetwork, name: type[Message]) -> list[tuple[object, object, Message]]:
+def said(network: MemoryNetwork, kind: type[Kind]) -> list[tuple[IPv6Address, IPv6Address, Kind]]:
     """Sender, receiver and message of every message of a kind."""
     decoded = ((source, destination, decode(octets)) for source, destination, octets in network.sendings)
-    return [found for found in decoded if isinstance(found[2], name)]
+    return [(source, destination, message) for source, destination, message in decoded if isinstance(message, kind)]
 
 
 def node(number: int) -> MobileNode:
@@ -52,7 +55,7 @@ def node(number: int) -> MobileNode:
 
 
 def initiation(
-    own: int, other: int, remote: object = None, sequence: int = 1, lifetime: int = 300, **more: object
+    own: int, other: int, remote: IPv6Address | None = None, sequence: int = 1, lifetime: int = 300, **more: Any
 ) -> LocalizedRoutingInitiation:
     return LocalizedRoutingInitiation(
         sequence=sequence,
@@ -60,19 +63,19 @@ def initiation(
         mn_id=mn_id_of(own),
         home_network_prefixes=(prefix_of(own),),
         correspondent=node(other),
-        mag_address=remote,  # type: ignore[arg-type]
-        **more,  # type: ignore[arg-type]
+        mag_address=remote,
+        **more,
     )
 
 
 @pytest.mark.parametrize("change", [{"home_network_prefixes": (prefix_of(1), prefix_of(3))}, {"mn_id": mn_id_of(3)}])
 @pytest.mark.parametrize("which", ["own", "other"])
-def test_an_initiation_names_only_prefixes_of_its_nodes(which: str, change: dict[str, object]) -> None:
+def test_an_initiation_names_only_prefixes_of_its_nodes(which: str, change: dict[str, Any]) -> None:
     gateway = Mag(config("pmip-lr"), EPOCH)
     message = initiation(1, 2, MAG2)
     assert message.correspondent is not None
-    changed = change if which == "own" else {"correspondent": replace(message.correspondent, **change)}  # type: ignore[arg-type]
-    wrong = replace(message, **changed)  # type: ignore[arg-type]
+    changed = change if which == "own" else {"correspondent": replace(message.correspondent, **change)}
+    wrong = replace(message, **changed)
     assert gateway.receive(wrong, LMA, EPOCH) == [Ignore(IgnoreReason.NO_SUCH_PREFIX, LMA)]
 
 
@@ -194,7 +197,7 @@ class TestLifetime:
         network = talking(settings=Settings(lr_lifetime=1e6))
         network.send(1, 2)
         network.run(2)
-        assert {message.lifetime for _, _, message in said(network, LocalizedRoutingInitiation)} == {INFINITE_LIFETIME}  # type: ignore[attr-defined]
+        assert {message.lifetime for _, _, message in said(network, LocalizedRoutingInitiation)} == {INFINITE_LIFETIME}
         network.run(70_000)
         assert network.mag(1).routes == {prefix_of(2): MAG2}
         assert len(network.kinds("LRI")) == 2
@@ -253,8 +256,10 @@ class TestRetransmission:
 
     def test_a_mag_that_has_forgotten_is_told_again(self) -> None:
         network = talking()
+        agent = network.mag(1).agent
+        assert isinstance(agent, Mag)
         network.flow(1, 2, 1.0, 10.0)
-        network.at(5.0, lambda: network.command(MAG1, network.mag(1).agent._localized.stop()))  # type: ignore[union-attr]
+        network.at(5.0, lambda: network.command(MAG1, agent._localized.stop()))
         network.run(15)
         assert sorted(network.serials_delivered) == list(range(1000))
         assert network.mag(1).routes == {prefix_of(2): MAG2}
@@ -264,8 +269,8 @@ class TestRetransmission:
         network = talking()
         lma = network.lma
         requests = sent(lma.forwarded(hoa_of(1), hoa_of(2), MAG1, network.now), "LRI")
-        sequence = requests[0].sequence  # type: ignore[union-attr]
-        good = LocalizedRoutingAcknowledgment(sequence=sequence, status=0, lifetime=300)
+        assert isinstance(requests[0], LocalizedRoutingInitiation)
+        good = LocalizedRoutingAcknowledgment(sequence=requests[0].sequence, status=0, lifetime=300)
         assert lma.receive(replace(good, unsolicited=True), MAG1, network.now) == [Ignore(IgnoreReason.UNEXPECTED, MAG1)]
         for message, source in ((replace(good, sequence=999), MAG1), (good, MAG2)):
             assert lma.receive(message, source, network.now) == [Ignore(IgnoreReason.UNMATCHED, source)]
@@ -336,8 +341,9 @@ class TestHandover:
             lma.receive(update(EPOCH, number), mag, EPOCH)
         lma.forwarded(hoa_of(1), hoa_of(2), MAG1, EPOCH + 1)
         actions = lma.receive(update(EPOCH + 2, 2), MAG3, EPOCH + 2)
-        told = {action.destination: action.message for action in actions if getattr(action, "message", None) in sent(actions, "LRI")}  # type: ignore[union-attr]
-        assert {mag: message.lifetime for mag, message in told.items()} == {MAG1: 300, MAG3: 300, MAG2: 0}  # type: ignore[union-attr]
+        told = [action for action in actions if isinstance(action, Send)]
+        lifetimes = {send.destination: send.message.lifetime for send in told if isinstance(send.message, LocalizedRoutingInitiation)}
+        assert lifetimes == {MAG1: 300, MAG3: 300, MAG2: 0}
 
     def test_a_third_node_is_not_left_with_a_stale_route(self) -> None:
         network = talking()
@@ -364,10 +370,10 @@ class TestWhatTheAnchorHasForgotten:
         network.run(70)
         late = [serial for serial in range(6000) if 1.0 + serial / 100 > 8.5 + pause]
         assert set(late) <= set(network.serials_delivered)
-        asked = [message for _, to, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+        asked = [message for _, to, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]
         assert asked == [
             LocalizedRoutingAcknowledgment(
-                sequence=asked[0].sequence,  # type: ignore[attr-defined]
+                sequence=asked[0].sequence,
                 unsolicited=True,
                 status=0,
                 lifetime=0,
@@ -387,9 +393,17 @@ class TestWhatTheAnchorHasForgotten:
         assert again == Send(initiation(1, 2, None, sequence=1, lifetime=0), MAG1)
 
     @staticmethod
-    def asked(mag: object = MAG1) -> LocalizedRoutingAcknowledgment:
-        named = {"mn_id": mn_id_of(2), "home_network_prefixes": (prefix_of(2),), "correspondent": node(1), "mag_address": mag}
-        return LocalizedRoutingAcknowledgment(sequence=9, unsolicited=True, status=0, lifetime=0, **named)  # type: ignore[arg-type]
+    def asked(mag: IPv6Address = MAG1) -> LocalizedRoutingAcknowledgment:
+        return LocalizedRoutingAcknowledgment(
+            sequence=9,
+            unsolicited=True,
+            status=0,
+            lifetime=0,
+            mn_id=mn_id_of(2),
+            home_network_prefixes=(prefix_of(2),),
+            correspondent=node(1),
+            mag_address=mag,
+        )
 
     def test_nothing_is_asked_of_an_anchor_that_has_the_node_there_or_of_a_stranger(self) -> None:
         network = talking()
@@ -422,7 +436,7 @@ class TestWhatTheAnchorHasForgotten:
         network.flow(1, 2, 1.0, 20.0)
         network.at(4.0, lambda: network.move(2, 3))
         network.run(30)
-        assert not [message for _, _, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]  # type: ignore[attr-defined]
+        assert not [message for _, _, message in said(network, LocalizedRoutingAcknowledgment) if message.unsolicited]
 
 
 class TestLateInitiations:
@@ -472,7 +486,7 @@ class TestMag:
             ((1, 2), None, Settings(), LocalizedRoutingStatus.LOCALIZED_ROUTING_NOT_ALLOWED),
         ],
     )
-    def test_refusals(self, hosts: tuple[int, ...], remote: object, settings: Settings, status: LocalizedRoutingStatus) -> None:
+    def test_refusals(self, hosts: tuple[int, ...], remote: IPv6Address | None, settings: Settings, status: LocalizedRoutingStatus) -> None:
         gateway = self.gateway(*hosts, settings=settings)
         actions = self.heard(gateway, initiation(1, 2, remote, sequence=7))
         assert sent(actions) == [LocalizedRoutingAcknowledgment(sequence=7, status=status, lifetime=0)]
@@ -540,7 +554,7 @@ class TestMag:
     st.integers(0, 1 << 16),
 )
 def test_the_kernel_is_asked_for_what_can_be_done_and_in_the_end_for_nothing(
-    steps: list[tuple[str, int, int, object, int]], seed: int
+    steps: list[tuple[str, int, int, IPv6Address | None, int]], seed: int
 ) -> None:
     chance = Random(seed)
     network = MemoryNetwork("pmip-lr", settings=ALLOWED)

@@ -184,10 +184,10 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
         if node.mn_id is not None:
             options.append(MIP6OptMNID(id=node.mn_id.encode()))
         options += [MIP6OptHNP(plen=prefix.prefixlen, prefix=str(prefix.network_address)) for prefix in node.home_network_prefixes]
-    if getattr(message, "mag_address", None) is not None:
-        options.append(MIP6OptMAGAddress(address=str(message.mag_address)))
-    if getattr(message, "anchor_address", None) is not None:
-        options.append(MIP6OptLMAAddress(address=str(message.anchor_address)))
+    if (found := getattr(message, "mag_address", None)) is not None:
+        options.append(MIP6OptMAGAddress(address=str(found)))
+    if (found := getattr(message, "anchor_address", None)) is not None:
+        options.append(MIP6OptLMAAddress(address=str(found)))
     if message.handoff_indicator is not None:
         options.append(MIP6OptHandoffIndicator(hi=message.handoff_indicator))
     if message.access_technology is not None:
@@ -200,8 +200,8 @@ def as_scapy(message: Message, query_flag: QueryFlag) -> Packet:
         options.append(MIP6OptTimestamp(timestamp=message.timestamp))
     if message.alternate_care_of is not None:
         options.append(MIP6OptAltCoA(acoa=str(message.alternate_care_of)))
-    if getattr(message, "restart_counter", None) is not None:
-        options.append(MIP6OptRestartCounter(counter=message.restart_counter))
+    if (found := getattr(message, "restart_counter", None)) is not None:
+        options.append(MIP6OptRestartCounter(counter=found))
     if message.replay_protection is not None:
         options.append(MIP6OptReplayProtection(timestamp=message.replay_protection))
     if message.authentication is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import EPOCH, MS, moving, run, still
@@ -27,9 +28,9 @@ def packet(sequence: int, delay: float | None, hold: float = 0.0, copies: int = 
     return Packet(flow, sequence, sent, received, copies if received else 0, {"cn1": sent, "mag1": came}, {"mag1": came + round(hold * MS)})
 
 
-def signal(kind: str, at: float, sender: str, to: str, arrives: float | None = None, **more: object) -> Signal:
+def signal(kind: str, at: float, sender: str, to: str, arrives: float | None = None, **more: Any) -> Signal:
     arrivals = () if arrives is None else ((to, EPOCH + round(arrives * MS)),)
-    return Signal(kind, EPOCH + round(at * MS), sender, arrivals, 100, "::1", "::2", **more)  # type: ignore[arg-type]
+    return Signal(kind, EPOCH + round(at * MS), sender, arrivals, 100, "::1", "::2", **more)
 
 
 def values(trace: Trace, this: Deployment | None = None) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from experiments.declare.scenario import Flow, Move, Run, Scenario
 from experiments.measure.records import Packet, Trace
 from experiments.model import bounds, expect, predict
 from experiments.model.prediction import Prediction
-from topologies.domain import LinkKind, LinkSettings
+from topologies.domain import Domain, LinkKind, LinkSettings
 from topologies.presets import star, tree
 
 DELAYS = st.integers(1, 40)
@@ -25,16 +26,16 @@ DECLARED = [resolve(Run(e.name, e.domain, case, e.scenario, 1, 1, "virtual", epo
 ONE_MOVE = (Move(1.007, "mn1", "mag3"),)
 
 
-def links(a: float = 2, m: float = 5, anchor: float = 20, **more: float) -> dict[str, LinkSettings]:
-    """Star links with these delays in ms."""
-    made = {name: LinkSettings(delay / 1000, **more) for name, delay in (("access", a), ("mag", m), ("lma_link", anchor))}  # type: ignore[arg-type]
-    return made
+def star_of(a: float = 2, m: float = 5, anchor: float = 20, **more: Any) -> Domain:
+    """A star whose links have these delays in ms."""
+    access, mag, lma_link = (LinkSettings(delay / 1000, **more) for delay in (a, m, anchor))
+    return star(access=access, mag=mag, lma_link=lma_link)
 
 
 @given(DELAYS, DELAYS, DELAYS)
 @settings(max_examples=20, deadline=None)
 def test_delays_once_routes_stand_and_of_the_first_packet(a: int, m: int, anchor: int) -> None:
-    domain = star(**links(a, m, anchor))
+    domain = star_of(a, m, anchor)
     quick = {"query.timeout": "10s"}
     direct, detour = 2 * a + 2 * m, 2 * a + 2 * m + 2 * anchor
     for scheme, delay, extra in (("pmip", detour, 0), ("s-pmip", direct, 2 * m + 2 * anchor), ("sd-pmip", direct, 4 * m)):
@@ -53,16 +54,16 @@ def test_signalling_of_a_new_session(scheme: str, messages: int, lma: int) -> No
 
 
 def test_the_order_of_packets_that_come_together_by_ways_alike_is_open() -> None:
-    this = run("pmip-lr", domain=star(**links(2, 5, 20)))
+    this = run("pmip-lr", domain=star_of(2, 5, 20))
     assert 2 * 20 % 10 == 0, "the anchor's detour is a whole number of packet intervals"
     assert "packets_reordered" not in expect(this)
-    assert "packets_reordered" in expect(run("pmip-lr", domain=star(**links(2, 5, 22))))
+    assert "packets_reordered" in expect(run("pmip-lr", domain=star_of(2, 5, 22)))
 
 
 def test_localized_routing_takes_the_first_packets_through_the_anchor_and_the_others_straight() -> None:
     a, m, interval = 2, 5, 10
     for far in (22, 61):
-        trace, expected = predict(run("pmip-lr", domain=star(**links(a, m, far)))), expect(run("pmip-lr", domain=star(**links(a, m, far))))
+        trace, expected = predict(run("pmip-lr", domain=star_of(a, m, far))), expect(run("pmip-lr", domain=star_of(a, m, far)))
         straight, detour, told = 2 * a + 2 * m, 2 * a + 2 * m + 2 * far, 2 * (m + far)
         through = told // interval + 1
         delays = [round((packet.received - packet.sent) / MS) for packet in trace.packets if packet.received is not None]
@@ -117,7 +118,7 @@ def test_only_pmip_sends_data_through_the_lma() -> None:
 
 
 def interruption(scheme: str, policy: str, gap: float = 50, **delays: float) -> float:
-    this = run(scheme, policy, moving((replace(ONE_MOVE[0], l2_gap=gap / 1000),), 12.0), star(**links(**delays)))
+    this = run(scheme, policy, moving((replace(ONE_MOVE[0], l2_gap=gap / 1000),), 12.0), star_of(**delays))
     return expect(this)["handover_interruption_ms"]
 
 
@@ -227,7 +228,7 @@ def test_a_tree_follows_its_paths() -> None:
 
 def test_a_rate_adds_what_serialisation_costs() -> None:
     plain, outer = (100 + 48 + 14) * 8 / 1000, (100 + 48 + 40 + 14) * 8 / 1000
-    expected = expect(run("sd-pmip", domain=star(**links(rate=1e6))))
+    expected = expect(run("sd-pmip", domain=star_of(rate=1e6)))
     assert expected["one_way_delay_ms"] == pytest.approx(14 + 2 * plain + 2 * outer)
 
 
@@ -249,12 +250,12 @@ def test_a_source_that_is_away_for_long_gives_packets_up() -> None:
 
 
 def test_chance_leaves_out_what_it_touches() -> None:
-    lossy = expect(run("pmip", domain=star(**links(loss=0.1))))
+    lossy = expect(run("pmip", domain=star_of(loss=0.1)))
     assert lossy["packets_lost"] == pytest.approx(100 * (1 - 0.9**6))
     assert lossy["one_way_delay_ms"] == 54
     assert "signalling_messages" not in lossy
-    assert "packets_lost" not in expect(run("pmip", scenario=moving(), domain=star(**links(loss=0.1))))
-    shaky = expect(run("pmip", domain=star(**links(jitter=0.001))))
+    assert "packets_lost" not in expect(run("pmip", scenario=moving(), domain=star_of(loss=0.1)))
+    shaky = expect(run("pmip", domain=star_of(jitter=0.001)))
     assert not {"packets_reordered", "one_way_delay_ms", "first_packet_delay_ms", "path_stretch"} & set(shaky)
     assert shaky["packets_lost"] == 0
 
@@ -267,7 +268,7 @@ _NEAR = 1000
 """ns; what comes to a node within so little of each other counts as coming together."""
 
 
-@pytest.mark.parametrize("this", DECLARED, ids=lambda this: f"{this.experiment}-{this.case.scheme}-{this.case.label}")
+@pytest.mark.parametrize("this", DECLARED, ids=lambda this: f"{this.declared.experiment}-{this.case.scheme}-{this.case.label}")
 def test_no_experiment_of_the_catalogue_has_a_tie(this: Deployment) -> None:
     """Packets that took different ways, or a packet and a message that it did not cause, never come to a node together."""
     prediction = Prediction(this)

@@ -28,7 +28,7 @@ def test_a_seed_gives_the_same_phase_whichever_run_it_is() -> None:
 def test_the_phase_stays_within_its_bounds(name: str) -> None:
     scenario = CATALOGUE[name].scenario
     width = scenario.phase or max(1 / flow.rate for flow in scenario.flows)
-    shifts = []
+    shifts: list[float] = []
     for seed in range(50):
         drawn = with_drawn_phase(declared(name, seed=seed)).scenario
         for before, after in zip(scenario.flows, drawn.flows, strict=True):
@@ -50,7 +50,7 @@ def test_faults_come_with_the_moves_and_never_before_the_scenario() -> None:
         (fault,), (before,) = run.case.faults, case[killed].faults
         assert isinstance(fault, Kill)
         assert isinstance(before, Kill)
-        assert (fault.at - before.at, fault.end - before.end) == (pytest.approx(shift), pytest.approx(shift))
+        assert (fault.at - before.at, fault.end - before.end) == pytest.approx((shift, shift))
         (fault,) = with_drawn_phase(declared("faults", clock, seed)).case.faults
         assert fault.end == pytest.approx(case[clock].faults[0].end + shift)
         wide = declared("faults", killed, seed)

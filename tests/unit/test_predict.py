@@ -7,14 +7,14 @@ from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
-from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mag_address, mn_id_of, packet, prefix_of, sent
+from lone_mag import acknowledge, attach, timeouts
+from memory_network import EPOCH, LMA, MemoryNetwork, config, hoa_of, link_layer_of, mn_id_of, packet, prefix_of, sent
+from proxy_binding_updates import MAG1, MAG2, MAG3
 
 from agents.actions import Action, Advertise, Ignore, IgnoreReason, InstallAccessRoute, RemoveAccessRoute, Send
 from agents.config import Settings
 from agents.mag import Mag
-from agents.messages import HandoverAcknowledge, HandoverInitiate, MessageError, ProxyBindingAcknowledgement, decode, encode
-
-MAG1, MAG2, MAG3 = (mag_address(number) for number in (1, 2, 3))
+from agents.messages import HandoverAcknowledge, HandoverInitiate, MessageError, ProxyBindingUpdate, decode, encode
 
 
 def initiate(**changes: Any) -> HandoverInitiate:
@@ -42,17 +42,6 @@ def expecting(scheme: str = "s-pmip") -> Mag:
 
 def codes(actions: list[Action]) -> list[int]:
     return [message.code for message in sent(actions) if isinstance(message, HandoverAcknowledge)]
-
-
-def attach(gateway: Mag, now: float = EPOCH + 0.1) -> list[Action]:
-    return gateway.attached("mn1-air", mn_id_of(1), link_layer_of(1), now)
-
-
-def timeouts(gateway: Mag, until: float) -> list[tuple[float, Action]]:
-    done: list[tuple[float, Action]] = []
-    while (now := gateway.next_timeout) is not None and now <= EPOCH + until:
-        done += [(round(now - EPOCH, 3), action) for action in gateway.timeout(now)]
-    return done
 
 
 def is_served(actions: list[Action]) -> bool:
@@ -92,7 +81,7 @@ def test_a_context_that_was_taken_is_answered_with_code_5() -> None:
 def test_what_cannot_be_served_is_declined(changes: dict[str, Any]) -> None:
     gateway = Mag(config("s-pmip", "predict"), EPOCH)
     assert codes(gateway.receive(initiate(**changes), MAG2, EPOCH)) == [128]
-    assert not is_served(attach(gateway))
+    assert not is_served(attach(gateway, now=EPOCH + 0.1))
 
 
 def test_an_initiate_of_flag_s_is_none() -> None:
@@ -118,7 +107,7 @@ class TestWithoutBinding:
 
     def test_service_ends_when_the_anchor_does_not_answer_for_as_long_as_it_keeps_the_old_binding(self) -> None:
         gateway = expecting()
-        assert is_served(attach(gateway))
+        assert is_served(attach(gateway, now=EPOCH + 0.1))
         ended = [(when, action) for when, action in timeouts(gateway, 60) if isinstance(action, Advertise | RemoveAccessRoute)]
         assert ended == [
             (10.1, Advertise("mn1-air", (prefix_of(1),), 0)),
@@ -127,25 +116,19 @@ class TestWithoutBinding:
 
     def test_a_late_acceptance_brings_service_back(self) -> None:
         gateway = expecting()
-        attach(gateway)
+        attach(gateway, now=EPOCH + 0.1)
         (*_, last) = [action.message for _, action in timeouts(gateway, 20) if isinstance(action, Send)]
-        accepted = ProxyBindingAcknowledgement(
-            status=0,
-            sequence=last.sequence,
-            lifetime=75,
-            mn_id=mn_id_of(1),
-            home_network_prefixes=(prefix_of(1),),  # type: ignore[union-attr]
-        )
-        assert is_served(gateway.receive(accepted, LMA, EPOCH + 20))
+        assert isinstance(last, ProxyBindingUpdate)
+        assert is_served(gateway.receive(acknowledge(last), LMA, EPOCH + 20))
 
     @pytest.mark.parametrize("copied", [True, False])
     def test_a_copy_of_what_was_told_does_not_begin_it_anew(self, copied: bool) -> None:
         gateway = expecting()
-        attach(gateway)
+        attach(gateway, now=EPOCH + 0.1)
         gateway.detached("mn1-air", EPOCH + 0.2)
         again = initiate() if copied else initiate(sequence=8, timestamp=1001)
         assert codes(gateway.receive(again, MAG2, EPOCH + 0.3)) == [5]
-        assert is_served(attach(gateway, EPOCH + 0.4)) is not copied
+        assert is_served(attach(gateway, now=EPOCH + 0.4)) is not copied
 
     def test_an_earlier_one_that_is_late_is_ignored(self) -> None:
         gateway = expecting()
@@ -177,7 +160,9 @@ class TestWaiting:
         network.announce(2, 3)
         network.move(2, 3)
         network.run(1.07)
-        assert network.mag(2).agent.tunnelled(packet(hoa_of(1), hoa_of(2)), MAG1, network.now) != []  # type: ignore[union-attr]
+        agent = network.mag(2).agent
+        assert isinstance(agent, Mag)
+        assert agent.tunnelled(packet(hoa_of(1), hoa_of(2)), MAG1, network.now) != []
         network.run(5)
         assert len(network.kinds("HI")) == 1
 

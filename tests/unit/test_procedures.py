@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from runs import EPOCH, MS, run
 
+from experiments.declare.deployment import resolve
 from experiments.measure.procedures import PROCEDURES, find, table1_row
 from experiments.measure.records import Association, Packet, Signal, Trace
 from experiments.model import predict
@@ -22,10 +24,10 @@ def warmed(scheme: str) -> Trace:
     began = EPOCH - 5000 * MS
     before = [Signal("RA", began + 60 * MS, "mag2", (("mn1", began + 62 * MS),), 96, "fe80::1", "ff02::1", home=PREFIX)]
     if scheme != "sd-pmip":
-        about = {"mn_id": "mn1@dmm.example", "lifetime": 300.0, "home": PREFIX, "sequence": 1}
+        about: dict[str, Any] = {"mn_id": "mn1@dmm.example", "lifetime": 300.0, "home": PREFIX, "sequence": 1}
         there, back = began + 25 * MS, began + 50 * MS
-        before.append(Signal("PBU", began, "mag2", (("lma", there),), 128, ADDRESSES["mag2"], ADDRESSES["lma"], **about))  # type: ignore[arg-type]
-        before.append(Signal("PBA", there, "lma", (("mag2", back),), 128, ADDRESSES["lma"], ADDRESSES["mag2"], status=0, **about))  # type: ignore[arg-type]
+        before.append(Signal("PBU", began, "mag2", (("lma", there),), 128, ADDRESSES["mag2"], ADDRESSES["lma"], **about))
+        before.append(Signal("PBA", there, "lma", (("mag2", back),), 128, ADDRESSES["lma"], ADDRESSES["mag2"], status=0, **about))
     before.sort(key=lambda signal: signal.sent)
     return replace(trace, signals=(*before, *trace.signals), associations=(Association("mn1", "mag2", began),))
 
@@ -95,7 +97,7 @@ def test_data_that_no_mag_encapsulates_is_reported() -> None:
 
 def test_a_run_without_flows_has_no_steps() -> None:
     this = run("s-pmip")
-    this = replace(this, scenario=replace(this.scenario, flows=()))
+    this = resolve(replace(this.declared, scenario=replace(this.scenario, flows=())))
     assert all(step.time is None for step in find(PROCEDURES["fig1"], warmed("s-pmip"), this))
 
 

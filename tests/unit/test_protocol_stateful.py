@@ -13,6 +13,7 @@ from functools import cache
 from ipaddress import IPv6Address
 from random import Random
 
+from cases import EVERY
 from held import queues, tables
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from memory_network import EPOCH, LMA, MemoryNetwork, Node, mag_address, mn_id_of, prefix_of, serial_of
 
 from agents.config import FirstPacket, Settings
-from agents.schemes import SCHEMES
 
 settings.register_profile(
     "repeatable",
@@ -36,7 +36,6 @@ settings.register_profile(
 )
 PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
-CASES = [(row.name, policy) for row in SCHEMES.values() for policy in row.policies]
 MAGS = st.integers(1, 3)
 HOSTS = st.integers(1, 3)
 VISITOR = 4
@@ -151,7 +150,7 @@ class AnyHistory(RuleBasedStateMachine):
     network: MemoryNetwork
 
     @initialize(
-        case=st.sampled_from(CASES),
+        case=st.sampled_from(EVERY),
         seed=st.integers(0, 1 << 32),
         first_packet=st.sampled_from(FirstPacket),
         buffer_packets=st.sampled_from([0, 2, 1000]),

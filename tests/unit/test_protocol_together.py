@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from cases import MOBILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_network import MemoryNetwork, hoa_of, mag_address, mn_id_of, packet, prefix_of
@@ -17,13 +20,12 @@ from agents.mag import Mag
 from agents.messages import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate
 from agents.schemes import SCHEMES, Query
 
-CASES = [(row.name, policy) for row in SCHEMES.values() if row.home_prefixes for policy in row.policies]
-QUERYING = [(scheme, policy) for scheme, policy in CASES if SCHEMES[scheme].query is not Query.NONE]
+QUERYING = [(scheme, policy) for scheme, policy in MOBILE if SCHEMES[scheme].query is not Query.NONE]
 
 
-def attached(scheme: str, policy: str | None = None, **options: object) -> MemoryNetwork:
+def attached(scheme: str, policy: str | None = None, **options: Any) -> MemoryNetwork:
     """Host 1 (the CN) at MAG 1 and host 2 (the MN) at MAG 2, one second after the start."""
-    network = MemoryNetwork(scheme, policy, **options)  # type: ignore[arg-type]
+    network = MemoryNetwork(scheme, policy, **options)
     network.attach(1, 1)
     network.attach(2, 2)
     network.run(1)
@@ -118,7 +120,7 @@ def test_the_way_back_is_asked_for_in_its_turn() -> None:
     assert len(network.kinds("PBQ")) == 2
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 def test_a_long_flow_loses_nothing_and_reorders_only_what_localized_routing_overtakes(scheme: str, policy: str) -> None:
     network = attached(scheme, policy)
     network.flow(1, 2, 1.0, 60.0)
@@ -320,7 +322,7 @@ def test_s_pmip_a_node_that_leaves_its_correspondents_mag_is_found_by_notificati
 
 
 def test_an_agent_that_stops_leaves_nothing_behind() -> None:
-    for scheme, policy in CASES:
+    for scheme, policy in MOBILE:
         network = attached(scheme, policy)
         network.send(1, 2)
         network.run(1.5)
@@ -331,15 +333,17 @@ def test_an_agent_that_stops_leaves_nothing_behind() -> None:
 
 
 def test_a_lost_message_of_any_kind_is_made_good() -> None:
-    for scheme, policy in CASES:
+    def the_first_of(name: str, unlucky: Iterator[bool], kind: str) -> bool:
+        return kind == name and next(unlucky, False)
+
+    for scheme, policy in MOBILE:
         for name in ("PBU", "PBA", "PBQ", "PQA", "UPN", "UPA", "BE", "LRI", "LRA"):
-            unlucky = iter([True])
-            network = MemoryNetwork(scheme, policy, lost=lambda kind, name=name, unlucky=unlucky: kind == name and next(unlucky, False))
+            network = MemoryNetwork(scheme, policy, lost=partial(the_first_of, name, iter([True])))
             network.attach(1, 1)
             network.attach(2, 2)
             network.run(5)
             network.flow(1, 2, 5.0, 20.0, interval=0.05)
-            network.at(8.0, lambda network=network: network.move(2, 3))
+            network.at(8.0, partial(network.move, 2, 3))
             network.run(40)
             assert network.serials_delivered[-1] == 399, (scheme, policy, name)
             assert len(network.delivered) + len(network.dropped) == 400, (scheme, policy, name)

@@ -6,12 +6,12 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
+from cases import EVERY
 from runs import EPOCH, run
 
-from agents.schemes import SCHEMES
 from experiments.catalogue import CATALOGUE
 from experiments.declare.deployment import Deployment, resolve
-from experiments.declare.scenario import Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
+from experiments.declare.scenario import Fault, Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.measure.metrics import measure
 from experiments.measure.node_state import NodeState, Route, Rule
 from experiments.measure.records import Packet, Trace
@@ -23,8 +23,8 @@ FLOWS = (Flow("cn1", "mn1", 0.0, 1.0, 10.0), Flow("mn1", "cn1", 0.0, 1.0, 10.0))
 MN, CN = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:100:2::/64")
 
 
-def struck(*faults: object, scheme: str = "s-pmip", policy: str = "") -> Deployment:
-    scenario = Scenario(2.0, FLOWS, (Move(0.2, "mn1", "mag3"),), faults)  # type: ignore[arg-type]
+def struck(*faults: Fault, scheme: str = "s-pmip", policy: str = "") -> Deployment:
+    scenario = Scenario(2.0, FLOWS, (Move(0.2, "mn1", "mag3"),), faults)
     return run(scheme, policy, scenario)
 
 
@@ -88,7 +88,7 @@ def replace_delay(fault: Impairment) -> Impairment:
     return Impairment(fault.at, fault.end, loss=fault.loss, delay=0.5)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), [(row.name, policy) for row in SCHEMES.values() for policy in row.policies])
+@pytest.mark.parametrize(("scheme", "policy"), EVERY)
 def test_every_policy_has_a_bound(scheme: str, policy: str) -> None:
     killed = run(scheme, policy, scenario=Scenario(9.0, (Flow("cn1", "mn1", 0.0, 8.0),), faults=(Kill("mag2", 2.0, 4.0),)))
     assert 0 < bound(killed) < 30
@@ -111,17 +111,20 @@ def _rules(*links: str) -> tuple[Rule, ...]:
     return tuple(rule for link in links for rule in (Rule(10, 102, link, 41), Rule(30, 102, link, 135)))
 
 
+def _here(prefix: IPv6Network, link: str) -> tuple[Route, ...]:
+    return tuple(Route(prefix, table, link, None, True) for table in (254, 100))
+
+
 def states(moved: Deployment) -> dict[str, NodeState]:
     """What nodes hold where cn1 is at mag1, mn1 has moved to mag3, and each was asked for by the other."""
     mag1, _, mag3 = (mag.address for mag in moved.domain.mags)
     devices = ("lo", "tnl", "dmm0")
-    here = lambda prefix, link: tuple(Route(prefix, table, link, None, True) for table in (254, 100))  # noqa: E731
     home = Route(IPv6Network("2001:db8:100::/40"), 254, "dmm0", None, True)
     return {
         "lma": NodeState(("lo", "tnl"), (Route(MN, 254, "tnl", mag3, True), Route(CN, 254, "tnl", mag1, True)), ()),
-        "mag1": NodeState(devices, (home, *here(CN, "cn1-air"), Route(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
+        "mag1": NodeState(devices, (home, *_here(CN, "cn1-air"), Route(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
         "mag2": NodeState(devices, (home,), ()),
-        "mag3": NodeState(devices, (home, *here(MN, "mn1-air"), Route(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
+        "mag3": NodeState(devices, (home, *_here(MN, "mn1-air"), Route(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
     }
 
 

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import pytest
+import studies
 
 from engines.base import REPOSITORY
 from experiments.catalogue import CATALOGUE
@@ -19,7 +20,6 @@ from experiments.measure import metrics
 from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.measure.study import Study, agrees, by_case
 from experiments.present import explanation, plots, report, style
-from tests.unit import studies
 from topologies import presets
 
 _VOID = {"meta", "br", "link", "img"}
@@ -30,7 +30,11 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.text, self.links, self.ids, self.labels, self._open = "", [], [], [], []
+        self.text = ""
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.labels: list[str] = []
+        self._open: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
         assert self._open == []
 
@@ -59,10 +63,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-def make(tmp_path: Path, **options: object) -> Page:
+def make(tmp_path: Path, **options: Any) -> Page:
     """The page of a synthetic study; without figures, which take their time, unless asked for."""
     options = {"figures": (), "packets": 300, **options}
-    return page_of(studies.study(folder=tmp_path, **options), tmp_path)  # type: ignore[arg-type]
+    return page_of(studies.study(folder=tmp_path, **options), tmp_path)
 
 
 def page_of(study: Study, folder: Path) -> Page:
@@ -71,7 +75,7 @@ def page_of(study: Study, folder: Path) -> Page:
     return Page(folder / "index.html")
 
 
-FIG1 = {
+FIG1: dict[str, Any] = {
     "cases": (Case("s-pmip", "notify"),),
     "name": "fig1",
     "moves": (),
@@ -172,7 +176,7 @@ def test_the_ledger_says_where_and_why_packets_were_lost(tmp_path: Path) -> None
 
 
 def test_a_packet_without_a_reason_is_not_as_expected(tmp_path: Path) -> None:
-    study = studies.study(FIG1["cases"], figures=(), folder=tmp_path, packets=1500)  # type: ignore[arg-type]
+    study = studies.study(FIG1["cases"], figures=(), folder=tmp_path, packets=1500)
     (result,) = study.results
     losses = tuple(replace(loss, reason=Reason.UNEXPLAINED) for loss in result.trace.losses)
     lost = Metric(Reason.UNEXPLAINED.metric, float(len(losses)), "packets", 0.0)
@@ -327,8 +331,8 @@ def test_a_figure_that_cannot_be_drawn_costs_nothing_else(tmp_path: Path, monkey
 def test_a_part_that_cannot_be_written_costs_nothing_else(
     function: str, heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"folder": tmp_path, "packets": 100, **FIG1, "figures": ("bars",) if function == "_reasons" else ()}
-    study = studies.study(**options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"folder": tmp_path, "packets": 100, **FIG1, "figures": ("bars",) if function == "_reasons" else ()}
+    study = studies.study(**options)
     whole = page_of(study, tmp_path).text
     monkeypatch.setattr(report, function, fail)
     (line,) = report.write_report(study, tmp_path)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
 from random import Random
 from typing import Any
 
+import lone_mag
 import pytest
+from cases import REGISTERING
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
+from lone_mag import acknowledge, attach, request_of
 from memory_network import EPOCH, LMA, MemoryNetwork, config, link_layer_of, mag_address, mn_id_of, prefix_of, sent
 from proxy_binding_updates import MAG1, MAG2, MAG3, acknowledged, lma, status, update
 
@@ -24,20 +28,17 @@ from agents.messages import (
     BindingRevocationIndication,
     HandoffIndicator,
     Heartbeat,
-    ProxyBindingAcknowledgement,
     ProxyBindingUpdate,
     RevocationStatus,
     RevocationTrigger,
     Status,
 )
-from agents.schemes import SCHEMES
 
 T = RevocationTrigger
 S = RevocationStatus
 HANDOVERS = [T.INTER_MAG_HANDOVER_SAME_ACCESS_TYPE, T.INTER_MAG_HANDOVER_DIFFERENT_ACCESS_TYPE, T.INTER_MAG_HANDOVER_UNKNOWN]
 UPON_HANDOVER = Settings(revocation_on_handover=True)
 BULK = Settings(revocation_bulk=True)
-REGISTERING = [row.name for row in SCHEMES.values() if row.binding_update]
 
 
 def indication(**changes: Any) -> BindingRevocationIndication:
@@ -66,20 +67,9 @@ def answered(actions: list[Action]) -> BindingRevocationAcknowledgement:
 
 def gateway(scheme: str = "s-pmip", hosts: int = 1, **settings: Any) -> Mag:
     """MAG 1 with registered hosts."""
-    mag = Mag(config(scheme, settings=Settings(**settings)), EPOCH)
+    mag = lone_mag.mag(scheme, **settings)
     for host in range(1, hosts + 1):
-        (request,) = sent(mag.attached(f"mn{host}-air", mn_id_of(host), link_layer_of(host), EPOCH), "PBU")
-        assert isinstance(request, ProxyBindingUpdate)
-        answer = ProxyBindingAcknowledgement(
-            status=0,
-            sequence=request.sequence,
-            lifetime=request.lifetime,
-            mn_id=request.mn_id,
-            home_network_prefixes=request.home_network_prefixes,
-            timestamp=request.timestamp,
-            link_layer_identifier=request.link_layer_identifier,
-        )
-        mag.receive(answer, LMA, EPOCH)
+        mag.receive(acknowledge(request_of(attach(mag, host))), LMA, EPOCH)
     return mag
 
 
@@ -306,9 +296,9 @@ class TestAnchor:
         assert send.destination == MAG1
         assert asked == indication(sequence=asked.sequence)
         assert (asked.proxy, asked.ipv4_only, asked.all_bindings) == (True, False, False)
-        assert len(lma.bindings) == 1
+        assert [binding.mn_id for binding in lma.bindings] == [mn_id_of(1)]
         assert lma.receive(acknowledgement(asked), MAG1, EPOCH + 1.1) == [RemoveRoute(prefix_of(1))]
-        assert lma.bindings == ()
+        assert not lma.bindings
         assert lma.next_timeout is None
 
     def test_it_is_repeated_unchanged_and_given_up_and_then_the_binding_ends_all_the_same(self) -> None:
@@ -529,8 +519,13 @@ def test_after_any_moves_revocations_and_losses_all_agree(
     lossy = [loss]
     network = settled(scheme, replace(UPON_HANDOVER, revocation_bulk=True), lost=lambda kind: random.random() < lossy[0])
     network.at(15, lambda: lossy.__setitem__(0, 0.0))
+
+    def move(host: int, number: int) -> None:
+        if host in network.where:
+            network.move(host, number)
+
     for when, host, number in moves:
-        network.at(when, lambda host=host, number=number: network.move(host, number) if host in network.where else None)
+        network.at(when, partial(move, host, number))
 
     def stop(address: IPv6Address) -> None:
         if network.nodes[address].up:
@@ -547,7 +542,7 @@ def test_after_any_moves_revocations_and_losses_all_agree(
             stop(mag_address(number))
 
     for when, what, number in commands:
-        network.at(when, lambda what=what, number=number: tell(what, number))
+        network.at(when, partial(tell, what, number))
     network.run(700)
     bound = {(binding.prefixes[0], binding.care_of) for binding in network.lma.bindings}
     assert set(network.nodes[LMA].routes.items()) == bound

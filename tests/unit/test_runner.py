@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import studies
 
 from engines.base import EngineError, Job, Outcome
 from experiments import runner
@@ -15,8 +17,8 @@ from experiments.declare.phase import Phase
 from experiments.declare.selection import Selection
 from experiments.measure import results
 from experiments.measure.study import Study
+from experiments.present.terminal import Progress
 from experiments.runner import Done, Unanalysed
-from tests.unit import studies
 
 WELL = Outcome(True, "", (), 1.0)
 
@@ -43,9 +45,9 @@ class Engine:
 def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Runs or resumes experiments with an engine, one run at a time; analysing is left out."""
 
-    async def none(plan: runner.Plan, engine: Engine, places: object, analysts: object, progress: object) -> Study:
+    async def none(plan: runner.Plan, engine: Engine, places: asyncio.Semaphore, analysts: object, progress: Progress) -> Study:
         for run in plan.runs:
-            await runner._emulate(plan, run, engine, places, progress)  # type: ignore[arg-type]
+            await runner._emulate(plan, run, engine, places, progress)
         return studies.study(packets=1)
 
     monkeypatch.setattr(runner, "_experiment", none)

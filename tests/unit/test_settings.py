@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv6Address
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ from topologies.units import UnitError
 HANDOVER = CATALOGUE["handover"]
 
 
-def chosen(*assignments: str, **options: object) -> Selection:
-    selection = select(HANDOVER, assignments=assignments, **options)  # type: ignore[arg-type]
+def chosen(*assignments: str, **options: Any) -> Selection:
+    selection = select(HANDOVER, assignments=assignments, **options)
     assert selection is not None
     return selection
 

@@ -5,13 +5,10 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strays import CASES, HOME, MN1, NOT_IPV6, packet
 
 from agents.linux.socket_filter import INSTRUCTION, Instruction, assemble, headers_within, longer_than, stray_packets
 from agents.linux.tunnel_fragments import least_path
-
-HOME = IPv6Network("2001:db8:100::/40")
-MN1 = IPv6Network("2001:db8:100:1::/64")
-MN2 = IPv6Network("2001:db8:100:2::/64")
 
 
 def run(program: tuple[Instruction, ...], data: bytes, kind: int = 0) -> int:
@@ -43,34 +40,14 @@ def run(program: tuple[Instruction, ...], data: bytes, kind: int = 0) -> int:
             raise AssertionError(f"unexpected instruction {code:#x}")
 
 
-def packet(destination: str | IPv6Address, source: str = "::") -> bytes:
-    return b"\x60" + bytes(7) + IPv6Address(source).packed + IPv6Address(destination).packed + b"data"
-
-
-@pytest.mark.parametrize(
-    ("destination", "attached", "passes"),
-    [
-        ("2001:db8:100:1::5", [], True),
-        ("2001:db8:100:1::5", [MN1], False),
-        ("2001:db8:100:1::5", [MN2], True),
-        ("2001:db8:100:2::5", [MN1, MN2], False),
-        ("2001:db8:100:3::5", [MN1, MN2], True),
-        ("2001:db8:1ff:ffff::1", [MN1], True),
-        ("2001:db8:200::1", [], False),
-        ("2001:db8:0:1::1", [], False),
-        ("ff15::5213", [], False),
-        ("2001:db9:100:1::5", [], False),
-    ],
-)
+@pytest.mark.parametrize(("destination", "attached", "passes"), CASES)
 def test_passes_home_addresses_that_are_not_attached(destination: str, attached: list[IPv6Network], passes: bool) -> None:
     assert bool(run(stray_packets(HOME, attached), packet(destination))) is passes
 
 
 def test_drops_what_is_no_ipv6_packet() -> None:
-    program = stray_packets(HOME, [])
-    assert run(program, b"") == 0
-    assert run(program, packet("2001:db8:100:1::5")[:39]) == 0
-    assert run(program, b"\x45" + packet("2001:db8:100:1::5")[1:]) == 0
+    for data in NOT_IPV6:
+        assert run(stray_packets(HOME, []), data) == 0
 
 
 prefixes = st.builds(

@@ -30,7 +30,7 @@ def test_equal_values_have_no_spread() -> None:
 
 
 def test_an_example() -> None:
-    assert describe([1.0, 2.0, 3.0]) == Statistics(3, 2.0, 1.0, pytest.approx(4.30265 / math.sqrt(3), abs=1e-4))
+    assert describe([1.0, 2.0, 3.0]) == Statistics(3, 2.0, 1.0, pytest.approx(4.30265 / math.sqrt(3), abs=1e-4))  # type: ignore[arg-type]
 
 
 def test_nothing_cannot_be_described() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import studies
 
 from engines.choose import NAMES
 from experiments.declare.scenario import Attack
@@ -15,7 +16,6 @@ from experiments.measure.records import Metric, Reason, SummaryRow
 from experiments.measure.recovery import Verdict
 from experiments.measure.study import Study
 from experiments.status import CHECKS, shortcomings
-from tests.unit import studies
 
 STUDY = studies.study(packets=10, steps=tuple(step for step in studies.STEPS if step.time is not None))
 RUN = STUDY.results[1].run

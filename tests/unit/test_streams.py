@@ -79,7 +79,7 @@ def test_a_user_without_a_home_is_told_what_to_do(home: str, monkeypatch: pytest
     monkeypatch.setattr(os.path, "expanduser", lambda path: home)  # as for a user id without a name, and for HOME=
     with pytest.raises(EngineError, match="let XDG_CACHE_HOME name a folder"):
         build.cache()
-    monkeypatch.setattr(doctor.platform, "machine", lambda: doctor.MACHINE)
+    monkeypatch.setattr("platform.machine", lambda: build.MACHINE)
     (row,) = doctor._guests()
     assert (row.thing, row.state, row.remedy) == ("cache folder", doctor.State.MISSING, "export XDG_CACHE_HOME=/a/folder/with/room")
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import studies
 from rich.console import Console
 
+from experiments.measure.comparison import Comparison
 from experiments.measure.study import Study
 from experiments.present import style, terminal
-from experiments.reference import Comparison
-from tests.unit import studies
 
 
 def console(*, tty: bool = False) -> tuple[Console, io.StringIO]:

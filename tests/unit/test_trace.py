@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from captures import IPV6, LLC, MAG_MAC, OTHER, OUT, TUN, TUNNEL, Record, encapsulated, ipv6, numbered_packet, pcap, pcapng, render
+from cases import MOBILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import EPOCH, MS, moving, run, still
 
 from agents import messages
-from agents.schemes import SCHEMES
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Move
 from experiments.measure.metrics import measure
@@ -30,7 +30,6 @@ from experiments.model import predict
 CN, MN = "2001:db8:100:2::1", "2001:db8:100:1::1"
 CN_MAC, MN_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
 MAG1, MAG2, LMA = "2001:db8::1:1", "2001:db8::1:2", "2001:db8::1"
-CASES = [(scheme.name, policy) for scheme in SCHEMES.values() if scheme.home_prefixes for policy in scheme.policies]
 
 
 def write(folder: Path, **records: list[Record]) -> None:
@@ -45,7 +44,7 @@ def comparable(trace: Trace) -> list[Signal]:
     )
 
 
-@pytest.mark.parametrize(("scheme", "policy"), CASES)
+@pytest.mark.parametrize(("scheme", "policy"), MOBILE)
 def test_what_was_put_into_captures_is_read_from_them(tmp_path: Path, scheme: str, policy: str) -> None:
     this = run(scheme, policy, moving((Move(1.007, "mn1", "mag3"), Move(2.007, "mn1", "mag2")), 3.0), settings={"query.lifetime": "4s"})
     expected = predict(this)
@@ -226,10 +225,11 @@ def analyse(folder: Path, this: Deployment) -> Trace:
     return trace
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+@pytest.fixture(scope="module", params=MOBILE, ids=lambda case: "-".join(case))
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, Path]:
     """A run of a case with a move, and its captures."""
-    this = run(*request.param, moving((Move(0.507, "mn1", "mag3"),), 1.0))
+    scheme, policy = request.param
+    this = run(scheme, policy, moving((Move(0.507, "mn1", "mag3"),), 1.0))
     folder = tmp_path_factory.mktemp("rendered")
     render(predict(this), this, folder)
     return this, folder
