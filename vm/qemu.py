@@ -17,6 +17,8 @@ from engines.kernel.build import MACHINE
 
 PROGRAM = "qemu-system-x86_64"
 _KVM = Path("/dev/kvm")
+_TRANSLATED = "max,-avx,-avx2"
+"""The processor that TCG plays: QEMU 7.2 translates some of AVX so that numpy ends by a general protection fault now and then."""
 _PROBE = 20.0
 """s of wall time that a kernel may take from its start to its end, where KVM works."""
 _FIRMWARE = (
@@ -94,7 +96,7 @@ class Machine:
         return (
             PROGRAM,
             *("-name", "dmmlab", "-machine", "q35"),
-            *(("-accel", "kvm", "-cpu", "host") if self.kvm else ("-accel", "tcg,thread=multi", "-cpu", "max")),
+            *(("-accel", "kvm", "-cpu", "host") if self.kvm else ("-accel", "tcg,thread=multi", "-cpu", _TRANSLATED)),
             *("-smp", str(self.processors), "-m", str(self.memory)),
             *(_firmware(self.uefi) if self.uefi else ()),
             *("-drive", f"file={self.disk},format=qcow2,if=virtio,discard=unmap"),
