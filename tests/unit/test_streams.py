@@ -15,7 +15,7 @@ from engines.base import EngineError
 from engines.kernel import build
 
 TEXT = "14 ± 2 ≠ 15 → ✓ µ \udc80"
-PRINTING = f"from experiments import streams; streams.prepare(); print({TEXT!a})"
+PRINTING = f"from experiments.present import streams; streams.prepare(); print({TEXT!a})"
 COMMAND = (sys.executable, "-m", "experiments.cli")
 
 
@@ -55,7 +55,7 @@ def test_a_reader_that_has_gone_changes_nothing(gone: int) -> None:
 def test_closed_streams_change_nothing(closed: str, tmp_path: Path) -> None:
     """Files that are opened later do not take their places either: what is said of the second command is not in the file."""
     program = (
-        "import os, sys; from experiments import streams; streams.prepare(); file = open(sys.argv[1], 'w'); print('said'); "
+        "import os, sys; from experiments.present import streams; streams.prepare(); file = open(sys.argv[1], 'w'); print('said'); "
         "print('said', file=sys.stderr, flush=True); file.write('written'); sys.exit(file.fileno() <= 2)"
     )
     path = tmp_path / "file"
