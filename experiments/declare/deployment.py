@@ -12,6 +12,7 @@ from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES, Scheme
 from experiments.declare.scenario import Attack, Case, Fault, Run, Scenario
 from experiments.declare.settings import agent_settings
+from topologies import routing
 from topologies.addresses import RoutedPrefixes
 from topologies.domain import Agent, Domain, Host
 
@@ -90,6 +91,16 @@ class Deployment:
         return {agent.name: agent for agent in self.agents}
 
     @cached_property
+    def domain_agents(self) -> dict[str, Agent]:
+        """Each node that can run an agent, by name, whether the scheme uses it or not."""
+        return {agent.name: agent for agent in routing.agents(self.domain)}
+
+    @cached_property
+    def care_of(self) -> dict[str, IPv6Address]:
+        """The Proxy-CoA of each MAG, by name."""
+        return {mag.name: mag.address for mag in self.mags}
+
+    @cached_property
     def anchor_names(self) -> frozenset[str]:
         """The names of the anchors."""
         return frozenset(anchor.name for anchor in self.anchors)
@@ -97,7 +108,7 @@ class Deployment:
     @cached_property
     def lma_names(self) -> frozenset[str]:
         """The names of the domain's LMAs, used by the scheme or not: who is at work is measured, and not taken from the scheme."""
-        return frozenset(() if self.domain.lma is None else (self.domain.lma.name,))
+        return frozenset(self.domain_agents.keys() - self.care_of.keys())
 
     @cached_property
     def host(self) -> dict[str, Host]:
@@ -134,7 +145,7 @@ class Deployment:
     def configurations(self) -> dict[str, AgentConfig]:
         """What each agent is told when it starts, by the name of its node; what all are told is there once."""
         lma: IPv6Address | None = next((anchor.address for anchor in self.anchors), None)
-        mags = frozenset(mag.address for mag in self.mags)
+        mags = frozenset(self.care_of.values())
         return {
             agent.name: AgentConfig(
                 name=agent.name,

@@ -253,7 +253,7 @@ def _source(attack: Attack, run: Deployment) -> Callable[[str], bool]:
         return lambda source: source in agents.values()
     if attack.claims:
         return lambda source: source == agents[attack.claims]
-    host = next((host for host in run.domain.hosts if host.name == attack.attacker), None)
+    host = run.host.get(attack.attacker)
     if host is None:
         return lambda source: source == str(STRANGER)
     prefix = host.home_network_prefix

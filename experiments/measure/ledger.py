@@ -47,9 +47,8 @@ def ledger(trace: Trace, run: Deployment, tables: Mapping[str, TestPackets]) -> 
     if not lost:
         return ()
     reasons = _Reasons(trace, run, tables)
-    hosts = frozenset(host.name for host in run.domain.hosts)
-    tracks = _tracks(lost, tables, hosts)
-    return tuple(_loss(packet, _last(tracks[_key(packet)], hosts), reasons) for packet in lost)
+    tracks = _tracks(lost, tables, run.host)
+    return tuple(_loss(packet, _last(tracks[_key(packet)], run.host), reasons) for packet in lost)
 
 
 def _loss(packet: Packet, last: _Sighting, reasons: _Reasons) -> Loss:

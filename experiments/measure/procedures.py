@@ -39,16 +39,16 @@ class View:
     @property
     def prefix(self) -> IPv6Network:
         """The MN's home network prefix."""
-        return next(host.home_network_prefix for host in self.run.domain.hosts if host.name == self.mn)
+        return self.run.host[self.mn].home_network_prefix
 
     @property
     def mn_id(self) -> str:
         """The MN's identifier."""
-        return next(host.mn_id for host in self.run.domain.hosts if host.name == self.mn)
+        return self.run.host[self.mn].mn_id
 
     def address(self, mag: str) -> str:
         """A MAG's Proxy-CoA."""
-        return str(next(agent.address for agent in self.run.mags if agent.name == mag))
+        return str(self.run.care_of[mag])
 
     def clock(self, time: int) -> str:
         """A time, in ms from the scenario's zero."""

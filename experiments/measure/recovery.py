@@ -218,7 +218,6 @@ def _of_node(run: Deployment, node: str, found: NodeState, where: Mapping[str, s
 
 def _routes_astray(run: Deployment, node: str, found: NodeState, where: Mapping[str, str]) -> Iterator[str]:
     hosts: dict[object, Host] = {host.home_network_prefix: host for host in run.domain.hosts}
-    care_of = {mag.name: mag.address for mag in run.mags}
     for route in found.routes:
         if route.prefix == HOME_NETWORK or not route.prefix.subnet_of(HOME_NETWORK):
             continue
@@ -226,7 +225,7 @@ def _routes_astray(run: Deployment, node: str, found: NodeState, where: Mapping[
         mag = None if host is None else where[host.name]
         if host is not None and mag == node and route.link == host.air and route.care_of is None:
             continue
-        if mag is not None and mag != node and route.care_of == care_of[mag] and route.link == TUNNEL:
+        if mag is not None and mag != node and route.care_of == run.care_of[mag] and route.link == TUNNEL:
             continue
         yield f"a route of {route.prefix} to {route.care_of or route.link}, but its node is at {mag or 'no MAG'}"
 

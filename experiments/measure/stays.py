@@ -60,7 +60,7 @@ class Stays:
     def _care(self, host: Host, mag: str, since: int, end: int) -> tuple[int, tuple[tuple[int, bool], ...]]:
         """When a MAG first registered or advertised to a host that came at ``since``, and when it began and ceased to serve it: by
         advertisements, of which one without a lifetime withdraws the prefix, and by an agent that starts anew, which clears all away."""
-        routed = next(routed_prefix(self._run.domain, agent, host) for agent in self._run.mags if agent.name == mag)
+        routed = routed_prefix(self._run.domain, self._run.agent[mag], host)
         prefixes = {str(host.home_network_prefix), str(routed)}
         sent = [signal for signal in self._trace.signals if signal.sender == mag and since <= signal.sent < end]
         advertised = [(signal.sent, bool(signal.lifetime)) for signal in sent if signal.kind == "RA" and signal.home in prefixes]

@@ -19,7 +19,6 @@ from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, di
 from experiments.measure.ledger import ledger
 from experiments.measure.pcap import MOST_OCTETS, Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
 from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
-from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC
 
 _BURST = 100_000_000
@@ -157,15 +156,14 @@ def _packets(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[Packet
             found, counts = np.unique(_keys(table, rows), return_counts=True)
             place, known = _places(found, keys)
             copies[place[known]] += counts[known]
-    agents = {agent.name for agent in routing.agents(run.domain)}
     seen = _sights(tables, {node: np.ones(len(table.times), dtype=np.bool_) for node, table in tables.items()}, keys)
     tunnelled = _sights(
         tables,
-        {node: table.wire & table.outgoing & table.encapsulated for node, table in tables.items() if node in agents},
+        {node: table.wire & table.outgoing & table.encapsulated for node, table in tables.items() if node in run.domain_agents},
         keys,
     )
-    released = _sights(tables, {node: table.tun & ~table.outgoing for node, table in tables.items() if node in agents}, keys)
-    delivered = _sights(tables, {node: table.access & table.outgoing for node, table in tables.items() if node in agents}, keys)
+    released = _sights(tables, {node: table.tun & ~table.outgoing for node, table in tables.items() if node in run.domain_agents}, keys)
+    delivered = _sights(tables, {node: table.access & table.outgoing for node, table in tables.items() if node in run.domain_agents}, keys)
     arrivals = [None if time == _NEVER else time for time in received.tolist()]
     return tuple(
         Packet(key >> 32, key & 0xFFFFFFFF, sendings[key], arrival, count, at, left, order, back, out)
@@ -293,9 +291,7 @@ def _sight(node: str, record: SignalRecord, data: Bytes) -> _Sight:
 
 def _signals(run: Deployment, captures: Mapping[str, Dissected], data: Mapping[str, Bytes]) -> tuple[Signal, ...]:
     query_flag = run.settings.query_flag
-    originators = {agent.address.packed: agent.name for agent in routing.agents(run.domain)}
-    hosts = {host.name for host in run.domain.hosts}
-    mags = {mag.name for mag in run.mags}
+    originators = {agent.address.packed: agent.name for agent in run.domain_agents.values()}
     sendings: list[_Sight] = []
     sights: dict[tuple[bytes, bytes, bool, bytes], list[_Sight]] = defaultdict(list)
     for node, dissected in captures.items():
@@ -304,7 +300,11 @@ def _signals(run: Deployment, captures: Mapping[str, Dissected], data: Mapping[s
             if not record.outgoing:
                 if not (node in run.lma_names and record.mobility and sight.destination[0] == _GROUP):  # a bridge hands it to all
                     sights[sight.identity].append(sight)
-            elif (originators.get(sight.source) == node) if record.mobility else node in (hosts if sight.message[0] == 133 else mags):
+            elif (
+                (originators.get(sight.source) == node)
+                if record.mobility
+                else node in (run.host if sight.message[0] == 133 else run.care_of)
+            ):
                 sendings.append(sight)
     sendings.sort(key=lambda sight: sight.record.time)
     alike: dict[tuple[bytes, bytes, bool, bytes], list[int]] = defaultdict(list)

@@ -101,7 +101,7 @@ class Network:
         self.forwards = run.policy.forwards
         self.settings: Settings = run.settings
         self.hosts: dict[str, Host] = run.host
-        self.care_of = {mag.name: mag.address for mag in run.mags}
+        self.care_of = run.care_of
         self.lma = run.anchors[0].name if run.anchors else ""
         self.group = self.scheme.query is Query.MULTICAST
         self.now = run.epoch

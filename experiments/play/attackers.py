@@ -13,7 +13,6 @@ from experiments.declare.deployment import Deployment
 from experiments.declare.forgeries import FORGERIES, IPV6_HEADER, IPV6_IN_IPV6, REPLAY, STRANGER, Forgery, is_marked, mark, marked
 from experiments.declare.scenario import Attack
 from experiments.play.agents import Agents
-from topologies import routing
 from topologies.addresses import ALL_MAGS_MAC, mac
 from topologies.domain import Agent, Host
 from topologies.linux.build import Testbed
@@ -49,7 +48,7 @@ class _Knowledge:
 
     def __init__(self, attack: Attack, run: Deployment, testbed: Testbed) -> None:
         hosts = run.host
-        known = {agent.name: agent for agent in routing.agents(run.domain)}
+        known = run.domain_agents
         self.host = hosts[attack.victim]
         self.hoa = testbed.addresses(attack.victim)[0]
         other = next(name for name in hosts if name not in (attack.victim, attack.attacker))

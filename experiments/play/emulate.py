@@ -93,9 +93,8 @@ def _attach(testbed: Testbed, run: Deployment) -> None:
 
 
 def _await_address(testbed: Testbed, run: Deployment, host: Host) -> None:
-    mag = next(mag for mag in run.mags if mag.name == host.mag)
     routed = not run.scheme.home_prefixes
-    testbed.wait_for_address(host.name, routed_prefix(run.domain, mag, host) if routed else host.home_network_prefix)
+    testbed.wait_for_address(host.name, routed_prefix(run.domain, run.agent[host.mag], host) if routed else host.home_network_prefix)
 
 
 def _play(testbed: Testbed, run: Deployment, agents: Agents) -> None:

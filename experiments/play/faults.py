@@ -10,7 +10,6 @@ from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
 from experiments.play import attackers
 from experiments.play.agents import Agents
-from topologies import routing
 from topologies.linux.build import Testbed
 from topologies.linux.detour import MOBILITY_HEADERS, Treatment, sent_by
 
@@ -38,7 +37,7 @@ def _impair(fault: Impairment, run: Deployment, testbed: Testbed, agents: Agents
 
 
 def _part(fault: Partition, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    known = {agent.name: agent for agent in routing.agents(run.domain)}
+    known = run.domain_agents
     for name, other in ((fault.a, fault.b), (fault.b, fault.a)):
         matches = (sent_by(known[other].address),)
         yield from _detour(fault, partial(testbed.detour, name, known[name].core, matches, Treatment(loss=1.0), inward=True))

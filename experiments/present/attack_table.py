@@ -50,7 +50,7 @@ def table_of_attacks(outcomes: Iterable[AttackOutcome]) -> AttackTable | None:
 
 def _likeness(outcome: AttackOutcome) -> tuple[str, str, str, str]:
     attack, run = outcome.attack, outcome.run
-    place = "an access link" if attack.attacker in {host.name for host in run.domain.hosts} else "the core"
+    place = "an access link" if attack.attacker in run.host else "the core"
     return run.case.variant, attack.kind, place, "an agent" if attack.claims else "itself"
 
 

@@ -16,7 +16,7 @@ from experiments.measure.study import RunResult, Step
 from experiments.present import style
 from experiments.present.streams import printable
 from topologies.domain import Domain
-from topologies.routing import agents, paths
+from topologies.routing import paths
 from topologies.timing import SECOND
 
 _COLUMN = 180.0
@@ -173,7 +173,7 @@ def _handover(result: RunResult, packets: Sequence[Packet]) -> tuple[int, int, S
 def _drawing(result: RunResult, steps: Sequence[Step], begin: int, end: int, packets: Sequence[Packet], hosts: Collection[str]) -> _Drawing:
     drawing = _Drawing()
     shown = {step.time for step in steps}
-    others = {host.name for host in result.run.domain.hosts} - set(hosts)
+    others = result.run.host.keys() - set(hosts)
     during = [signal for signal in result.trace.signals if begin <= signal.sent <= end]
     wanted = [signal for signal in during if signal.sent in shown or _is_about(signal, hosts, result.run.domain)]
     signals = list(_without_repetition(wanted, shown))
@@ -284,13 +284,12 @@ def _add_packet(drawing: _Drawing, packet: Packet, result: RunResult) -> None:
     """The hops of a test packet from node to node; one that is lost ends where it was last seen."""
     run = result.run
     name = f"packet {packet.sequence}" if len(run.scenario.flows) < 2 else f"packet {packet.flow}.{packet.sequence}"
-    hosts = {host.name for host in run.domain.hosts}
     routers = _routers(run.domain)
-    path = [node for node in packet.seen if node in {*hosts, *routers, *(agent.name for agent in agents(run.domain))}]
+    path = [node for node in packet.seen if node in {*run.host, *routers, *run.domain_agents}]
     hops: dict[tuple[str, bool], list[str]] = {}
     for index, node in enumerate(path[1:], 1):
         origin = _origin(packet, path[:index], node, result)
-        tunnelled = origin in packet.tunnelled and node not in hosts
+        tunnelled = origin in packet.tunnelled and node not in run.host
         hops.setdefault((_relay(packet, origin, path[:index], node, run.domain), tunnelled), []).append(node)
     at: dict[str, _Mark] = {}
     for (sender, tunnelled), receivers in hops.items():
@@ -332,7 +331,7 @@ def _wait(packet: Packet, node: str, reached: int, left: int, tunnelled: bool) -
 
 def _origin(packet: Packet, before: Sequence[str], node: str, result: RunResult) -> str:
     """Who sent the packet to ``node``: for a host the MAG it is associated with, else the latest that sent it through a tunnel."""
-    if any(node == host.name for host in result.run.domain.hosts):
+    if node in result.run.host:
         at = [entry.mag for entry in result.trace.associations if entry.node == node and entry.time <= packet.seen[node]][-1:]
         return at[0] if at and at[0] in before else before[-1]
     sent = [earlier for earlier in before if packet.tunnelled.get(earlier, packet.seen[node] + 1) <= packet.seen[node]]
