@@ -13,6 +13,7 @@ from experiments.declare.deployment import Deployment
 from experiments.declare.forgeries import FORGERIES, IPV6_HEADER, IPV6_IN_IPV6, REPLAY, STRANGER, Forgery, is_marked, mark, marked
 from experiments.declare.scenario import Attack
 from experiments.play.agents import Agents
+from experiments.play.moments import sleep_until
 from topologies.addresses import ALL_MAGS_MAC, mac
 from topologies.domain import Agent, Host
 from topologies.linux.build import Testbed
@@ -117,5 +118,5 @@ def _times(attack: Attack, epoch: int) -> Iterator[int]:
     """The numbers of the attack's packets, each at its time."""
     first, interval = epoch + round(attack.at * 1e9), 1e9 / attack.rate
     for number in range(attack.count):
-        time.sleep(max(0, first + round(number * interval) - time.time_ns()) / 1e9)
+        sleep_until(first + round(number * interval))
         yield number

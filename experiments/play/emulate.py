@@ -23,6 +23,7 @@ from experiments.declare.scenario import DRAIN, FAILED, Flow, Run
 from experiments.play import faults, state, traffic
 from experiments.play.agents import Agents
 from experiments.play.capture import Captures
+from experiments.play.moments import sleep_until
 from topologies.addresses import routed_prefix
 from topologies.domain import Host
 from topologies.linux.build import Testbed
@@ -72,7 +73,7 @@ def _stage(stage: str, grid: int = _TENTH) -> None:
     """Begin a stage, on the next multiple of ``grid`` ns: what came before may have taken some time more or less, as Python's start
     does, whose many readings of the clock are no longer free (docs/engines.md)."""
     print(f"dmmlab: {stage}", flush=True)
-    _sleep_until((time.time_ns() // grid + 1) * grid)
+    sleep_until((time.time_ns() // grid + 1) * grid)
 
 
 def _attach(testbed: Testbed, run: Deployment) -> None:
@@ -113,9 +114,9 @@ def _play(testbed: Testbed, run: Deployment, agents: Agents) -> None:
 
         senders.append(testbed.get(flow.source).spawn(send))
     for when, do in sorted([*_moves(testbed, run), *faults.calls(run, testbed, agents)], key=itemgetter(0)):
-        _sleep_until(run.epoch + nanoseconds(when))
+        sleep_until(run.epoch + nanoseconds(when))
         do()
-    _sleep_until(run.epoch + nanoseconds(run.scenario.duration + DRAIN))
+    sleep_until(run.epoch + nanoseconds(run.scenario.duration + DRAIN))
     ended = [os.waitpid(pid, 0)[1] for pid in senders]
     if any(ended):
         sys.exit(f"{FAILED}a flow was not sent to its end")
@@ -128,10 +129,6 @@ def _moves(testbed: Testbed, run: Deployment) -> Iterator[faults.Call]:
             yield move.at - move.notice, partial(testbed.announce, move.mn, move.to)
         yield move.at, partial(testbed.detach, move.mn)
         yield move.at + move.l2_gap, partial(testbed.attach, move.mn, move.to)
-
-
-def _sleep_until(when: int) -> None:
-    time.sleep(max(0, when - time.time_ns()) / 1e9)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import signal
 import socket
-import time
 
 from experiments.declare.scenario import Flow
 from experiments.declare.traffic import PORT, payload
+from experiments.play.moments import sleep_until
 
 _REFUSED = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
 """What a host says that has no route, no address or no carrier just now."""
@@ -30,7 +30,7 @@ def send(number: int, flow: Flow, destination: str, epoch: int) -> None:
     first = epoch + round(flow.start * 1e9)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         for sequence in range(flow.packets):
-            time.sleep(max(0, first + round(sequence * interval) - time.time_ns()) / 1e9)
+            sleep_until(first + round(sequence * interval))
             try:
                 sock.sendto(payload(number, sequence, flow.size), (destination, PORT))
             except OSError as error:
