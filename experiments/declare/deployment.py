@@ -178,6 +178,6 @@ def resolve(run: Run) -> Deployment:
     )
 
 
-def at_epoch(deployment: Deployment, epoch: int) -> Deployment:
-    """The same run with its scenario's zero at ``epoch``, ns since 1970."""
-    return replace(deployment, declared=replace(deployment.declared, epoch=epoch))
+def redeclared(deployment: Deployment, declared: Run) -> Deployment:
+    """The deployment of another run of the same network, case and settings: what happens in it differs, or its epoch."""
+    return replace(deployment, declared=declared)

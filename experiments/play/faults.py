@@ -16,10 +16,9 @@ from topologies.linux.detour import MOBILITY_HEADERS, Treatment, sent_by
 Call = tuple[float, Callable[[], object]]
 
 
-def calls(run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
+def calls(fault: Fault, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     """What is done at which s of scenario time; a fault of an agent that the run's scheme does not use is none."""
-    for fault in run.faults:
-        yield from _CALLS[type(fault)](fault, run, testbed, agents)
+    return _CALLS[type(fault)](fault, run, testbed, agents)
 
 
 def _kill(fault: Kill, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
