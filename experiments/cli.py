@@ -1,4 +1,4 @@
-"""The command line: ``dmmlab run``, ``analyse``, ``compare``, ``list`` and ``doctor``; experiments.status has its exit statuses."""
+"""The command line, ``dmmlab run`` and the others; experiments.status has its exit statuses."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ examples:
   dmmlab run --resume results/latest           the runs that an interruption left undone, and those that failed
   dmmlab analyse results/latest                metrics, figures and report again, from the captures alone
   dmmlab compare results/latest                the same bytes as the reference run? the same numbers?
+  dmmlab script mine.py                        a Python file of your own with a running domain in it (docs/sessions.md)
   dmmlab list settings                         everything that --set takes
   dmmlab doctor                                what this machine can do, and what would mend what it cannot
 
@@ -173,6 +174,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(do=_run)
 
+    script = commands.add_parser(
+        "script",
+        help="run a Python file of your own where there is a kernel for its sessions",
+        description="Run a Python file of your own, as root, where the engine provides a kernel. Its first argument is a new folder, the "
+        "only one that it may write to. docs/sessions.md says what it can do there.",
+    )
+    script.add_argument("file", type=Path, metavar="FILE", help="the Python file")
+    script.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="what it is given behind the folder")
+    script.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
+    script.add_argument("--seed", type=_seed, default=1, metavar="N", help="what its kernel's random numbers follow from (default: 1)")
+    script.add_argument(
+        "--wall-limit", type=_seconds, metavar="SECONDS", help="kill it where it takes longer by the clock on the wall (default: 3600)"
+    )
+    script.add_argument("--results", type=Path, metavar="DIR", help="where its folder is made (default: results/)")
+    script.set_defaults(do=_script)
+
     analyse = commands.add_parser("analyse", help="metrics, figures and report again, from a folder's captures")
     analyse.add_argument("folder", type=Path, metavar="DIR", help="a folder that `dmmlab run` left, such as results/latest")
     analyse.set_defaults(do=_analyse)
@@ -254,6 +271,26 @@ def _run(options: argparse.Namespace) -> int:
         wall_limit=options.wall_limit,
     )
     return _conclude(done)
+
+
+def _script(options: argparse.Namespace) -> int:
+    from experiments import script
+
+    if not options.file.is_file():
+        raise UsageError(f"no Python file is there: {options.file}")
+    folder, outcome = script.run(
+        options.file,
+        options.arguments,
+        engine_name=_known("engine", options.engine or "auto", NAMES),
+        seed=options.seed,
+        results_folder=(options.results or REPOSITORY / "results").absolute(),
+        wall_limit=options.wall_limit,
+    )
+    streams.say(script.said(folder))
+    if not outcome.ok:
+        raise EngineError(f"{options.file}: {outcome.reason}; all that it said is in {folder}")
+    streams.say(f"what it left: {folder}")
+    return Status.AS_EXPECTED
 
 
 _RECORDED = ("experiments", "scheme", "policy", "runs", "seed", "phase", "engine", "domain", "results")

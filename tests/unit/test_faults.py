@@ -12,7 +12,8 @@ from experiments.declare.declarations import DeclarationError, from_json, to_jso
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
 from experiments.declare.selection import SelectionError, select
-from experiments.play.faults import calls
+from experiments.play import faults
+from experiments.play.faults import Call
 
 ALL: tuple[Fault, ...] = (
     Kill("mag1", 1.0, 2.0),
@@ -41,8 +42,13 @@ class Recorder:
         return note
 
 
-def struck(*faults: Fault, scheme: str = "s-pmip") -> Deployment:
-    return run(scheme, scenario=replace(still(), faults=faults))
+def calls(run: Deployment, testbed: Any, agents: Any) -> list[Call]:
+    """What all faults of a run are."""
+    return [call for fault in run.faults for call in faults.calls(fault, run, testbed, agents)]
+
+
+def struck(*happens: Fault, scheme: str = "s-pmip") -> Deployment:
+    return run(scheme, scenario=replace(still(), faults=happens))
 
 
 def test_faults_survive_their_file_each_by_its_kind() -> None:
@@ -86,7 +92,7 @@ def test_a_fault_names_agents_of_the_domain() -> None:
 
 def test_killed_is_killed_and_started_again() -> None:
     agents = Recorder("mag1", "lma")
-    timed = list(calls(struck(Kill("mag1", 1.0, 2.0), Kill("mag7", 1.0, 2.0)), Recorder(), agents))  # type: ignore[arg-type]
+    timed = calls(struck(Kill("mag1", 1.0, 2.0), Kill("mag7", 1.0, 2.0)), Recorder(), agents)
     for _, call in timed:
         call()
     assert [at for at, _ in timed] == [1.0, 2.0]
@@ -95,7 +101,7 @@ def test_killed_is_killed_and_started_again() -> None:
 
 def test_an_impairment_strikes_what_each_named_agent_sends() -> None:
     testbed = Recorder()
-    timed = list(calls(struck(Impairment(1.0, 2.0, ("mag1", "lma"), loss=0.3)), testbed, Recorder()))  # type: ignore[arg-type]
+    timed = calls(struck(Impairment(1.0, 2.0, ("mag1", "lma"), loss=0.3)), testbed, Recorder())
     for _, call in sorted(timed, key=lambda entry: entry[0]):
         call()
     assert [(told[0], told[1]) for told in testbed.told[:2]] == [("detour", "mag1"), ("detour", "lma")]
@@ -104,7 +110,7 @@ def test_an_impairment_strikes_what_each_named_agent_sends() -> None:
 
 def test_a_partition_holds_at_both_ends_for_what_comes_in() -> None:
     testbed = Recorder()
-    for _, call in calls(struck(Partition("mag1", "mag3", 1.0, 2.0)), testbed, Recorder()):  # type: ignore[arg-type]
+    for _, call in calls(struck(Partition("mag1", "mag3", 1.0, 2.0)), testbed, Recorder()):
         call()
     begun = [told for told in testbed.told if told[0] == "detour"]
     assert [(told[1], told[-1]) for told in begun] == [("mag1", ("inward", True)), ("mag3", ("inward", True))]
@@ -113,7 +119,7 @@ def test_a_partition_holds_at_both_ends_for_what_comes_in() -> None:
 
 def test_a_clock_is_set_right_with_an_orderly_restart() -> None:
     agents = Recorder("mag2")
-    for _, call in calls(struck(WrongClock("mag2", 3600.0, 2.0)), Recorder(), agents):  # type: ignore[arg-type]
+    for _, call in calls(struck(WrongClock("mag2", 3600.0, 2.0)), Recorder(), agents):
         call()
     assert agents.told == [("stop", "mag2"), ("start", "mag2")]
 
@@ -124,14 +130,14 @@ def test_faults_and_hard_moves_run_when_asked_for_only() -> None:
 
 
 def test_a_node_or_all_nodes_of_a_mag_are_revoked_by_the_anchor_where_there_is_one() -> None:
-    faults = Revocation("mn1", 1.0, 2.0), Revocation("mag2", 3.0, 4.0)
+    revoked = Revocation("mn1", 1.0, 2.0), Revocation("mag2", 3.0, 4.0)
     agents = Recorder("lma", "mag2")
-    for _, call in calls(struck(*faults), Recorder(), agents):  # type: ignore[arg-type]
+    for _, call in calls(struck(*revoked), Recorder(), agents):
         call()
     address = next(mag.address for mag in struck().domain.mags if mag.name == "mag2")
     mn_id = next(host.mn_id for host in struck().domain.hosts if host.name == "mn1")
     assert agents.told == [("tell", "lma", f"revoke {mn_id}"), ("tell", "lma", f"revoke-all {address}")]
-    assert list(calls(struck(*faults, scheme="sd-pmip"), Recorder(), agents)) == []  # type: ignore[arg-type]
+    assert calls(struck(*revoked, scheme="sd-pmip"), Recorder(), agents) == []
 
 
 def test_a_revocation_names_a_host_or_a_mag_of_the_domain() -> None:
