@@ -113,13 +113,13 @@ def _name(result: RunResult) -> str:
 
 
 def _steps(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Step, ...]:
-    procedure = procedures.PROCEDURES.get(manifest.experiment.name)
+    procedure = next((procedures.PROCEDURES[part] for part in manifest.experiment.draft if part in procedures.PROCEDURES), None)
     first = next((result for result in runs if result.failure is None), None)
     return procedures.find(procedure, first.trace, first.run) if procedure and first else ()
 
 
 def _table1(manifest: Manifest, runs: tuple[RunResult, ...]) -> tuple[Table1Row, ...]:
-    if "table1" not in manifest.experiment.figures:
+    if procedures.TABLE_1 not in manifest.experiment.draft:
         return ()
     first = {result.run.case.scheme: result for result in reversed(runs) if result.failure is None}
     return tuple(procedures.table1_row(result.trace, result.run) for result in reversed(first.values()))

@@ -29,7 +29,7 @@ from experiments.declare.selection import Selection, SelectionError
 from experiments.measure import results
 from experiments.measure.results import Manifest, Overview, ResultsError, ResumptionError, RunRecord
 from experiments.measure.study import Study
-from experiments.present import streams, terminal
+from experiments.present import report, streams, terminal
 from experiments.status import shortcomings
 
 
@@ -173,6 +173,8 @@ def _plan(selection: Selection, engine: Engine, runs: int, seed: int, phase: Pha
         settings=keys.published(selection.settings),
         phase=phase,
     )
+    if unknown := [figure for figure in experiment.figures if figure not in report.FIGURES]:
+        raise SelectionError(f"{experiment.name}: no figure is called {unknown[0]!r}; expected one of {', '.join(report.FIGURES)}")
     try:
         results.check_manifest(manifest)
     except ValueError as error:

@@ -14,4 +14,5 @@ EXPERIMENT = Experiment(
     cases=(Case("s-pmip", "notify"),),
     scenario=Scenario(duration=2.0, flows=(Flow("cn1", "mn1", start=0.0, duration=1.0),)),
     figures=("ladder", "delays", "bars"),
+    draft=("fig1",),
 )

@@ -15,4 +15,5 @@ EXPERIMENT = Experiment(
     cases=(Case("sd-pmip", "error"), Case("sd-pmip", "error", {"first_packet": "multicast"}, "multicast")),
     scenario=Scenario(duration=2.0, flows=(Flow("cn1", "mn1", start=0.0, duration=1.0),)),
     figures=("ladder", "delays", "bars"),
+    draft=("fig2",),
 )

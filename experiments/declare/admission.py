@@ -12,7 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agents.schemes import SCHEMES
 from experiments.declare import settings
-from experiments.declare.scenario import Attack, Case, Experiment, Fault, Flow, Impairment, Move, Revocation, Run, Scenario, WrongClock
+from experiments.declare.scenario import (
+    DRAFT,
+    Attack,
+    Case,
+    Experiment,
+    Fault,
+    Flow,
+    Impairment,
+    Move,
+    Revocation,
+    Run,
+    Scenario,
+    WrongClock,
+)
 from experiments.declare.tolerance import TOLERANCES
 from experiments.declare.traffic import HEADER
 from topologies import routing
@@ -53,6 +66,8 @@ def check_experiment(experiment: Experiment, runs_per_case: int, seed: int, engi
     _check_count("figures", experiment.figures)
     for figure in experiment.figures:
         check_name("a figure's name", figure)
+    if unknown := [part for part in experiment.draft if part not in DRAFT]:
+        raise AdmissionError(f"expected parts of the draft to be of {', '.join(DRAFT)}, not {shorten(unknown[0])}")
     _check_count("cases", experiment.cases)
     _within("the number of runs", runs_per_case, 1, MOST_RUNS)
     _within("the number of runs of all cases", runs_per_case * len(experiment.cases), 1, MOST_RUNS)

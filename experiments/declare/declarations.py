@@ -1,7 +1,11 @@
-"""Declarations as JSON and back: run.json, which opens a run's folder to any later analysis."""
+"""Declarations as JSON and back: run.json, which opens a run's folder to any later analysis.
+
+run.json and manifest.json say of which format they are. Format 1 says nothing of that, nor what of the draft an experiment is held against.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +17,13 @@ from experiments.declare import files
 T = TypeVar("T")
 _TEXTUAL = (IPv6Address, IPv6Network)
 _LONGEST_REASON = 300
+
+FORMAT = 2
+"""The format of the files written now."""
+
+
+class _Versioned(msgspec.Struct):
+    format: int = 1
 
 
 class DeclarationError(ValueError):
@@ -50,8 +61,19 @@ def from_json(data: bytes, kind: type[T]) -> T:
 def load(path: Path, kind: type[T]) -> T:
     """The declaration in a plain file; DeclarationError names the file. Its names and numbers are as the file has them: see admission."""
     try:
-        return from_json(files.read(path), kind)
+        data = files.read(path)
+        if not hasattr(kind, "format"):
+            return from_json(data, kind)
+        format_of_file = _format_of(data)
+        return replace(from_json(data, kind), format=format_of_file)  # type: ignore[type-var]
     except OSError as error:
         raise DeclarationError(f"{path}: {error.strerror}") from None
     except DeclarationError as error:
         raise DeclarationError(f"{path}: {error}") from None
+
+
+def _format_of(data: bytes) -> int:
+    found = from_json(data, _Versioned).format
+    if not 1 <= found <= FORMAT:
+        raise DeclarationError(f"is of format {found}; formats 1 to {FORMAT} can be read here: use the version of dmmlab that wrote it")
+    return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from experiments.declare.declarations import FORMAT
 from topologies.domain import Domain
 
 DRAIN = 2.0
@@ -189,6 +190,9 @@ class Attack(msgspec.Struct, frozen=True, tag=True):
         return (self.target, self.claims) if self.claims else (self.target,)
 
 
+DRAFT = ("fig1", "fig2", "table1")
+"""The parts of the draft that an experiment can be held against: the procedures of its Figures 1 and 2, its Table 1."""
+
 Fault = Kill | Impairment | Partition | WrongClock | Revocation | Attack
 
 
@@ -239,6 +243,7 @@ class Experiment:
         scenario: what is done to each of them.
         figures: which figures the report draws (names of experiments.present.plots and experiments.present.ladder).
         usual: whether it runs where no experiment is named.
+        draft: the parts of the draft (names of DRAFT) that its runs are held against.
     """
 
     name: str
@@ -249,13 +254,15 @@ class Experiment:
     scenario: Scenario
     figures: tuple[str, ...]
     usual: bool = True
+    draft: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One emulation: everything that a guest is told and that an analysis needs to know; kept as run.json beside the captures.
 
-    ``settings`` are the agents' settings by dotted name, as given; ``epoch`` is the scenario's zero in ns since 1970.
+    ``settings`` are the agents' settings by dotted name, as given; ``epoch`` is the scenario's zero in ns since 1970; ``format`` that of
+    the file (experiments.declare.declarations).
     """
 
     experiment: str
@@ -267,6 +274,7 @@ class Run:
     engine: str
     settings: dict[str, str] = field(default_factory=dict)
     epoch: int = 0
+    format: int = FORMAT
 
     @property
     def faults(self) -> tuple[Fault, ...]:

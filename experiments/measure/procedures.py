@@ -250,6 +250,8 @@ PROCEDURES: Mapping[str, Procedure] = MappingProxyType({figure.name: figure for 
 
 # Table 1
 
+TABLE_1 = "table1"
+
 
 def table1_row(trace: Trace, run: Deployment) -> Table1Row:
     """The row of the run's scheme in Table 1 of the draft, beside what the captures show."""

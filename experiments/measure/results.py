@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -17,7 +17,7 @@ from typing import TypeVar
 from engines.base import REPOSITORY
 from experiments.declare import admission, declarations, files, keys
 from experiments.declare.phase import Phase, with_drawn_phase
-from experiments.declare.scenario import Experiment, Run
+from experiments.declare.scenario import DRAFT, Experiment, Run
 from topologies.domain import shorten
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class Manifest:
     runs: tuple[RunRecord, ...] = field(default=())
     settings: dict[str, str] = field(default_factory=dict)
     phase: Phase = Phase.DECLARED
+    format: int = declarations.FORMAT
 
     @property
     def planned(self) -> tuple[Run, ...]:
@@ -145,7 +146,17 @@ def _write(path: Path, declaration: Manifest | Overview) -> None:
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an experiment's results folder, names and numbers checked; NoResultsError where there is none that can be read."""
-    return _read(folder / MANIFEST, Manifest, check_manifest)
+    return _upgraded(_read(folder / MANIFEST, Manifest, check_manifest))
+
+
+def _upgraded(manifest: Manifest) -> Manifest:
+    """A manifest as it is written now. In format 1 names of experiments and figures said what an experiment is held against."""
+    if manifest.format == declarations.FORMAT:
+        return manifest
+    experiment = manifest.experiment
+    draft = tuple(part for part in DRAFT if part in (experiment.name, *experiment.figures))
+    figures = tuple(figure for figure in experiment.figures if figure not in DRAFT)
+    return replace(manifest, experiment=replace(experiment, draft=draft, figures=figures), format=declarations.FORMAT)
 
 
 def check_manifest(manifest: Manifest) -> None:

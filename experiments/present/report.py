@@ -33,6 +33,7 @@ _TABLES = ("metrics.csv", "summary.csv", "manifest.json")
 _CONSOLE_LINES = 20
 _MOST_NAMED = 20
 _MANY_ROWS = 12
+LADDER = "ladder"
 _SECTIONS = {
     "undrawn": "What could not be made",
     "failed": "Failed runs",
@@ -448,9 +449,7 @@ def _figures(study: Study, folder: Path, attempts: Attempts) -> Iterable[FigureP
 
 def _drawings(name: str, study: Study, folder: Path, attempts: Attempts) -> list[tuple[str, Callable[[str], FigurePart]]]:
     """What a figure's name stands for: headings, each with the function that draws what belongs below it."""
-    if name == "table1":
-        return []
-    if name == "ladder":
+    if name == LADDER:
         ladders: list[tuple[str, Callable[[str], FigurePart]]] = []
         for index, (case, result) in enumerate(study.first_runs):
             if result is not None:
@@ -504,6 +503,8 @@ _CAPTIONS = {
         "Bars are means over the runs, whiskers their 95 % interval where runs were repeated, diamonds what the model expects.",
     ),
 }
+FIGURES = (*_CAPTIONS, LADDER)
+"""The figures that a report can draw."""
 
 
 def _ladder(case: Case, result: RunResult, steps: Sequence[Step], folder: Path, heading: str) -> FigurePart:

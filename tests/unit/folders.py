@@ -21,7 +21,7 @@ NAMES = ("pmip/anchor/1", "s-pmip/notify/1")
 def leave(folder: Path, scenario: Scenario | None = None) -> Path:
     """A results folder such as a run leaves: the captures are what the model says that they show."""
     scenario = scenario or Scenario(1.0, (Flow("cn1", "mn1", 0.0, 0.5),))
-    experiment = Experiment("fig1", "Two schemes", "Which?", star(), CASES, scenario, ("bars", "table1"))
+    experiment = Experiment("fig1", "Two schemes", "Which?", star(), CASES, scenario, ("bars",), draft=("fig1", "table1"))
     for case in CASES:
         run = Run("fig1", experiment.domain, case, scenario, 1, 1, "virtual", epoch=1_704_067_205_000_000_000)
         target = results.run_folder(folder, run)

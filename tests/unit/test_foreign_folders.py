@@ -446,7 +446,7 @@ def strings(value: Any, path: str = "") -> Iterator[str]:
 
 
 FULL = Scenario(3.0, (Flow("cn1", "mn1", 0.0, 2.5),), (Move(1.0, "mn1", "mag3"),))
-FIGURES = ("delays", "handovers", "losses", "ladder", "bars", "table1")
+FIGURES = ("delays", "handovers", "losses", "ladder", "bars")
 
 
 def full(folder: Path) -> Path:

@@ -81,7 +81,7 @@ FIG1: dict[str, Any] = {
     "moves": (),
     "steps": studies.STEPS,
     "table1": studies.TABLE1,
-    "figures": ("ladder", "table1", "delays", "bars"),
+    "figures": ("ladder", "delays", "bars"),
 }
 
 
@@ -212,7 +212,7 @@ def test_formula(case: Case, metric: str, expected: float, formula: str | None) 
 
 
 def test_steps_and_table1(tmp_path: Path) -> None:
-    page = make(tmp_path, **{**FIG1, "figures": ("ladder", "table1")})
+    page = make(tmp_path, **{**FIG1, "figures": ("ladder",)})
     assert "7 of the draft's 8 steps are found in the captures; missing: 8." in page.text
     assert "3 of 4 cells of Table 1 are as the draft has them." in page.text
     assert "✗ Used (multicast)" in page.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.catalogue import CATALOGUE
+from experiments.declare.admission import AdmissionError
 from experiments.declare.declarations import from_json, to_json
 from experiments.declare.scenario import Run
 from experiments.measure import results
@@ -107,3 +109,30 @@ def test_a_manifest_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, m
         results.write_manifest(tmp_path, replace(manifest, seed=8))
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
     assert results.read_manifest(tmp_path) == manifest
+
+
+def test_a_folder_of_the_first_format_is_read_as_what_it_was(tmp_path: Path) -> None:
+    """It said by an experiment's name, and by the name of a figure, what of the draft it is held against."""
+    for name in ("fig1", "table1", "handover"):
+        manifest = Manifest("dmmlab run", CATALOGUE[name], 1, 7, "virtual", "6.12", "2024", "abc", {})
+        first = json.loads(to_json(manifest))
+        del first["format"], first["experiment"]["draft"]
+        if name == "table1":
+            first["experiment"]["figures"] = ["table1", *first["experiment"]["figures"]]
+        (tmp_path / results.MANIFEST).write_text(json.dumps(first))
+        assert results.read_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("number", [0, 3, 10**30])
+def test_a_folder_of_another_format_is_refused_in_a_line(tmp_path: Path, number: int) -> None:
+    manifest = Manifest("dmmlab run", CATALOGUE["fig1"], 1, 7, "virtual", "6.12", "2024", "abc", {})
+    (tmp_path / results.MANIFEST).write_text(json.dumps({**json.loads(to_json(manifest)), "format": number, "experiment": "new"}))
+    with pytest.raises(results.NoResultsError, match=f"is of format {number}; formats 1 to 2 can be read here") as refused:
+        results.read_manifest(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_experiment_is_held_against_parts_of_the_draft_only() -> None:
+    manifest = Manifest("", replace(CATALOGUE["fig1"], draft=("fig3",)), 1, 7, "virtual", "6.12", "2024", "abc", {})
+    with pytest.raises(AdmissionError, match="fig1, fig2, table1, not 'fig3'"):
+        results.check_manifest(manifest)

@@ -14,7 +14,7 @@ from engines.base import EngineError, Job, Outcome
 from experiments import runner
 from experiments.catalogue import CATALOGUE
 from experiments.declare.phase import Phase
-from experiments.declare.selection import Selection
+from experiments.declare.selection import Selection, SelectionError
 from experiments.measure import results
 from experiments.measure.study import Study
 from experiments.present.terminal import Progress
@@ -131,3 +131,13 @@ def test_an_experiment_that_cannot_be_analysed_costs_no_other(tmp_path: Path, mo
     )
     assert "Traceback" in log.read_text()
     assert [line.partition(":")[0] for line in done.shortcomings()] == ["1-fig1", "2-fig1", "handover"]
+
+
+def test_a_figure_that_nobody_can_draw_is_refused_before_anything_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "choose", lambda name, wall_limit=None: Engine())
+    experiment = replace(CATALOGUE["fig1"], figures=("ladder", "barrs"))
+    with pytest.raises(SelectionError, match="fig1: no figure is called 'barrs'; expected one of"):
+        runner.run(
+            [Selection(experiment, {})], engine_name="virtual", runs=1, seed=1, phase=Phase.DECLARED, results_folder=tmp_path, jobs=1
+        )
+    assert list(tmp_path.iterdir()) == []
