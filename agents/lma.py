@@ -30,7 +30,7 @@ from agents.messages import (
 )
 from agents.ordering import Ordering, Recent
 from agents.policies import POLICIES
-from agents.revocation import Outcome, Responder, Revocations, concerns, revoked
+from agents.revocation import Responder, RevocationOutcome, Revocations, concerns, revoked
 from agents.schemes import Query
 from agents.timers import Timers, earliest
 from agents.validation import Validator
@@ -338,16 +338,16 @@ class Lma:
             return []
         return self._indicate(before, _MOVED[before.access_technology == binding.access_technology], now)
 
-    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> Outcome:
+    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> RevocationOutcome:
         """A MAG revokes bindings of its own: they end as if it had de-registered them (RFC 5846, 8.2)."""
         if indication.trigger == RevocationTrigger.REVOKING_MOBILITY_NODE_LOCAL_POLICY:
-            return Outcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
+            return RevocationOutcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
         if indication.all_bindings and not (self._settings.revocation_bulk and indication.mn_id):
-            return Outcome(RevocationStatus.GLOBAL_REVOCATION_NOT_AUTHORIZED)
+            return RevocationOutcome(RevocationStatus.GLOBAL_REVOCATION_NOT_AUTHORIZED)
         hosted = self._cache.of_care_of(indication.alternate_care_of or source)
         ended = [binding for binding in hosted if concerns(indication, source, binding.mn_id, binding.prefixes, binding.care_of)]
         if not ended:
-            return Outcome(RevocationStatus.BINDING_DOES_NOT_EXIST)
+            return RevocationOutcome(RevocationStatus.BINDING_DOES_NOT_EXIST)
         return revoked(indication, (prefix for binding in ended for prefix in binding.prefixes), self._end(ended, now))
 
     def _revoked(self, indication: BindingRevocationIndication, mag: IPv6Address, status: int | None, now: float) -> list[Action]:

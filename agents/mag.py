@@ -52,7 +52,7 @@ from agents.policies import POLICIES
 from agents.profiles import Profile
 from agents.queries import Resolver
 from agents.registration import Outcomes, Registrar
-from agents.revocation import HANDOVERS, Outcome, Responder, Revocations, concerns, revoked
+from agents.revocation import HANDOVERS, Responder, RevocationOutcome, Revocations, concerns, revoked
 from agents.schemes import Delivery, Query
 from agents.timers import Timers, earliest
 
@@ -325,19 +325,19 @@ class Mag:
         """
         return self._localized.stop() + self._registrar.renew(self._registrar.updates, now)
 
-    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> Outcome:
+    def _revoke(self, indication: BindingRevocationIndication, source: IPv6Address, now: float) -> RevocationOutcome:
         """The LMA revokes bindings: deny their nodes service, and tell it no more of them (RFC 5846, 9.1)."""
         options = indication.mn_id, indication.alternate_care_of, *indication.home_network_prefixes
         if indication.trigger == RevocationTrigger.PER_PEER_POLICY and any(option is not None for option in options):
-            return Outcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
+            return RevocationOutcome(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
         own = self._config.address
         updates = self._registrar.updates if source == self._config.lma else ()
         ended = [update for update in updates if concerns(indication, own, update.interface.mn_id, update.prefixes, own)]
         if not ended:
-            return Outcome(_NOTHING_TO_REVOKE.get(indication.trigger, RevocationStatus.BINDING_DOES_NOT_EXIST))
+            return RevocationOutcome(_NOTHING_TO_REVOKE.get(indication.trigger, RevocationStatus.BINDING_DOES_NOT_EXIST))
         attachments = [here for update in ended if (here := self._links.of_interface(update.interface)) is not None]
         if attachments and indication.trigger in HANDOVERS:
-            return Outcome(RevocationStatus.REVOCATION_FAILED_MN_IS_ATTACHED)
+            return RevocationOutcome(RevocationStatus.REVOCATION_FAILED_MN_IS_ATTACHED)
         for update in ended:
             self._registrar.revoke(update.interface)
         prefixes = (prefix for update in ended for prefix in update.prefixes)

@@ -35,7 +35,7 @@ _MOST_ANSWERS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RevocationOutcome:
     """What became of a BRI: its status, what is to be done, and the prefixes that it named in vain."""
 
     status: RevocationStatus
@@ -43,11 +43,11 @@ class Outcome:
     failed: tuple[IPv6Network, ...] = ()
 
 
-def revoked(indication: BindingRevocationIndication, prefixes: Iterable[IPv6Network], actions: Iterable[Action]) -> Outcome:
+def revoked(indication: BindingRevocationIndication, prefixes: Iterable[IPv6Network], actions: Iterable[Action]) -> RevocationOutcome:
     """The outcome where there were sessions to revoke, which had ``prefixes`` (RFC 5846, 8.2 and 9.1)."""
     ended = set(prefixes)
     failed = tuple(prefix for prefix in indication.home_network_prefixes if prefix not in ended)
-    return Outcome(RevocationStatus.PARTIAL_SUCCESS if failed else RevocationStatus.SUCCESS, tuple(actions), failed)
+    return RevocationOutcome(RevocationStatus.PARTIAL_SUCCESS if failed else RevocationStatus.SUCCESS, tuple(actions), failed)
 
 
 def concerns(
@@ -88,7 +88,7 @@ class Responder:
     ``revoke``: a peer revokes bindings. ``ended``: a BRI to a peer was answered with a status, or given up (None).
     """
 
-    revoke: Callable[[BindingRevocationIndication, IPv6Address, float], Outcome]
+    revoke: Callable[[BindingRevocationIndication, IPv6Address, float], RevocationOutcome]
     ended: Callable[[BindingRevocationIndication, IPv6Address, int | None, float], list[Action]] = _nothing
 
 
@@ -174,7 +174,7 @@ class Revocations:
         if (known := self._answers.get(said)) is not None:
             return [Send(known, source)]
         status = _objection(indication)
-        outcome = self._responder.revoke(indication, source, now) if status is None else Outcome(status)
+        outcome = self._responder.revoke(indication, source, now) if status is None else RevocationOutcome(status)
         acknowledgement = BindingRevocationAcknowledgement(
             sequence=indication.sequence,
             status=outcome.status,

@@ -31,7 +31,7 @@ class CoreInterface:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class StaticRoute:
     """A static route: ``prefix`` is reached through ``via`` on ``interface``."""
 
     prefix: IPv6Network
@@ -150,7 +150,7 @@ def _interfaces_towards(domain: Domain) -> dict[tuple[str, str], CoreInterface]:
     return towards
 
 
-def routes(domain: Domain, node: str) -> tuple[Route, ...]:
+def routes(domain: Domain, node: str) -> tuple[StaticRoute, ...]:
     """The static routes of a router or an agent: to every segment that it is not on, and to each other MAG's routed prefixes.
 
     Routers have one to all home network prefixes as well, which leads to the LMA (RFC 5213, 5.6.2); MAGs have a use of their own for those.
@@ -164,10 +164,10 @@ def routes(domain: Domain, node: str) -> tuple[Route, ...]:
         if prefix not in own:
             nearest.setdefault(prefix, at)
 
-    def route(prefix: IPv6Network, target: str) -> Route:
+    def route(prefix: IPv6Network, target: str) -> StaticRoute:
         _, path = shortest[target]
         hops = (towards[hop, before].address for before, hop in pairwise(path))
-        return Route(prefix, next(address for address in hops if address is not None), towards[node, path[1]].name)
+        return StaticRoute(prefix, next(address for address in hops if address is not None), towards[node, path[1]].name)
 
     aggregates = ((routed_aggregate(domain, mag), mag.name) for mag in domain.mags if mag.name != node)
     router = node in (core.name for core in domain.core)

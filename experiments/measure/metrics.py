@@ -17,7 +17,7 @@ from statistics import fmean, median
 from experiments.declare import files
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Flow
-from experiments.measure.records import Association, Metric, Packet, Reason, Signal, SummaryRow, Trace
+from experiments.measure.records import Metric, Packet, Reason, SeenAssociation, Signal, SummaryRow, Trace
 from experiments.measure.recovery import recovery
 from experiments.measure.statistics import describe
 from experiments.measure.study import RunResult
@@ -82,7 +82,7 @@ def measure(trace: Trace, run: Deployment) -> tuple[Metric, ...]:
 class Occasion:
     """What a metric with a number, such as ``handover_interruption_ms[2]``, is about: an association and, of one flow, that too."""
 
-    association: Association
+    association: SeenAssociation
     flow: Flow | None = None
 
 

@@ -12,7 +12,7 @@ FILE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ListedRoute:
     """A route: through the interface ``link``, encapsulated to ``care_of`` where that is not None; ``unicast`` or one that refuses."""
 
     prefix: IPv6Network
@@ -23,7 +23,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ListedRule:
     """A rule: what comes in by ``link`` (None: whatever), carries ``protocol`` (None: any) and has a source in ``source`` (None: any)
     looks into ``table`` (0: something else is done)."""
 
@@ -39,8 +39,8 @@ class NodeState:
     """The interfaces, IPv6 routes and rules of a node."""
 
     links: tuple[str, ...]
-    routes: tuple[Route, ...]
-    rules: tuple[Rule, ...]
+    routes: tuple[ListedRoute, ...]
+    rules: tuple[ListedRule, ...]
 
 
 def read(folder: Path) -> dict[str, NodeState]:

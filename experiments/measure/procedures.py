@@ -11,7 +11,7 @@ from agents.schemes import Architecture, Delivery, Query, Scheme
 from experiments.declare.deployment import Deployment
 from experiments.measure.metrics import Places
 from experiments.measure.records import Packet, Signal, Trace
-from experiments.measure.study import Cell, Step, Table1Row
+from experiments.measure.study import Step, Table1Cell, Table1Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def table1_row(trace: Trace, run: Deployment) -> Table1Row:
     """The row of the run's scheme in Table 1 of the draft, beside what the captures show."""
     scheme = run.scheme
     measured = _observe(trace, run)
-    return Table1Row(scheme.name, tuple(Cell(name, cell, measured[name]) for name, cell in _row_of(scheme).items()))
+    return Table1Row(scheme.name, tuple(Table1Cell(name, cell, measured[name]) for name, cell in _row_of(scheme).items()))
 
 
 def _row_of(scheme: Scheme) -> dict[str, str]:

@@ -80,7 +80,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class Association:
+class SeenAssociation:
     """A radio's association with a MAG, from the Layer 2 Update frame that the MAG's capture shows.
 
     ``last_frame`` is when a test packet was last seen on the node's previous access link, at its MAG, or None where there was none.
@@ -174,7 +174,7 @@ class Trace:
 
     packets: tuple[Packet, ...]
     signals: tuple[Signal, ...]
-    associations: tuple[Association, ...]
+    associations: tuple[SeenAssociation, ...]
     lma_data_packets: int
     lma_data_bytes: int
     truncated: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Table1Cell:
     """A cell of the draft's Table 1: what the draft says, and what the captures show."""
 
     column: str
@@ -73,7 +73,7 @@ class Table1Row:
     """A row of the draft's Table 1; all rows have the same columns."""
 
     scheme: str
-    cells: tuple[Cell, ...]
+    cells: tuple[Table1Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from experiments.declare.deployment import Deployment
 from experiments.measure.dissect import Dissected, SignalRecord, TestPackets, dissect
 from experiments.measure.ledger import ledger
 from experiments.measure.pcap import MOST_OCTETS, Bytes, CaptureFileError, Integers, Mask, find_capture, read_capture
-from experiments.measure.records import Association, Packet, Refusal, Signal, Trace
+from experiments.measure.records import Packet, Refusal, SeenAssociation, Signal, Trace
 from topologies.addresses import ALL_MAGS_MAC
 
 _BURST = 100_000_000
@@ -205,7 +205,7 @@ def _refusals(captures: Mapping[str, Dissected]) -> tuple[Refusal, ...]:
 # Associations
 
 
-def _associations(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[Association, ...]:
+def _associations(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[SeenAssociation, ...]:
     """What the MAGs' captures show of Layer 2 Updates, but for those that hosts' captures show going out: only an access point says who
     associates."""
     hosts = {host.mac.lower(): host for host in run.domain.hosts}
@@ -228,7 +228,7 @@ def _associations(run: Deployment, captures: Mapping[str, Dissected]) -> tuple[A
     for time, node, mag in updates:
         if any(_came_from(forged[sender, node], since[sender], time) for sender in at if at[sender] == mag and (sender, node) in forged):
             continue
-        associations.append(Association(node, mag, time, last_frame(at[node], node, time) if at[node] != mag else None))
+        associations.append(SeenAssociation(node, mag, time, last_frame(at[node], node, time) if at[node] != mag else None))
         at[node], since[node] = mag, time
     return tuple(associations)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from agents import messages
 from agents.messages import ProxyBindingAcknowledgement, ProxyBindingUpdate
-from experiments.measure.records import Association
+from experiments.measure.records import SeenAssociation
 from experiments.model.localized import LocalizedRouting
-from experiments.model.network import Attachment, Binding, Network
+from experiments.model.network import ModelledAttachment, ModelledBinding, Network
 from experiments.model.notifications import Notifications
 from experiments.model.packets import Packets
 from topologies.timing import crossing, nanoseconds
@@ -22,7 +22,7 @@ class Mobility:
     """
 
     def __init__(self, network: Network, packets: Packets, localized: LocalizedRouting) -> None:
-        self.associations: list[Association] = []
+        self.associations: list[SeenAssociation] = []
         self._network = network
         self._packets = packets
         self._localized = localized
@@ -43,8 +43,8 @@ class Mobility:
 
     def _attach(self, host: str, mag: str, last_frame: int | None) -> None:
         network = self._network
-        self.associations.append(Association(host, mag, network.now, last_frame))
-        attachment = network.at[host] = Attachment(mag)
+        self.associations.append(SeenAssociation(host, mag, network.now, last_frame))
+        attachment = network.at[host] = ModelledAttachment(mag)
         self._packets.queries.arrived(mag, host)
         self._localized.arrived(mag, host)
         if network.scheme.binding_update:
@@ -52,7 +52,7 @@ class Mobility:
         if not network.scheme.binding_update or (mag, host) in network.expected:
             self._serve(host, attachment)
 
-    def _serve(self, host: str, attachment: Attachment) -> None:
+    def _serve(self, host: str, attachment: ModelledAttachment) -> None:
         network, mag = self._network, attachment.mag
         attachment.served = True
         network.expected.pop((mag, host), None)
@@ -104,7 +104,7 @@ class Mobility:
 
     def _bind(self, host: str, mag: str) -> None:
         bindings = self._network.bindings
-        before, bindings[host] = bindings.get(host), Binding(mag)
+        before, bindings[host] = bindings.get(host), ModelledBinding(mag)
         moved = before is None or before.mag != mag
         if moved:
             self._notifications.bound(host, mag)
@@ -120,7 +120,7 @@ class Mobility:
         if binding is None or binding.mag != mag:
             return
         expires = network.now + nanoseconds(network.settings.binding_delete_delay)
-        gone = network.bindings[host] = Binding(mag, leaving=True, expires=expires)
+        gone = network.bindings[host] = ModelledBinding(mag, leaving=True, expires=expires)
 
         def delete() -> None:
             if network.bindings.get(host) is gone:

@@ -48,7 +48,7 @@ class Datagram:
 
 
 @dataclass(slots=True)
-class Attachment:
+class ModelledAttachment:
     """A host on a MAG's access link.
 
     ``served`` once the MAG forwards for it, ``router_known`` once the host has heard of the MAG; ``resolved`` is when the MAG's neighbour
@@ -63,7 +63,7 @@ class Attachment:
 
 
 @dataclass(slots=True)
-class Binding:
+class ModelledBinding:
     """The LMA's binding of a host."""
 
     mag: str
@@ -105,8 +105,10 @@ class Network:
         self.lma = run.anchors[0].name if run.anchors else ""
         self.group = self.scheme.query is Query.MULTICAST
         self.now = run.epoch
-        self.at: dict[str, Attachment | None] = {host.name: Attachment(host.mag, True, True, run.epoch) for host in run.domain.hosts}
-        self.bindings = {host.name: Binding(host.mag) for host in run.domain.hosts}
+        self.at: dict[str, ModelledAttachment | None] = {
+            host.name: ModelledAttachment(host.mag, True, True, run.epoch) for host in run.domain.hosts
+        }
+        self.bindings = {host.name: ModelledBinding(host.mag) for host in run.domain.hosts}
         self.handovers: dict[tuple[str, str], Handover] = {}
         self.expected: dict[tuple[str, str], Handover] = {}
         self.signals: list[Signal] = []
@@ -128,7 +130,7 @@ class Network:
             self.now, _, _, happen = heapq.heappop(self._events)
             happen()
 
-    def here(self, mag: str, host: str) -> Attachment | None:
+    def here(self, mag: str, host: str) -> ModelledAttachment | None:
         """The host's attachment, if it is attached to this MAG."""
         attachment = self.at[host]
         return attachment if attachment is not None and attachment.mag == mag else None

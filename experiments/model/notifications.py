@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.messages import UpdateNotification, UpdateNotificationAcknowledgement
-from experiments.model.network import Attachment, Network
+from experiments.model.network import ModelledAttachment, Network
 from experiments.model.queries import Queries
 from topologies.timing import nanoseconds
 
@@ -17,13 +17,13 @@ class Notifications:
         self._network = network
         self._queries = queries
 
-    def served(self, host: str, attachment: Attachment) -> None:
+    def served(self, host: str, attachment: ModelledAttachment) -> None:
         """SD-PMIP: the MAG that now serves a host tells the group, some times over."""
         network = self._network
         if network.policy in _NOTIFYING and network.group:
             self._announce(host, attachment, network.now, network.settings.update_announcements)
 
-    def _announce(self, host: str, attachment: Attachment, since: int, tries: int) -> None:
+    def _announce(self, host: str, attachment: ModelledAttachment, since: int, tries: int) -> None:
         network, mag = self._network, attachment.mag
         if tries == 0 or network.at[host] is not attachment:
             return

@@ -9,7 +9,7 @@ from agents.messages import BindingError
 from agents.schemes import Delivery
 from experiments.measure.records import Reason
 from experiments.model.localized import LocalizedRouting
-from experiments.model.network import IPV6, Attachment, Datagram, Network
+from experiments.model.network import IPV6, Datagram, ModelledAttachment, Network
 from experiments.model.queries import Queries
 from topologies.timing import SECOND, crossing, nanoseconds
 
@@ -49,7 +49,7 @@ class Packets:
         if len(waiting) == 1:
             self._network.later(self._network.now + _RESOLUTION, lambda: waiting.clear() if waiting[:1] == [datagram] else None)
 
-    def advertised(self, host: str, attachment: Attachment) -> None:
+    def advertised(self, host: str, attachment: ModelledAttachment) -> None:
         """The MAG's advertisement tells the host its router's link-layer address; what waited goes out."""
         if self._network.at[host] is attachment:
             attachment.router_known = True
@@ -57,7 +57,7 @@ class Packets:
                 self._emit(host, attachment, datagram)
             self._waiting[host].clear()
 
-    def _emit(self, host: str, attachment: Attachment, datagram: Datagram) -> None:
+    def _emit(self, host: str, attachment: ModelledAttachment, datagram: Datagram) -> None:
         network = self._network
         datagram.sent = datagram.seen[host] = network.now
         self.submitted.append(datagram)
@@ -71,7 +71,7 @@ class Packets:
 
         network.later(network.now + crossing(network.domain.access, datagram.size), arrive, packet=True)
 
-    def _from_access(self, source: Attachment, datagram: Datagram) -> None:
+    def _from_access(self, source: ModelledAttachment, datagram: Datagram) -> None:
         network, mag, host = self._network, source.mag, datagram.destination
         datagram.seen.setdefault(mag, network.now)
         there = network.here(mag, host)

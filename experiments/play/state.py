@@ -15,7 +15,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from agents.linux.netlink import NLM_F_DUMP, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, Netlink, Request, message
 from experiments.declare import declarations
 from experiments.declare.deployment import Deployment
-from experiments.measure.node_state import FILE, NodeState, Route, Rule
+from experiments.measure.node_state import FILE, ListedRoute, ListedRule, NodeState
 from topologies.linux.build import Testbed
 
 _LWTUNNEL_ENCAP_IP6 = 4
@@ -65,10 +65,10 @@ def _list(netlink: Netlink, request: int, kind: type[nlmsg], family: int) -> lis
     return netlink.dump(Request("list the kernel's state", request, NLM_F_DUMP, message(kind, [], family=family)), kind)
 
 
-def _route(route: nlmsg, links: dict[int, str]) -> Route:
+def _route(route: nlmsg, links: dict[int, str]) -> ListedRoute:
     encapsulation = route.get_attr("RTA_ENCAP")
     care_of = encapsulation.get_attr("LWTUNNEL_IP6_DST") if encapsulation else None
-    return Route(
+    return ListedRoute(
         prefix=IPv6Network((route.get_attr("RTA_DST") or _EVERYTHING, route["dst_len"])),
         table=_table(route, "RTA_TABLE"),
         link=links.get(route.get_attr("RTA_OIF")),
@@ -77,10 +77,10 @@ def _route(route: nlmsg, links: dict[int, str]) -> Route:
     )
 
 
-def _rule(rule: nlmsg) -> Rule:
+def _rule(rule: nlmsg) -> ListedRule:
     priority, protocol, address = rule.get_attr("FRA_PRIORITY") or 0, rule.get_attr("FRA_IP_PROTO"), rule.get_attr("FRA_SRC")
     source = None if address is None else IPv6Network((address, rule["src_len"]))
-    return Rule(priority, _table(rule, "FRA_TABLE"), rule.get_attr("FRA_IIFNAME"), protocol, source)
+    return ListedRule(priority, _table(rule, "FRA_TABLE"), rule.get_attr("FRA_IIFNAME"), protocol, source)
 
 
 def _table(listed: Any, attribute: str) -> int:

@@ -10,7 +10,7 @@ from experiments.measure.harm import AttackOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class AttackCell:
     """What became of attacks that are alike under one scheme, and whether that is as it should be."""
 
     text: str
@@ -18,14 +18,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AttackRow:
     """Attacks that are alike: of one case and kind, from an access link or the core, with an address of their own or an agent's."""
 
     case: str
     kind: str
     place: str
     claim: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[AttackCell | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AttackTable:
     """``schemes`` head the cells of each row."""
 
     schemes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[AttackRow, ...]
 
 
 def table_of_attacks(outcomes: Iterable[AttackOutcome]) -> AttackTable | None:
@@ -44,7 +44,7 @@ def table_of_attacks(outcomes: Iterable[AttackOutcome]) -> AttackTable | None:
     if not groups:
         return None
     schemes = tuple(dict.fromkeys(scheme for group in groups.values() for scheme in group))
-    rows = (Row(*key, tuple(_cell(group.get(scheme, ())) for scheme in schemes)) for key, group in groups.items())
+    rows = (AttackRow(*key, tuple(_cell(group.get(scheme, ())) for scheme in schemes)) for key, group in groups.items())
     return AttackTable(schemes, tuple(rows))
 
 
@@ -54,7 +54,7 @@ def _likeness(outcome: AttackOutcome) -> tuple[str, str, str, str]:
     return run.case.variant, attack.kind, place, "an agent" if attack.claims else "itself"
 
 
-def _cell(outcomes: Sequence[AttackOutcome]) -> Cell | None:
+def _cell(outcomes: Sequence[AttackOutcome]) -> AttackCell | None:
     if not outcomes:
         return None
     refused: Counter[str] = Counter()
@@ -70,4 +70,4 @@ def _cell(outcomes: Sequence[AttackOutcome]) -> Cell | None:
         )
         if count
     ]
-    return Cell(", ".join(parts), all(outcome.good for outcome in outcomes))
+    return AttackCell(", ".join(parts), all(outcome.good for outcome in outcomes))

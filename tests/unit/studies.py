@@ -13,8 +13,8 @@ from experiments.declare.deployment import resolve
 from experiments.declare.scenario import Case, Experiment, Flow, Move, Run, Scenario
 from experiments.measure import metrics as measured
 from experiments.measure import procedures
-from experiments.measure.records import Association, Loss, Metric, Packet, Reason, Sight, Signal, SummaryRow, Trace
-from experiments.measure.study import Cell, RunResult, Step, Study, Table1Row
+from experiments.measure.records import Loss, Metric, Packet, Reason, SeenAssociation, Sight, Signal, SummaryRow, Trace
+from experiments.measure.study import RunResult, Step, Study, Table1Cell, Table1Row
 from topologies.domain import Agent, Core, Domain, Host, Link, LinkKind, LinkSettings
 from topologies.routing import distances, paths
 from topologies.timing import nanoseconds
@@ -109,8 +109,8 @@ def _signals(scheme: str) -> tuple[Signal, ...]:
 
 
 def trace(case: Case, packets: int = 3000, moves: tuple[Move, ...] = MOVES) -> Trace:
-    associations = [Association("cn1", "mag1", EPOCH - 2000 * MS), Association("mn1", "mag2", EPOCH - 1000 * MS)]
-    associations += [Association(move.mn, move.to, EPOCH + round((move.at + move.l2_gap) * 1e9)) for move in moves]
+    associations = [SeenAssociation("cn1", "mag1", EPOCH - 2000 * MS), SeenAssociation("mn1", "mag2", EPOCH - 1000 * MS)]
+    associations += [SeenAssociation(move.mn, move.to, EPOCH + round((move.at + move.l2_gap) * 1e9)) for move in moves]
     flow = tuple(_packet(case, sequence, moves) for sequence in range(packets))
     losses = tuple(Loss(0, packet.sequence, *_END[case.scheme == "pmip"]) for packet in flow if packet.received is None)
     at_lma = len(flow) if case.scheme == "pmip" else 0
@@ -154,8 +154,8 @@ STEPS = (
 )
 
 TABLE1 = (
-    Table1Row("pmip", (Cell("Agents", "MAG LMA", "MAG LMA"), Cell("Binding Query", "Not used", "Not used"))),
-    Table1Row("s-pmip", (Cell("Agents", "MAG LMA", "MAG LMA"), Cell("Binding Query", "Used (unicast)", "Used (multicast)"))),
+    Table1Row("pmip", (Table1Cell("Agents", "MAG LMA", "MAG LMA"), Table1Cell("Binding Query", "Not used", "Not used"))),
+    Table1Row("s-pmip", (Table1Cell("Agents", "MAG LMA", "MAG LMA"), Table1Cell("Binding Query", "Used (unicast)", "Used (multicast)"))),
 )
 
 MANIFEST = {

@@ -12,7 +12,7 @@ from typing import Any
 import studies
 
 from experiments.declare.scenario import Case, Flow, Move, Scenario
-from experiments.measure.records import Association, Packet, Signal
+from experiments.measure.records import Packet, SeenAssociation, Signal
 from experiments.measure.study import RunResult, Step
 from experiments.present.ladder import _Arrow, _label_places, _Mark, ladder
 from topologies.domain import Domain
@@ -218,7 +218,7 @@ def test_nothing_to_draw_and_nothing_received() -> None:
 
 def test_names_are_escaped() -> None:
     result = run("s-pmip", "notify")
-    odd = replace(result.trace, associations=(Association("<mn&1>", "mag2", studies.EPOCH),))
+    odd = replace(result.trace, associations=(SeenAssociation("<mn&1>", "mag2", studies.EPOCH),))
     svg = ladder(replace(result, trace=odd), since=studies.EPOCH, until=studies.EPOCH + 100 * MS)
     assert "<mn&1> is associated with mag2" in words(svg)
 

@@ -13,7 +13,7 @@ from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Flow, Move, Scenario
 from experiments.measure import metrics
 from experiments.measure.metrics import MetricsFileError, measure
-from experiments.measure.records import Association, Metric, Packet, Signal, SummaryRow, Trace
+from experiments.measure.records import Metric, Packet, SeenAssociation, Signal, SummaryRow, Trace
 from experiments.measure.study import RunResult
 from topologies.presets import star, tree
 
@@ -88,7 +88,7 @@ def test_nothing_held_means_no_wait() -> None:
 
 def test_interruption_and_gap_of_a_handover() -> None:
     packets = [packet(n, None if 3 <= n < 9 else 14) for n in range(20)]
-    association = Association("mn1", "mag3", EPOCH + 90 * MS, EPOCH + 32 * MS)
+    association = SeenAssociation("mn1", "mag3", EPOCH + 90 * MS, EPOCH + 32 * MS)
     found = values(replace(of(*packets), associations=(association,)))
     assert found["handover_interruption_ms"] == 60
     assert found["l2_gap_ms"] == 58
@@ -98,9 +98,9 @@ def test_interruption_and_gap_of_a_handover() -> None:
 def test_several_handovers_are_numbered_and_averaged() -> None:
     packets = [packet(n, None if n in (3, 4, 10) else 14) for n in range(20)]
     associations = (
-        Association("mn1", "mag2", EPOCH - 1),
-        Association("mn1", "mag3", EPOCH + 60 * MS),
-        Association("mn1", "mag2", EPOCH + 115 * MS),
+        SeenAssociation("mn1", "mag2", EPOCH - 1),
+        SeenAssociation("mn1", "mag3", EPOCH + 60 * MS),
+        SeenAssociation("mn1", "mag2", EPOCH + 115 * MS),
     )
     found = values(replace(of(*packets), associations=associations))
     assert [found["handover_interruption_ms[1]"], found["handover_interruption_ms[2]"]] == [20, 10]
@@ -109,14 +109,14 @@ def test_several_handovers_are_numbered_and_averaged() -> None:
 
 def test_without_a_packet_afterwards_an_interruption_lasts_until_the_last_one_sent() -> None:
     packets = [packet(n, None if n >= 3 else 14) for n in range(20)]
-    found = values(replace(of(*packets), associations=(Association("mn1", "mag3", EPOCH + 90 * MS),)))
+    found = values(replace(of(*packets), associations=(SeenAssociation("mn1", "mag3", EPOCH + 90 * MS),)))
     assert found["handover_interruption_ms"] == 190 - 34 - 10
 
 
 def test_a_moving_source_is_told_by_when_packets_were_sent() -> None:
     this = run("pmip", scenario=still(source="mn1", destination="cn1"))
     packets = [packet(n, 54) for n in range(20) if not 5 <= n < 10]
-    found = values(replace(of(*packets), associations=(Association("mn1", "mag3", EPOCH + 95 * MS),)), this)
+    found = values(replace(of(*packets), associations=(SeenAssociation("mn1", "mag3", EPOCH + 95 * MS),)), this)
     assert found["handover_interruption_ms"] == 50
 
 
@@ -184,7 +184,7 @@ def test_what_other_mags_held_counts_as_held_too() -> None:
 
 def test_stretch_compares_with_the_shortest_path_between_where_the_nodes_are() -> None:
     this = run("pmip", scenario=moving((Move(0.03, "mn1", "mag1"),), 1.0))
-    trace = replace(of(packet(0, 54), packet(10, 54)), associations=(Association("mn1", "mag1", EPOCH + 80 * MS),))
+    trace = replace(of(packet(0, 54), packet(10, 54)), associations=(SeenAssociation("mn1", "mag1", EPOCH + 80 * MS),))
     assert values(trace, this)["path_stretch"] == pytest.approx((54 / 14 + 54 / 4) / 2)
 
 

@@ -11,7 +11,7 @@ from runs import EPOCH, MS, run
 
 from experiments.declare.deployment import resolve
 from experiments.measure.procedures import PROCEDURES, find, table1_row
-from experiments.measure.records import Association, Packet, Signal, Trace
+from experiments.measure.records import Packet, SeenAssociation, Signal, Trace
 from experiments.model import predict
 
 PREFIX = "2001:db8:100:1::/64"
@@ -29,7 +29,7 @@ def warmed(scheme: str) -> Trace:
         before.append(Signal("PBU", began, "mag2", (("lma", there),), 128, ADDRESSES["mag2"], ADDRESSES["lma"], **about))
         before.append(Signal("PBA", there, "lma", (("mag2", back),), 128, ADDRESSES["lma"], ADDRESSES["mag2"], status=0, **about))
     before.sort(key=lambda signal: signal.sent)
-    return replace(trace, signals=(*before, *trace.signals), associations=(Association("mn1", "mag2", began),))
+    return replace(trace, signals=(*before, *trace.signals), associations=(SeenAssociation("mn1", "mag2", began),))
 
 
 @pytest.mark.parametrize(("figure", "scheme", "steps"), [("fig1", "s-pmip", 8), ("fig2", "sd-pmip", 6)])

@@ -13,7 +13,7 @@ from experiments.catalogue import CATALOGUE
 from experiments.declare.deployment import Deployment, resolve
 from experiments.declare.scenario import Fault, Flow, Impairment, Kill, Move, Partition, Run, Scenario, WrongClock
 from experiments.measure.metrics import measure
-from experiments.measure.node_state import NodeState, Route, Rule
+from experiments.measure.node_state import ListedRoute, ListedRule, NodeState
 from experiments.measure.records import Packet, Trace
 from experiments.measure.recovery import bound, healed, held, judge, recovery, stale
 from experiments.model import expect
@@ -107,24 +107,24 @@ def test_the_catalogues_faults_can_be_judged() -> None:
 # What stays behind
 
 
-def _rules(*links: str) -> tuple[Rule, ...]:
-    return tuple(rule for link in links for rule in (Rule(10, 102, link, 41), Rule(30, 102, link, 135)))
+def _rules(*links: str) -> tuple[ListedRule, ...]:
+    return tuple(rule for link in links for rule in (ListedRule(10, 102, link, 41), ListedRule(30, 102, link, 135)))
 
 
-def _here(prefix: IPv6Network, link: str) -> tuple[Route, ...]:
-    return tuple(Route(prefix, table, link, None, True) for table in (254, 100))
+def _here(prefix: IPv6Network, link: str) -> tuple[ListedRoute, ...]:
+    return tuple(ListedRoute(prefix, table, link, None, True) for table in (254, 100))
 
 
 def states(moved: Deployment) -> dict[str, NodeState]:
     """What nodes hold where cn1 is at mag1, mn1 has moved to mag3, and each was asked for by the other."""
     mag1, _, mag3 = (mag.address for mag in moved.domain.mags)
     devices = ("lo", "tnl", "dmm0")
-    home = Route(IPv6Network("2001:db8:100::/40"), 254, "dmm0", None, True)
+    home = ListedRoute(IPv6Network("2001:db8:100::/40"), 254, "dmm0", None, True)
     return {
-        "lma": NodeState(("lo", "tnl"), (Route(MN, 254, "tnl", mag3, True), Route(CN, 254, "tnl", mag1, True)), ()),
-        "mag1": NodeState(devices, (home, *_here(CN, "cn1-air"), Route(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
+        "lma": NodeState(("lo", "tnl"), (ListedRoute(MN, 254, "tnl", mag3, True), ListedRoute(CN, 254, "tnl", mag1, True)), ()),
+        "mag1": NodeState(devices, (home, *_here(CN, "cn1-air"), ListedRoute(MN, 254, "tnl", mag3, True)), _rules("cn1-air")),
         "mag2": NodeState(devices, (home,), ()),
-        "mag3": NodeState(devices, (home, *_here(MN, "mn1-air"), Route(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
+        "mag3": NodeState(devices, (home, *_here(MN, "mn1-air"), ListedRoute(CN, 254, "tnl", mag1, True)), _rules("mn1-air")),
     }
 
 
@@ -145,12 +145,12 @@ def test_what_an_earlier_attachment_left_is_found() -> None:
     moved = struck()
     old = moved.domain.mags[1].address
     for node, route in (
-        ("mag1", Route(MN, 254, "tnl", old, True)),
-        ("lma", Route(MN, 254, "tnl", old, True)),
-        ("mag2", Route(MN, 100, "mn1-air", None, True)),
-        ("mag2", Route(MN, 254, "dmm0", None, True)),
-        ("mag3", Route(MN, 254, "tnl", moved.domain.mags[2].address, True)),
-        ("mag2", Route(IPv6Network("2001:db8:100:9::/64"), 254, "tnl", old, True)),
+        ("mag1", ListedRoute(MN, 254, "tnl", old, True)),
+        ("lma", ListedRoute(MN, 254, "tnl", old, True)),
+        ("mag2", ListedRoute(MN, 100, "mn1-air", None, True)),
+        ("mag2", ListedRoute(MN, 254, "dmm0", None, True)),
+        ("mag3", ListedRoute(MN, 254, "tnl", moved.domain.mags[2].address, True)),
+        ("mag2", ListedRoute(IPv6Network("2001:db8:100:9::/64"), 254, "tnl", old, True)),
     ):
         found = states(moved)
         found[node] = replace(found[node], routes=(*found[node].routes, route))

@@ -23,7 +23,7 @@ from experiments.declare.scenario import Move
 from experiments.measure.metrics import measure
 from experiments.measure.pcap import CaptureFileError, read_capture
 from experiments.measure.procedures import PROCEDURES, find, table1_row
-from experiments.measure.records import Association, Packet, Signal, Trace
+from experiments.measure.records import Packet, SeenAssociation, Signal, Trace
 from experiments.measure.trace import read_trace
 from experiments.model import predict
 
@@ -141,7 +141,7 @@ def test_associations_and_the_last_packet_on_the_link_that_was_left(tmp_path: Pa
         ],
         mag3=[Record(EPOCH + 9, bytes(6), 1, mac=mac, protocol=LLC) for mac in (MN_MAC, CN_MAC[:-1] + "9")],
     )
-    expected = (Association("mn1", "mag2", EPOCH), Association("mn1", "mag3", EPOCH + 9, EPOCH + 5))
+    expected = (SeenAssociation("mn1", "mag2", EPOCH), SeenAssociation("mn1", "mag3", EPOCH + 9, EPOCH + 5))
     assert read_trace(tmp_path, run("pmip", settings={"link_layer": of_mags})).associations == expected
 
 
