@@ -19,11 +19,22 @@ from agents.policies.predict import PredictMagPolicy
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a policy adds to each kind of agent; ``forwards`` where MAGs send on what comes for a node that they do not serve."""
+    """What a policy adds to each kind of agent, and what follows for packets.
+
+    Attributes:
+        mag, lma: the hooks that the agents call.
+        forwards: whether a MAG sends on what comes for a node that it does not serve.
+        reports: whether a MAG tells who sent it such a packet through a tunnel, by a Binding Error.
+        notifies: whether who learns first where a node is now, the LMA or its MAG, tells the MAGs that may rely on another answer.
+        prepares: whether a MAG whose node is about to leave tells the node's next MAG.
+    """
 
     mag: type[MagPolicy] = MagPolicy
     lma: type[LmaPolicy] = LmaPolicy
     forwards: bool = False
+    reports: bool = False
+    notifies: bool = False
+    prepares: bool = False
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -31,9 +42,9 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "none": Policy(),
         "anchor": Policy(),
         "expire": Policy(),
-        "error": Policy(mag=ErrorMagPolicy),
-        "notify": Policy(mag=NotifyMagPolicy, lma=NotifyLmaPolicy),
-        "forward": Policy(mag=ForwardMagPolicy, lma=NotifyLmaPolicy, forwards=True),
-        "predict": Policy(mag=PredictMagPolicy, lma=NotifyLmaPolicy, forwards=True),
+        "error": Policy(mag=ErrorMagPolicy, reports=True),
+        "notify": Policy(mag=NotifyMagPolicy, lma=NotifyLmaPolicy, notifies=True),
+        "forward": Policy(mag=ForwardMagPolicy, lma=NotifyLmaPolicy, forwards=True, notifies=True),
+        "predict": Policy(mag=PredictMagPolicy, lma=NotifyLmaPolicy, forwards=True, notifies=True, prepares=True),
     }
 )

@@ -107,7 +107,7 @@ class _Timers:
         self.arrival = interval + 2 * domain.access.delay + self.round_trip
         told = self.settings.lr_wait_time + 2 * self.round_trip
         self.localized = told if self.scheme.localized_routing else 0.0
-        self.stale = _STALE[run.case.policy](self)
+        self.reports = run.policy.reports
 
     def registration(self, length: float) -> float:
         """An update that was under way during a fault of ``length`` s is sent again and answered (RFC 6275, 11.8)."""
@@ -123,17 +123,12 @@ class _Timers:
         wait = min(length + settings.query_timeout, settings.query_timeout * 2.0 ** (settings.query_tries - 1))
         return wait + settings.query_failure + self.round_trip
 
-
-_STALE: Mapping[str, Callable[[_Timers], float]] = {
-    "none": lambda timers: 0.0,
-    "anchor": lambda timers: timers.localized,
-    "expire": lambda timers: timers.settings.query_lifetime,
-    "notify": lambda timers: timers.settings.query_lifetime,
-    "forward": lambda timers: timers.settings.query_lifetime,
-    "predict": lambda timers: timers.settings.query_lifetime,
-    "error": lambda timers: BINDING_ERROR_INTERVAL + timers.round_trip,
-}
-"""Policy to how long a route may point to a MAG that a node has left, where the signalling that should re-point it was lost."""
+    @property
+    def stale(self) -> float:
+        """How long a route may point to a MAG that a node has left, where the signalling that should re-point it was lost."""
+        if self.scheme.query is Query.NONE:
+            return self.localized
+        return BINDING_ERROR_INTERVAL + self.round_trip if self.reports else self.settings.query_lifetime
 
 
 def _killed(fault: Kill, timers: _Timers) -> float:

@@ -97,8 +97,7 @@ class Network:
         self.run = run
         self.domain = run.domain
         self.scheme = run.scheme
-        self.policy = run.case.policy
-        self.forwards = run.policy.forwards
+        self.policy = run.policy
         self.settings: Settings = run.settings
         self.hosts: dict[str, Host] = run.host
         self.care_of = run.care_of

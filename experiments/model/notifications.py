@@ -1,4 +1,4 @@
-"""``notify``: Update Notifications (RFC 7077) that say where a host is now."""
+"""Update Notifications (RFC 7077) that say where a host is now."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from agents.messages import UpdateNotification, UpdateNotificationAcknowledgemen
 from experiments.model.network import ModelledAttachment, Network
 from experiments.model.queries import Queries
 from topologies.timing import nanoseconds
-
-_NOTIFYING = frozenset({"notify", "forward", "predict"})
 
 
 class Notifications:
@@ -20,7 +18,7 @@ class Notifications:
     def served(self, host: str, attachment: ModelledAttachment) -> None:
         """SD-PMIP: the MAG that now serves a host tells the group, some times over."""
         network = self._network
-        if network.policy in _NOTIFYING and network.group:
+        if network.policy.notifies and network.group:
             self._announce(host, attachment, network.now, network.settings.update_announcements)
 
     def _announce(self, host: str, attachment: ModelledAttachment, since: int, tries: int) -> None:
@@ -35,7 +33,7 @@ class Notifications:
     def bound(self, host: str, care_of: str) -> None:
         """S-PMIP: the LMA, which has a new binding, tells every MAG that relies on an answer."""
         network, since = self._network, self._network.now
-        if network.policy not in _NOTIFYING:
+        if not network.policy.notifies:
             return
         for mag in self._queries.relying(host):
             if mag == care_of:

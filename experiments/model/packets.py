@@ -133,11 +133,11 @@ class Packets:
         if there is not None:
             if there.served:
                 self.deliver(mag, datagram)
-            elif network.forwards:
+            elif network.policy.forwards:
                 self.queries.hold(mag, datagram)
-        elif network.forwards:
+        elif network.policy.forwards:
             self._forward(sender, mag, datagram)
-        elif network.policy == "error" and network.now - self._told.get((mag, sender, host), _LONG_AGO) >= _BINDING_ERROR_INTERVAL:
+        elif network.policy.reports and network.now - self._told.get((mag, sender, host), _LONG_AGO) >= _BINDING_ERROR_INTERVAL:
             self._told[mag, sender, host] = network.now
             error = BindingError(status=1, home_address=network.home_address(host))
             network.send(error, mag, [sender], lambda _: self.queries.mistaken(sender, host, mag))

@@ -71,7 +71,7 @@ class Prediction:
     def _schedule_move(self, move: Move) -> None:
         leaves = self._at(move.at)
         back = leaves + nanoseconds(move.l2_gap)
-        if move.notice and self._network.policy == "predict":
+        if move.notice and self._network.policy.prepares:
             self._network.later(leaves - nanoseconds(move.notice), lambda: self._handovers.going(move.mn, move.to))
         self._network.later(leaves, lambda: self._mobility.leave(move.mn, move.to, back))
 
