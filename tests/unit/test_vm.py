@@ -140,3 +140,11 @@ def test_errors_are_those_of_each_run_once(tmp_path: Path) -> None:
     (run / "summary.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "latest").symlink_to(run.name)
     assert list(trial._errors(tmp_path)) == [1.5]
+
+
+def test_runs_that_failed_in_real_time_are_counted_once(tmp_path: Path) -> None:
+    folder = tmp_path / "20260101T000000Z-fig1"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"runs": [{"failure": null}, {"failure": "packets missed"}]}')
+    (tmp_path / "latest").symlink_to(folder.name)
+    assert trial._whole(tmp_path) == "1 of 2 runs are complete"
