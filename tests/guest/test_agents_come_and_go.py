@@ -12,7 +12,9 @@ from agents.associations import Attached, Detached
 from agents.config import Settings
 from agents.linux.links import LinkMonitor
 from agents.mag import Mag
+from experiments.play.session import Session
 from tests.guest.lab import AGENTS, PREFIXES, Lab
+from tests.guest.nodes import Nodes
 
 
 @pytest.mark.parametrize("scheme", ["none", "pmip", "pmip-lr", "s-pmip", "sd-pmip"])
@@ -54,14 +56,14 @@ def test_an_agent_clears_away_what_one_that_was_killed_left(lab: Lab, scheme: st
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
-def test_a_mag_that_was_killed_serves_its_nodes_again(lab: Lab, scheme: str) -> None:
-    address, _ = lab.begin(scheme, "mn1", "cn1")
-    assert lab.pings("cn1", address, 2) == 2
+def test_a_mag_that_was_killed_serves_its_nodes_again(session: Session, nodes: Nodes) -> None:
+    address = nodes.address("mn1")
+    assert nodes.pings("cn1", address, 2) == 2
     for mag in ("mag1", "mag2"):
-        lab.kill(mag)
-        lab.start(mag, scheme)
+        session.agents.kill(mag)
+        session.agents.start(mag)
         time.sleep(0.1)
-        assert lab.pings("cn1", address, 3) == 3
+        assert nodes.pings("cn1", address, 3) == 3
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])

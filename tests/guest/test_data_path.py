@@ -13,6 +13,7 @@ from agents.config import Settings
 from agents.linux.tun import QUEUE
 from experiments.declare.forgeries import STRANGER
 from tests.guest.lab import AGENTS, PREFIXES, STATIONS, Lab
+from tests.guest.nodes import Nodes
 from tests.guest.packets import TUNNEL, congestion, data, ends, ipv6, too_big
 from tests.guest.senders import next_tunnelled
 
@@ -21,10 +22,10 @@ ECN = [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((2, 3), (3, 2)), (
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "s-pmip", "sd-pmip"])
-def test_hosts_configure_themselves_and_reach_each_other(lab: Lab, scheme: str) -> None:
-    address, _ = lab.begin(scheme, "mn1", "cn1")
+def test_hosts_configure_themselves_and_reach_each_other(nodes: Nodes) -> None:
+    address = nodes.address("mn1")
     assert address in PREFIXES["mn1"]
-    assert lab.pings("cn1", address, 5) == 5
+    assert nodes.pings("cn1", address, 5) == 5
 
 
 @pytest.mark.parametrize("scheme", ["s-pmip", "sd-pmip"])
@@ -100,10 +101,10 @@ def test_localized_routing_ends_with_the_node_and_goes_on_at_its_next_mag(lab: L
 
 
 @pytest.mark.parametrize(("scheme", "hops"), [("pmip", 3), ("s-pmip", 2), ("sd-pmip", 2)])
-def test_a_tunnel_is_one_hop_and_a_packet_at_its_last_is_reported(lab: Lab, scheme: str, hops: int) -> None:
-    target, _ = lab.begin(scheme, "mn1", "cn1")
-    assert f"ttl={64 - hops} " in lab.ping("cn1", target, "-c", "2", "-W", "3")
-    assert "Time exceeded" in lab.ping("cn1", target, "-c", "1", "-t", "1", "-W", "3")
+def test_a_tunnel_is_one_hop_and_a_packet_at_its_last_is_reported(nodes: Nodes, hops: int) -> None:
+    target = nodes.address("mn1")
+    assert f"ttl={64 - hops} " in nodes.ping("cn1", target, "-c", "2", "-W", "3")
+    assert "Time exceeded" in nodes.ping("cn1", target, "-c", "1", "-t", "1", "-W", "3")
 
 
 def test_a_node_is_told_the_mtu_that_the_path_to_the_anchor_leaves(lab: Lab) -> None:
@@ -131,14 +132,14 @@ def test_what_every_path_has_to_take_goes_through_a_narrow_core_in_fragments(lab
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
-def test_what_a_gateway_itself_has_to_say_reaches_nodes_elsewhere(lab: Lab, scheme: str) -> None:
+def test_what_a_gateway_itself_has_to_say_reaches_nodes_elsewhere(nodes: Nodes, scheme: str) -> None:
     """A packet that is too large for another's access link, one for an address that nobody has, and a traceroute's last router."""
-    _, target = lab.begin(scheme, "mn1", "cn1")
-    lab.ip("mag2", "link", "set", "cn1-air", "mtu", "1300")
-    assert lab.pings("mn1", target, 1) == 1
-    assert "Packet too big: mtu=1300" in lab.ping("mn1", target, "-c", "1", "-M", "do", "-s", "1352")
-    assert f"From {AGENTS['mag2']}" in lab.ping("mn1", PREFIXES["cn1"][0xDEAD], "-c", "1", "-W", "5")
-    assert f"From {AGENTS['mag2']}" in lab.ping("mn1", target, "-c", "1", "-t", str(3 if scheme == "pmip" else 2))
+    target = nodes.address("cn1")
+    nodes.ip("mag2", "link", "set", "cn1-air", "mtu", "1300")
+    assert nodes.pings("mn1", target, 1) == 1
+    assert "Packet too big: mtu=1300" in nodes.ping("mn1", target, "-c", "1", "-M", "do", "-s", "1352")
+    assert f"From {AGENTS['mag2']}" in nodes.ping("mn1", PREFIXES["cn1"][0xDEAD], "-c", "1", "-W", "5")
+    assert f"From {AGENTS['mag2']}" in nodes.ping("mn1", target, "-c", "1", "-t", str(3 if scheme == "pmip" else 2))
 
 
 def test_a_forged_packet_too_big_costs_no_packet(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from agents.messages import ipv6_packet
 from agents.schemes import SCHEMES
 from experiments.declare.forgeries import STRANGER
 from tests.guest.lab import AGENTS, PREFIXES, STATIONS, Lab
+from tests.guest.nodes import Nodes
 from tests.guest.packets import (
     DESTINATION_OPTIONS,
     FRAGMENT,
@@ -160,11 +161,11 @@ FOREIGN = [IPv6Address("2001:db8:77::1"), PREFIXES["cn1"][0xBAD], AGENTS["mag2"]
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "pmip-lr", "s-pmip", "sd-pmip"])
-def test_a_node_is_forwarded_for_with_its_own_prefixes_only(lab: Lab, scheme: str) -> None:
-    own, target = lab.begin(scheme, "mn1", "cn1")
-    assert lab.pings("mn1", target, 2) == 2
+def test_a_node_is_forwarded_for_with_its_own_prefixes_only(nodes: Nodes) -> None:
+    own, target = nodes.address("mn1"), nodes.address("cn1")
+    assert nodes.pings("mn1", target, 2) == 2
     also_own = PREFIXES["mn1"][0x77]
-    assert lab.heard("mn1", "cn1", target, [*FOREIGN, own, also_own]) == {own, also_own}
+    assert nodes.heard("mn1", "cn1", target, [*FOREIGN, own, also_own]) == {own, also_own}
 
 
 @pytest.mark.parametrize("scheme", ["pmip", "sd-pmip"])
