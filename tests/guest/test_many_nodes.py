@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from ipaddress import IPv6Network
+from dataclasses import replace
 
-from agents.profiles import Profile, ProfileStore
-from tests.guest.lab import PROFILES, Lab, batch, ip
+from tests.guest.lab import DOMAIN, Lab
+from topologies.addresses import host
 
 MANY = 1_000
-_PREFIXES = tuple(IPv6Network((0x20010DB8_01FF0000 << 64 | number << 64, 64)) for number in range(MANY))
-_PROFILES = ProfileStore((*PROFILES, *(Profile(f"x{number}@dmm.example", (prefix,)) for number, prefix in enumerate(_PREFIXES))))
+_OTHERS = tuple(host(f"x{number}", "mag1", number) for number in range(3, MANY + 3))
 
 
 def test_a_thousand_nodes_are_served_and_reached(lab: Lab) -> None:
-    lab.start_all("s-pmip", profiles=_PROFILES)
-    lab.attach("cn1", "mag2")
-    lab.attach("mn1", "mag1")
-    batch("mag1", [f"link add x{number}-air type dummy" for number in range(MANY)])
-    batch("mag1", [f"link set x{number}-air alias 'x{number}@dmm.example 02:00:00:00:00:03' up" for number in range(MANY)])
+    lab.start_all("s-pmip", domain=replace(DOMAIN, hosts=(*DOMAIN.hosts, *_OTHERS)))
+    lab.net.attach("cn1", "mag2")
+    lab.net.attach("mn1", "mag1")
+    lab.batch("mag1", [f"link add {other.air} type dummy" for other in _OTHERS])
+    lab.batch("mag1", [f"link set {other.air} alias '{other.alias}' up" for other in _OTHERS])
     time.sleep(5)
-    assert ip("-6", "-n", "mag1", "route", "show", "table", "100").count("-air") == MANY + 1
-    assert ip("-6", "-n", "lma", "route", "show").count("encap") == MANY + 2
+    assert lab.ip("mag1", "-6", "route", "show", "table", "100").count("-air") == MANY + 1
+    assert lab.ip("lma", "-6", "route", "show").count("encap") == MANY + 2
     assert lab.pings("cn1", lab.address("mn1"), 5) == 5
-    events = {line["event"] for line in lab.journal("mag1")}
-    assert "error" not in events
-    assert "tunnelled packet" not in events
+    assert not lab.journal("mag1", "error", "tunnelled packet")
