@@ -17,7 +17,9 @@ from vm.qemu import Machine
 from vm.run import RESULTS, Running, check_image, overlay, started
 
 EXPERIMENTS = ("fig1", "handover")
-REAL_TIME = ("native", "uml")
+REAL_TIME = {"native": len(EXPERIMENTS), "uml": 1}
+"""How many of the experiments are played in real time by an engine: translated, what ``uml`` does for each system call takes so long that
+its captures miss packets of a handover."""
 _WALL_LIMIT = 7200
 """s of wall time that a run may take: translated, on a host with other work, many times the usual is no sign of a hang."""
 _NAME = "vm-test"
@@ -31,22 +33,25 @@ def trial(image: Image, experiments: Sequence[str] = EXPERIMENTS) -> bool:
     """
     check_image(image)
     results = RESULTS / _NAME
-    run = f"dmmlab run {shlex.join(experiments)} --wall-limit {_WALL_LIMIT}"
     shutil.rmtree(results, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
     with _booted(image, uefi=True) as machine:
-        virtual = machine.show(f"{run} --results results/{_NAME}") == 0
+        virtual = machine.show(f"{_run(experiments)} --results results/{_NAME}") == 0
         same = machine.show(f"dmmlab compare results/{_NAME}/latest") == 0
     found = [("virtual time: all as the model expects", virtual), ("virtual time: the reference's bytes and numbers", same)]
     with _booted(image, uefi=False) as machine:
-        for engine in REAL_TIME:
+        for engine, most in REAL_TIME.items():
             folder = results / engine
-            machine.show(f"{run} --engine {engine} --jobs 1 --results results/{_NAME}/{engine}")
+            machine.show(f"{_run(experiments[:most])} --engine {engine} --jobs 1 --results results/{_NAME}/{engine}")
             errors = sorted(_errors(folder))
             found.append((f"{engine}: {_whole(folder)}; {_told(errors)}", bool(errors)))
     for what, good in found:
         print(f"vm-test: {'well' if good else 'FAILED'}: {what}")
     return all(good for _, good in found)
+
+
+def _run(experiments: Sequence[str]) -> str:
+    return f"dmmlab run {shlex.join(experiments)} --wall-limit {_WALL_LIMIT}"
 
 
 def _booted(image: Image, uefi: bool) -> AbstractContextManager[Running]:
