@@ -178,10 +178,12 @@ def _parser() -> argparse.ArgumentParser:
         "script",
         help="run a Python file of your own where there is a kernel for its sessions",
         description="Run a Python file of your own, as root, where the engine provides a kernel. Its first argument is a new folder, the "
-        "only one that it may write to. docs/sessions.md says what it can do there.",
+        "only one whose files stay. Options of this command come before FILE. docs/sessions.md says what a script can do.",
     )
     script.add_argument("file", type=Path, metavar="FILE", help="the Python file")
-    script.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="what it is given behind the folder")
+    script.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="...", help="all that comes behind FILE is given to it, behind the folder"
+    )
     script.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
     script.add_argument("--seed", type=_seed, default=1, metavar="N", help="what its kernel's random numbers follow from (default: 1)")
     script.add_argument(
@@ -285,10 +287,10 @@ def _script(options: argparse.Namespace) -> int:
         seed=options.seed,
         results_folder=(options.results or REPOSITORY / "results").absolute(),
         wall_limit=options.wall_limit,
+        say=streams.say,
     )
-    streams.say(script.said(folder))
     if not outcome.ok:
-        raise EngineError(f"{options.file}: {outcome.reason}; all that it said is in {folder}")
+        raise EngineError(f"{options.file}: {outcome.reason}; all that it said is in {folder / script.CONSOLE}")
     streams.say(f"what it left: {folder}")
     return Status.AS_EXPECTED
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agents.schemes import SCHEMES
 from experiments.declare import settings
+from experiments.declare.forgeries import KINDS
 from experiments.declare.scenario import (
     DRAFT,
     Attack,
@@ -92,6 +93,7 @@ def _check_world(domain: Domain, cases: Sequence[Case], scenario: Scenario, seed
     check(domain)
     for case in cases:
         _check_case(case, agents)
+        _check_lma(domain, case.scheme)
     _check_scenario(scenario)
     if missing := missing_node(domain, cases, scenario):
         raise AdmissionError(f"no node of the domain is called {shorten(missing)}")
@@ -114,6 +116,11 @@ def _check_case(case: Case, agents: Mapping[str, str]) -> None:
         raise AdmissionError(f"settings: {error}") from None
 
 
+def _check_lma(domain: Domain, scheme: str) -> None:
+    if "LMA" in SCHEMES[scheme].agents and domain.lma is None:
+        raise AdmissionError(f"scheme {scheme} needs an LMA, which the domain {domain.name} does not have: name others with --scheme")
+
+
 def _check_scenario(scenario: Scenario) -> None:
     _within("a scenario's duration in s", scenario.duration, 0, LONGEST)
     _within("a scenario's phase in s", scenario.phase, 0, LONGEST)
@@ -131,6 +138,10 @@ def _check_flow(flow: Flow) -> None:
     _within("a flow's start in s", flow.start, 0, LONGEST)
     _within("a flow's duration in s", flow.duration, 0, LONGEST)
     _within("a flow's rate in packets/s", flow.rate, 1 / LONGEST, _HIGHEST_RATE)
+    if flow.source == flow.destination:
+        raise AdmissionError(f"expected a flow to lead from one host to another, not from {shorten(flow.source)} to itself")
+    if not isinstance(flow.size, int):
+        raise AdmissionError(f"expected a flow's size to be a whole number of bytes, not {flow.size!r}")
     _within("a flow's size in bytes", flow.size, HEADER.size, settings.LARGEST_PAYLOAD)
 
 
@@ -149,7 +160,8 @@ def _check_faults(faults: Sequence[Fault]) -> None:
             case Impairment():
                 _within("a message's delay in s", fault.delay, 0, LONGEST)
             case Attack():
-                check_name("an attack's kind", fault.kind)
+                if fault.kind not in KINDS:
+                    raise AdmissionError(f"expected an attack's kind to be one of {', '.join(KINDS)}, not {shorten(fault.kind)}")
                 _within("an attack's number of packets", fault.count, 0, _MOST_ATTACK_PACKETS)
                 _within("an attack's rate in packets/s", fault.rate, 1 / LONGEST, _HIGHEST_RATE)
 

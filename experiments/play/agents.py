@@ -60,6 +60,8 @@ class Agents:
             raise RuntimeError(f"the agent of {', '.join(ended)} ended during the run")
 
     def _spawn(self, name: str, ahead: float = 0.0) -> tuple[str, int]:
+        if name in self._running:
+            raise RuntimeError(f"the agent of {name} runs already")
         ready, tell = os.pipe()
         config = self._all[name]
         commands = None
@@ -84,7 +86,9 @@ class Agents:
             os.close(ready)
 
     def _end(self, name: str, number: int) -> None:
-        pid = self._running.pop(name)
+        pid = self._running.pop(name, None)
+        if pid is None:
+            raise RuntimeError(f"no agent of {name} runs that could be ended")
         if name in self._commands:
             os.close(self._commands.pop(name))
         os.kill(pid, number)

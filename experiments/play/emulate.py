@@ -10,16 +10,15 @@ import traceback
 from pathlib import Path
 
 from experiments.declare import declarations, keys
-from experiments.declare.scenario import DRAIN, FAILED, Run
+from experiments.declare.scenario import FAILED, Run
 from experiments.play.session import Session
 
 
 def emulate(folder: Path) -> None:
     """Play the run that ``folder``/run.json declares; an exception leaves what was captured until then."""
     run = keys.unlocked(declarations.load(folder / "run.json", Run), folder)
-    with Session(run, folder) as session:
-        session.play()
-        session.run(run.scenario.duration + DRAIN)
+    with Session(run, folder):
+        pass
 
 
 if __name__ == "__main__":

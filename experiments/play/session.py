@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
 import time
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from experiments.declare import admission, declarations, keys
 from experiments.declare.deployment import redeclared, resolve
-from experiments.declare.scenario import FAILED, Fault, Flow, Move, Run, Scenario, WrongClock
+from experiments.declare.scenario import DRAIN, FAILED, Fault, Flow, Move, Run, Scenario, WrongClock
+from experiments.declare.tolerance import TOLERANCES
 from experiments.play import faults, state, traffic
 from experiments.play.agents import Agents
 from experiments.play.capture import Captures
@@ -30,6 +32,8 @@ Call = Callable[[], object]
 _TENTH = SECOND // 10
 _SETTLE = 3.0
 _PR_SET_TIMERSLACK = 29
+_LATE = 1e-3
+"""s that a call may take without making the next one late."""
 
 
 class SessionError(RuntimeError):
@@ -39,12 +43,14 @@ class SessionError(RuntimeError):
 class Session:
     """A domain that runs for as long as a ``with`` statement lasts, and the list of what is still to be done to it.
 
-    Within the statement every host is associated with its MAG and has its addresses, every neighbour is resolved, and captures are
-    taken. Times are in s from the session's zero, which is one to two seconds after the statement was entered. ``start``, ``move``,
-    ``fail`` and ``at`` note what is to be done; ``run`` lets time pass and does it.
+    Within the statement every host is associated with its MAG and has its addresses, every neighbour is resolved, captures are taken,
+    and what the run declares is noted. Times are in s from the session's zero, which is one to two seconds after the statement was
+    entered. ``start``, ``move``, ``fail`` and ``at`` note what else is to be done; ``run`` lets time pass and does it. At the
+    statement's end all that is left is done, and time goes on until the last packets have arrived.
 
-    The folder is left as that of any run: run.json declares at every moment all that was asked for, beside the captures, the agents'
-    events and the state of the nodes. A session needs what ``Testbed`` needs: root in a guest, or in namespaces of one's own.
+    The folder, one for each session, is left as that of any run: run.json declares at every moment all that was asked for, beside the
+    captures, the agents' events and the state of the nodes. A session needs what ``Testbed`` needs: root in a guest, or in namespaces
+    of one's own.
 
     Attributes:
         deployment: the resolved run, with all that has been asked for.
@@ -63,10 +69,14 @@ class Session:
         self._order = count()
         self._sinks: set[str] = set()
         self._senders: list[int] = []
+        self._runs = False
 
     def __enter__(self) -> Session:
+        self._claim_folder()
         try:
             self._open()
+            self._runs = True
+            self._note_declared()
         except BaseException:
             self._close()
             raise
@@ -84,22 +94,12 @@ class Session:
         """The time, in s from the session's zero; negative before it."""
         return (time.time_ns() - self.deployment.epoch) / SECOND
 
-    def play(self) -> None:
-        """Note all that the run declares: its flows, moves and faults."""
-        _stage("playing the scenario")
-        run = self.deployment
-        for number, flow in enumerate(run.scenario.flows):
-            self._start(number, flow)
-        for move in run.scenario.moves:
-            self._move(move)
-        for fault in run.faults:
-            self._fail(fault)
-
     def start(self, flow: Flow) -> None:
-        """Have a flow's packets sent at their times; what is past already is sent at once.
+        """Have a flow's packets sent at their times.
 
-        Raises AdmissionError for a flow that no scenario could have, as ``move`` and ``fail`` do.
+        Raises SessionError where that time is past, AdmissionError for a flow that no scenario could have, as ``move`` and ``fail`` do.
         """
+        self._check_time(flow.start)
         scenario = self.deployment.scenario
         number = len(scenario.flows)
         self._declare(replace(scenario, flows=(*scenario.flows, flow)), flow.start + flow.duration)
@@ -127,13 +127,23 @@ class Session:
         self._note(when, do)
 
     def run(self, until: float) -> None:
-        """Let time go on to ``until`` s, and do meanwhile what is to be done; SessionError where that is past."""
+        """Let time go on to ``until`` s after the zero, and do meanwhile what is to be done.
+
+        SessionError where that is past, and where something is due at a time that has passed because a call before it waited: it would
+        not be what run.json declares. In real time what is late is done all the same, and said.
+        """
         self._check_time(until)
         while self._calls and self._calls[0][0] <= until:
             when, _, do = heappop(self._calls)
             self._sleep_until(when)
+            self._check_late(when)
             do()
         self._sleep_until(until)
+
+    def _claim_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if any(self._folder.glob("*.pcap")):
+            raise SessionError(f"{self._folder} holds captures already: each session has a folder of its own")
 
     def _open(self) -> None:
         gc.freeze()
@@ -153,6 +163,17 @@ class Session:
         self.testbed.warm()
         time.sleep(_SETTLE)
         self._redeclare(replace(run.declared, epoch=(time.time_ns() // SECOND + 2) * SECOND))
+
+    def _note_declared(self) -> None:
+        """Note the run's flows, moves and faults."""
+        _stage("playing the scenario")
+        run = self.deployment
+        for number, flow in enumerate(run.scenario.flows):
+            self._start(number, flow)
+        for move in run.scenario.moves:
+            self._move(move)
+        for fault in run.faults:
+            self._fail(fault)
 
     def _attach(self) -> None:
         """Associate every host with its MAG and wait until it has configured the address that the network advertises to it.
@@ -213,8 +234,21 @@ class Session:
         sleep_until(self.deployment.epoch + nanoseconds(when))
 
     def _check_time(self, when: float) -> None:
+        if not self._runs:
+            raise SessionError("the session does not run: ask within its with statement")
+        if not math.isfinite(when):
+            raise SessionError(f"expected a time in s, not {when}")
         if when < self.now:
             raise SessionError(f"{when:g} s is past: it is {self.now:g} s after the session's zero")
+
+    def _check_late(self, when: float) -> None:
+        late = self.now - when
+        if late <= _LATE:
+            return
+        said = f"what was due at {when:g} s is {late:.3g} s late, since a call before it waited; let popen run what takes time"
+        if TOLERANCES[self.deployment.engine].exact:
+            raise SessionError(said)
+        print(f"dmmlab: {said}", flush=True)
 
     def _declare(self, scenario: Scenario, end: float) -> None:
         """Declare what happens, to ``end`` s or later."""
@@ -228,7 +262,9 @@ class Session:
         (self._folder / "run.json").write_bytes(declarations.to_json(published))
 
     def _finish(self) -> None:
-        """Wait for what sends, and write down and complete what the session leaves."""
+        """Do what is left, wait for what sends and for what is under way, and write down and complete what the session leaves."""
+        last = max((when for when, _, _ in self._calls), default=0.0)
+        self.run(max(self.now, last, self.deployment.scenario.duration + DRAIN))
         ended = [os.waitpid(pid, 0)[1] for pid in self._senders]
         if any(ended):
             raise SessionError("a flow was not sent to its end")
@@ -237,6 +273,7 @@ class Session:
         self.agents.check_alive()
 
     def _close(self) -> None:
+        self._runs = False
         try:
             self._captures.stop()
         finally:

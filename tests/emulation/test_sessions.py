@@ -13,10 +13,13 @@ import pytest
 from engines.base import REPOSITORY
 from experiments import script
 from experiments.declare import declarations
+from experiments.declare.deployment import resolve
 from experiments.declare.scenario import Run
+from experiments.measure import metrics
+from experiments.measure.trace import read_trace
 from tests.emulation.conftest import Emulation, declare
 
-Play = Callable[..., tuple[Path, bool]]
+Play = Callable[..., tuple[Path, bool, str]]
 
 PLAYS, READS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "sessions.md").read_text(), re.DOTALL)
 
@@ -41,42 +44,94 @@ with Session(replace(run, scenario=Scenario(0.0), epoch=0), folder) as session:
 
 REFUSED = """
 import sys
+from math import nan
 from pathlib import Path
 
 from experiments.declare.blank import blank
-from experiments.declare.scenario import Flow, Kill, Move, WrongClock
+from experiments.declare.scenario import Attack, Flow, Kill, Move, WrongClock
 from experiments.play.session import Session
 from topologies.presets import star
 
-run = blank(star(mags=2), "sd-pmip")
-with Session(run, Path(sys.argv[1])) as session:
+def ask(*calls):
+    for call in calls:
+        try:
+            call()
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}")
+
+folder = Path(sys.argv[1])
+session = Session(blank(star(mags=2), "sd-pmip"), folder)
+ask(lambda: session.move(Move(2.0, "mn1", "mag1")))
+with session:
     session.run(3.0)
-    for ask in (
+    ask(
         lambda: session.move(Move(2.0, "mn1", "mag1")),
         lambda: session.move(Move(4.0, "mn1", "mag9")),
         lambda: session.fail(Kill("mag1", 1.0, 5.0)),
         lambda: session.fail(WrongClock("mag1", 1.0, 5.0)),
+        lambda: session.fail(Attack("nonsense", "cn1", "mag1", "mn1", 4.0)),
         lambda: session.start(Flow("cn1", "nobody", 4.0, 1.0)),
-        lambda: session.at(2.5, print),
+        lambda: session.start(Flow("cn1", "mn1", 2.0, 1.0)),
+        lambda: session.at(nan, print),
         lambda: session.run(2.0),
-    ):
-        try:
-            ask()
-        except Exception as error:
-            print(f"{type(error).__name__}: {error}")
+        lambda: session.agents.start("mag1"),
+    )
     print(session.deployment.scenario)
+ask(lambda: session.at(100.0, print))
+ask(lambda: Session(blank(star(mags=2), "sd-pmip"), folder).__enter__())
+"""
+WAITS = """
+import sys
+from pathlib import Path
+
+from experiments.declare.blank import blank
+from experiments.declare.scenario import Move
+from experiments.play.session import Session
+from topologies.presets import star
+
+with Session(blank(star(), "pmip"), Path(sys.argv[1])) as session:
+    session.move(Move(2.0, "mn1", "mag3"))
+    session.at(1.0, lambda: session.testbed["mn1"].cmd("sleep 3"))
+"""
+LEFT = """
+import sys
+from pathlib import Path
+
+from experiments.declare.blank import blank
+from experiments.declare.scenario import Flow, Move
+from experiments.play.session import Session
+from topologies.presets import star
+
+with Session(blank(star(), "s-pmip"), Path(sys.argv[1]) / "of its own") as session:
+    session.start(Flow("cn1", "mn1", start=0.5, duration=4.0))
+    session.move(Move(3.0, "mn1", "mag3"))
+    session.testbed["mn1"].popen("sleep 333", shell=True)
+    session.testbed["mag1"].cmd("setsid sleep 222 &")
+    session.run(1.0)
+print(Path.cwd().name)
+import subprocess
+print(subprocess.run(["pgrep", "-a", "sleep"], capture_output=True, text=True).stdout or "nothing is left")
 """
 
 
 @pytest.fixture
 def play(emulation: Emulation, tmp_path: Path) -> Play:
-    """A script's text and arguments; the folder that it left, whatever its outcome."""
+    """Play a script's text with arguments: the folder that it left, whether it ended well, and what it said."""
 
-    def played(text: str, *arguments: str) -> tuple[Path, bool]:
+    def played(text: str, *arguments: str) -> tuple[Path, bool, str]:
         file = tmp_path / "script.py"
         file.write_text(text)
-        folder, outcome = script.run(file, arguments, engine_name="virtual", seed=1, results_folder=tmp_path / "results", wall_limit=600.0)
-        return folder, outcome.ok
+        said: list[str] = []
+        folder, outcome = script.run(
+            file,
+            arguments,
+            engine_name="virtual",
+            seed=1,
+            results_folder=tmp_path / "results",
+            wall_limit=600.0,
+            say=said.append,
+        )
+        return folder, outcome.ok, "\n".join(said)
 
     return played
 
@@ -86,14 +141,14 @@ def captures(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_documentation_s_examples_work(play: Play, tmp_path: Path) -> None:
-    folder, well = play(PLAYS)
-    assert well, script.said(folder)
-    before, after = script.said(folder).split("after 3 s:")
+    folder, well, said = play(PLAYS)
+    assert well, said
+    before, after = said.split("after 3 s:")
     assert before.split() == ["before:"]
     assert "dev mn1-air" in after
     declared = declarations.load(folder / "run.json", Run)
     assert (len(declared.scenario.flows), len(declared.scenario.moves), declared.scenario.duration) == (1, 1, 4.5)
-    again, _ = play(PLAYS)
+    again, _, _ = play(PLAYS)
     assert captures(again) == captures(folder)
     assert len(captures(folder)) == 6
     reads = tmp_path / "reads.py"
@@ -105,30 +160,58 @@ def test_the_documentation_s_examples_work(play: Play, tmp_path: Path) -> None:
 
 def test_what_is_asked_for_call_by_call_is_what_a_declaration_plays(play: Play, emulation: Emulation) -> None:
     (declared,) = emulation.play(declare("handover", 2))
-    folder, well = play(CALL_BY_CALL, str(declared.folder / "run.json"))
-    assert well, script.said(folder)
+    folder, well, said = play(CALL_BY_CALL, str(declared.folder / "run.json"))
+    assert well, said
     assert captures(folder) == captures(declared.folder)
     played, wanted = (declarations.load(place / "run.json", Run).scenario for place in (folder, declared.folder))
     assert (played.flows, played.moves) == (wanted.flows, wanted.moves)
 
 
 def test_what_cannot_be_done_is_said_and_not_declared(play: Play) -> None:
-    folder, well = play(REFUSED)
-    assert well
-    lines = script.said(folder).splitlines()
+    _, well, said = play(REFUSED)
+    assert well, said
+    past = "is past: it is 3 s after the session's zero"
+    lines = said.splitlines()
+    kinds = next(line for line in lines if "an attack's kind" in line)
+    lines.remove(kinds)
+    assert kinds.endswith("not 'nonsense'")
+    captures = next(line for line in lines if line.endswith("holds captures already: each session has a folder of its own"))
+    lines.remove(captures)
     assert [line for line in lines if line] == [
-        "SessionError: 2 s is past: it is 3 s after the session's zero",
+        "SessionError: the session does not run: ask within its with statement",
+        f"SessionError: 2 s {past}",
         "AdmissionError: no node of the domain is called 'mag9'",
-        "SessionError: 1 s is past: it is 3 s after the session's zero",
+        f"SessionError: 1 s {past}",
         "SessionError: the clock of mag1 runs already: a wrong one belongs into the run that the session begins with",
         "AdmissionError: no node of the domain is called 'nobody'",
-        "SessionError: 2.5 s is past: it is 3 s after the session's zero",
-        "SessionError: 2 s is past: it is 3 s after the session's zero",
+        f"SessionError: 2 s {past}",
+        "SessionError: expected a time in s, not nan",
+        f"SessionError: 2 s {past}",
+        "RuntimeError: the agent of mag1 runs already",
         "Scenario(duration=0.0, flows=(), moves=(), faults=(), phase=0.0)",
+        "SessionError: the session does not run: ask within its with statement",
     ]
 
 
-def test_a_script_that_fails_is_said_to(play: Play) -> None:
-    folder, well = play("raise SystemExit('for want of a reason')")
+def test_what_a_waiting_call_makes_late_is_not_done_as_if_it_were_in_time(play: Play) -> None:
+    _, well, said = play(WAITS)
     assert not well
-    assert "for want of a reason" in script.said(folder)
+    assert "SessionError: what was due at 2 s is 2.01 s late, since a call before it waited; let popen run what takes time" in said
+
+
+def test_what_is_left_at_the_end_is_done_and_processes_end(play: Play) -> None:
+    folder, well, said = play(LEFT)
+    assert well, said
+    assert said.split("\n")[:2] == [Path.cwd().name, "nothing is left"]
+    place = folder / "of its own"
+    run = resolve(declarations.load(place / "run.json", Run))
+    measured = {metric.name: metric.value for metric in metrics.measure(read_trace(place, run), run)}
+    assert measured["packets_sent"] == 388
+    assert 50.0 <= measured["l2_gap_ms"] < 50.0 + 1e3 / 97
+    assert measured["lost_unexplained"] == measured["lost_under_way"] == 0
+
+
+def test_a_script_that_fails_is_said_to(play: Play) -> None:
+    _, well, said = play("raise SystemExit('for want of a reason')")
+    assert not well
+    assert "for want of a reason" in said

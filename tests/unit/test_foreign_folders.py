@@ -32,7 +32,7 @@ from experiments.present import report, streams, terminal
 
 ROOT = Path(__file__).parents[2]
 INJECTION = '"><svg onload=alert(1)>'
-ATTACK = {"type": "Attack", "kind": "pbu", "attacker": "mn1", "target": "mag1", "victim": "mn1", "at": 1}
+ATTACK = {"type": "Attack", "kind": "PBU", "attacker": "mn1", "target": "mag1", "victim": "mn1", "at": 1}
 ESCAPE = "\x1b]0;gone\x07\x1b[2J\x9b31m\u202e"
 
 

@@ -18,7 +18,7 @@ from topologies.addresses import ALL_MAGS_LINK_LOCAL, ALL_MAGS_MAC
 from topologies.domain import Domain
 from topologies.linux import netlink
 from topologies.linux.detour import Detour, Treatment, Word
-from topologies.linux.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children
+from topologies.linux.nodes import Bridge, NetworkNode, Router, StockHost, Wires, end_children, end_others
 from topologies.linux.radio import Radio
 from topologies.linux.wire import Wire
 from topologies.routing import agents, core_interfaces, multicast_routes, neighbour_count, neighbours, routes
@@ -144,6 +144,7 @@ class Testbed(Mininet):  # type: ignore[misc]
             self.stopXterms()
         nodes = [*self.values(), *([self.wires] if self.wires else [])]
         end_children(nodes)
+        end_others(nodes)
         for node in nodes:
             node.terminate()
 

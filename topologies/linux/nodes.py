@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from ipaddress import IPv6Address
+from pathlib import Path
 from subprocess import Popen
 from typing import Any, NoReturn
 
@@ -119,13 +120,34 @@ def end_children(nodes: Iterable[NetworkNode]) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
     for pidfd, pid in children.items():
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        if not poll.poll(_PATIENCE * 1e3):
+        if not _ended(pidfd):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+def end_others(nodes: Iterable[NetworkNode]) -> None:
+    """End by SIGKILL whatever else runs in the nodes' namespaces, such as what a shell there has started in the background."""
+    spaces = {os.fstat(node.netns).st_ino for node in nodes if not node.namespace.closed}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            pidfd = os.pidfd_open(int(entry.name))
+            try:
+                if (entry / "ns" / "net").stat().st_ino in spaces:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    _ended(pidfd)
+            finally:
+                os.close(pidfd)
+
+
+def _ended(pidfd: int) -> bool:
+    """Whether a process ends soon."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(_PATIENCE * 1e3))
 
 
 def fork(run: Callable[[], object]) -> int:
