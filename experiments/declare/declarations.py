@@ -30,6 +30,10 @@ class DeclarationError(ValueError):
     """A declaration cannot be read; the message names the file and what is wrong with it."""
 
 
+class FormatError(DeclarationError):
+    """A declaration is of a format that this version cannot read."""
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, _TEXTUAL):
         return str(value)
@@ -69,11 +73,11 @@ def load(path: Path, kind: type[T]) -> T:
     except OSError as error:
         raise DeclarationError(f"{path}: {error.strerror}") from None
     except DeclarationError as error:
-        raise DeclarationError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _format_of(data: bytes) -> int:
     found = from_json(data, _Versioned).format
     if not 1 <= found <= FORMAT:
-        raise DeclarationError(f"is of format {found}; formats 1 to {FORMAT} can be read here: use the version of dmmlab that wrote it")
+        raise FormatError(f"is of format {found}; formats 1 to {FORMAT} can be read here: use the version of dmmlab that wrote it")
     return found

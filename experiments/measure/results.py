@@ -205,6 +205,8 @@ def _check_overview(overview: Overview) -> None:
 def _read(path: Path, kind: type[T], check: Callable[[T], None]) -> T:
     try:
         return _checked(path, kind, check)
+    except declarations.FormatError as error:
+        raise NoResultsError(str(error)) from None
     except declarations.DeclarationError as error:
         raise NoResultsError(f"{error}; expected a folder that `dmmlab run` left") from None
 

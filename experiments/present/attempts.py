@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from experiments.declare.declarations import DeclarationError
+
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
 
@@ -37,8 +39,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def reason(error: Exception) -> str:
-    """An error in one line: its kind, what it says, and the place in the project's source that it came from."""
+    """An error in one line: its kind, what it says, and the place in the project's source that it came from; of a declaration that cannot
+    be read only what it says, for that is whole."""
     said = " ".join(str(error).split())
+    if isinstance(error, DeclarationError):
+        return said
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_ROOT) and "site-packages" not in frame.filename]
     where = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments.declare import files
+from experiments.declare.declarations import DeclarationError
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Case
 from experiments.measure import metrics
@@ -25,6 +26,7 @@ from experiments.present import explanation, style
 from experiments.present.attack_table import table_of_attacks
 from experiments.present.attempts import Attempts
 from experiments.present.ladder import ladder
+from topologies.domain import shorten
 
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
@@ -456,6 +458,8 @@ def _drawings(name: str, study: Study, folder: Path, attempts: Attempts) -> list
                 steps = study.steps if index == _case_of_steps(study) else ()
                 ladders.append((f"Message ladder: {style.label(case)}", partial(_ladder, case, result, steps, folder)))
         return ladders
+    if name not in FIGURES:
+        raise DeclarationError(f"no figure is called {shorten(name)}; there are {', '.join(FIGURES)}")
     often = name == "handovers" and "interruptions" not in study.experiment.figures and _moves_often(study)
     plots = (name, "interruptions") if often else (name,)
     return [(_CAPTIONS[plot][0] if plot in _CAPTIONS else plot, partial(_plot, plot, study, folder, attempts)) for plot in plots]

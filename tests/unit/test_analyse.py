@@ -49,7 +49,7 @@ def test_a_run_without_its_declaration_is_named(tmp_path: Path) -> None:
     (leave(tmp_path) / NAMES[0] / "run.json").unlink()
     study = analyse.analyse(tmp_path)
     (line,) = study.undrawn
-    assert line.startswith(f"“What {NAMES[0]} shows” could not be made: DeclarationError: ")
+    assert line.startswith(f"“What {NAMES[0]} shows” could not be made: ")
     assert "No such file or directory" in line
     assert measured(tmp_path) == {"s-pmip"}
     assert line in (tmp_path / "index.html").read_text().replace("&#39;", "'")

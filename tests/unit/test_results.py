@@ -130,6 +130,7 @@ def test_a_folder_of_another_format_is_refused_in_a_line(tmp_path: Path, number:
     with pytest.raises(results.NoResultsError, match=f"is of format {number}; formats 1 to 2 can be read here") as refused:
         results.read_manifest(tmp_path)
     assert "\n" not in str(refused.value)
+    assert "expected a folder" not in str(refused.value)
 
 
 def test_an_experiment_is_held_against_parts_of_the_draft_only() -> None:
