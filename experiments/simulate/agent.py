@@ -45,12 +45,14 @@ from agents.router_advertisement import (
     encode_advertisements,
     encode_echo_request,
 )
+from agents.timers import earliest
 from experiments.simulate import packets
 from experiments.simulate.access import Radio
 from experiments.simulate.clock import PROCESS, Clock
 from experiments.simulate.journal import Journal
 from experiments.simulate.node import Node
 from experiments.simulate.packets import DESTINATION, HEADER, SOURCE
+from experiments.simulate.sleep import nanoseconds, wakes
 from topologies.timing import SECOND
 
 MTU = 1500
@@ -79,6 +81,7 @@ class Agent:
         self._ports: list[list[_Heard]] = [[] for _ in range(_PORTS)]
         self._woken = -1
         self._alarm: int | None = None
+        self._asleep = clock.now
         self._outbox: list[Transmit] = []
         self._link_local: dict[str, IPv6Address] = {}
         self._link_layer = _link_layer(node.config)
@@ -171,28 +174,44 @@ class Agent:
 
     def _time_out(self) -> None:
         when = self._endpoint.next_timeout
-        if when is not None and _nanoseconds(when) <= self._now:
+        if when is not None and nanoseconds(when) <= self._now:
             self._input(None, lambda now: self._endpoint.timeout(now, when))
             self._settle()
         if (ends := self._account.ends) is not None and ends <= self._now:
             self._account.tell(self._now, self._now)
 
+    def _due(self) -> float | None:
+        """When the agent next has something to do by itself, in s since 1970 by its own clock."""
+        ends = self._account.ends
+        return earliest(self._endpoint.next_timeout, None if ends is None else ends / SECOND)
+
     def _arm(self) -> None:
-        """See to it that the agent has a turn when something is due."""
-        when = self._endpoint.next_timeout
-        times = [_nanoseconds(when)] if when is not None else []
-        if self._account.ends is not None:
-            times.append(self._account.ends)
-        if not times:
+        """See to it that the agent has a turn when something is due. There is one alarm: where it comes too early it is set anew."""
+        self._asleep = self._clock.now
+        when = self._due()
+        if when is None:
             return
-        due = min(times) - self._ahead
-        if self._alarm is None or due < self._alarm or self._alarm <= self._clock.now:
+        due = max(nanoseconds(when) - self._ahead, self._clock.now)
+        if self._alarm is None or due < self._alarm:
             self._alarm = due
             self._clock.at(due, PROCESS, self._ring, due)
 
-    def _ring(self, due: int) -> None:
-        if self._running and self._alarm == due:
-            self._alarm = None
+    def _ring(self, alarm: int) -> None:
+        if not self._running or self._alarm != alarm:
+            return
+        self._alarm = None
+        when = self._due()
+        if when is None:
+            return
+        if nanoseconds(when) - self._ahead > alarm:
+            self._alarm = nanoseconds(when) - self._ahead
+            self._clock.at(self._alarm, PROCESS, self._ring, self._alarm)
+            return
+        self._clock.at(wakes(self._asleep, when - self._ahead * _NANOSECOND), PROCESS, self._wake_up, self._asleep)
+
+    def _wake_up(self, asleep: int) -> None:
+        """End the sleep that began at ``asleep``, if nothing else has ended it."""
+        if self._running and self._asleep == asleep:
             self._turn()
 
     def kill(self) -> None:
@@ -389,12 +408,6 @@ _EFFECTS: Mapping[type, Callable[[Agent, Any], None]] = {
     Ignore: Agent._ignore,
     Note: Agent._report_peer,
 }
-
-
-def _nanoseconds(when: float) -> int:
-    """A time in s since 1970 in whole ns: no more is rounded than a float has rounded already."""
-    seconds = int(when)
-    return seconds * SECOND + round((when - seconds) * SECOND)
 
 
 def _link_layer(config: AgentConfig) -> bytes:

@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from experiments.declare import declarations, keys
-from experiments.declare.deployment import Deployment, at_epoch, resolve
+from experiments.declare.deployment import at_epoch, resolve
 from experiments.declare.scenario import DRAIN, Run, WrongClock
 from experiments.simulate import faults, state, traffic
 from experiments.simulate.clock import PROCESS, Clock
