@@ -15,6 +15,7 @@ from experiments.simulate.access import Radio
 from experiments.simulate.capture import Capture
 from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.packets import HEADER, ICMPV6, NEXT_HEADER, SOURCE, UNSPECIFIED
+from experiments.simulate.wheel import fires
 from topologies.timing import SECOND
 
 PROBE_DELAY = SECOND
@@ -125,11 +126,11 @@ class Host:
     # Addresses
 
     def _probe(self, address: Address) -> None:
-        self._clock.at(self._clock.now + PROBE_DELAY, KERNEL, self._probe_now, address)
+        self._clock.at(fires(self._clock.now, PROBE_DELAY), KERNEL, self._probe_now, address)
 
     def _probe_now(self, address: Address) -> None:
         self._emit(packets.neighbour_solicitation(UNSPECIFIED, address.octets, self._radio.mac))
-        self._clock.at(self._clock.now + PROBING, KERNEL, self._own, address)
+        self._clock.at(fires(self._clock.now, PROBING), KERNEL, self._own, address)
 
     def _own(self, address: Address) -> None:
         address.usable = True
@@ -140,7 +141,7 @@ class Host:
         if left and self._link_local is not None and (left == _SOLICITATIONS or not self._advertised):
             self._advertised = False
             self._emit(packets.router_solicitation(self._link_local.octets, _ALL_ROUTERS, self._radio.mac))
-            self._clock.at(self._clock.now + SOLICITATION_INTERVAL, KERNEL, self._solicit, left - 1)
+            self._clock.at(fires(self._clock.now, SOLICITATION_INTERVAL), KERNEL, self._solicit, left - 1)
 
     def _source(self, destination: bytes) -> bytes | None:
         """The address for a packet there: one that is not deprecated, then the one that has most in common with it (RFC 6724, 5)."""
@@ -208,7 +209,7 @@ class Host:
             self._give_up()
             return
         self._emit(packets.neighbour_solicitation(self._waiting[0][SOURCE], self._router, self._radio.mac))
-        self._clock.at(self._clock.now + RETRANSMISSION, KERNEL, self._ask, search, left - 1)
+        self._clock.at(fires(self._clock.now, RETRANSMISSION), KERNEL, self._ask, search, left - 1)
 
     def _give_up(self) -> None:
         self._waiting.clear()

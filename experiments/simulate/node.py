@@ -21,6 +21,7 @@ from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.core import Core
 from experiments.simulate.host import RETRANSMISSION, TRIES
 from experiments.simulate.packets import DESTINATION, HEADER, ICMPV6, IPV6, MOBILITY, NEXT_HEADER, SOURCE, UDP
+from experiments.simulate.wheel import fires
 
 _TRIGGER_INDEX, _TUNNEL_INDEX = 4, 5
 _TRIGGER_OUT = frame_header(_TRIGGER_INDEX, TUN, OUTGOING)
@@ -270,7 +271,7 @@ class Node:
         if left:
             source = self.link_local.get(radio.name, self._address)
             self.to_access(radio, packets.neighbour_solicitation(source, address, radio.gateway_mac))
-            self._clock.at(self._clock.now + RETRANSMISSION, KERNEL, self._ask, radio, address, waiting, left - 1)
+            self._clock.at(fires(self._clock.now, RETRANSMISSION), KERNEL, self._ask, radio, address, waiting, left - 1)
             return
         del radio.asked[address]
         for packet in waiting:
