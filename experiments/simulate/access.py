@@ -1,4 +1,4 @@
-"""An access link: the radio of a host, which is at one MAG at a time or at none, and what the MAG's kernel knows of its neighbours there."""
+"""An access link: the radio of a host, which is at one MAG at a time or at none, and what the MAG's kernel knows of neighbours there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captures as the emulation's: one file a node, in nanoseconds, of link type LINUX_SLL2, which keeps each packet's interface and direction."""
+"""Captures as the emulation's: one file a node, in nanoseconds, of link type LINUX_SLL2, which keeps packets' interfaces and directions."""
 
 from __future__ import annotations
 

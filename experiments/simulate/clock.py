@@ -27,7 +27,7 @@ class Clock:
         self._serial = 0
 
     def at(self, time: int, order: int, call: Callable[..., object], *arguments: Any) -> None:
-        """Have ``call`` called with ``arguments`` at ``time``, in ns since 1970; at once, but not before this returns, where that is past."""
+        """Have ``call`` called with ``arguments`` at ``time`` (ns since 1970); once this has returned where that is past."""
         self._serial += 1
         heappush(self._heap, (max(time, self.now), order, self._serial, call, arguments))
 

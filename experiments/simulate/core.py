@@ -150,7 +150,7 @@ class Core:
 
     def _flood(self, node: str, neighbour: str, packet: bytes) -> None:
         """Cross one line; a bridge then hands the packet on by all others."""
-        end, index = self._interfaces[neighbour, node]
+        _, index = self._interfaces[neighbour, node]
         into = b"" if neighbour in self._bridges else frame_header(index, ETHERNET, MULTICAST, self._mac_of(packet))
         beyond = _Flood(self, node, neighbour, into)
         line, now = self._lines[node, neighbour], self._clock.now

@@ -1,7 +1,7 @@
-"""When a process that sleeps until a moment wakes, as an agent's event loop on Linux does (agents/linux/daemon.py): by less than 2 µs too late.
+"""When a process that sleeps until a moment wakes, as an agent's event loop on Linux does (agents/linux/daemon.py): up to 2 µs too late.
 
-Such a loop sleeps by select(2), whose time-outs are whole microseconds, which the kernel lets end late by a thousandth of themselves. A long
-sleep is therefore asked to end a little early, and the rest is slept in the same way.
+Such a loop sleeps by select(2), whose time-outs are whole microseconds, which the kernel lets end late by a thousandth of themselves. A
+long sleep is therefore asked to end a little early, and the rest is slept in the same way.
 """
 
 from __future__ import annotations
