@@ -1,4 +1,4 @@
-"""Which kernel a run uses: virtual, uml or native; building it and probing what this machine can do."""
+"""Which kernel a run uses: virtual, uml, native, or none with sim; building it and probing what this machine can do."""
 
 from engines.base import Engine, EngineError, Job, Outcome
 from engines.choose import choose

@@ -79,11 +79,11 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """A kernel to run jobs on.
+    """A place to run jobs: a kernel, or none.
 
     Attributes:
-        name: ``virtual``, ``uml`` or ``native``.
-        kernel: the kernel's version, for a manifest.
+        name: ``virtual``, ``uml``, ``native`` or ``sim``.
+        kernel: the kernel's version, or that there is none, for a manifest.
         virtual: whether its time is virtual, and so its runs deterministic.
     """
 

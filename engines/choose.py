@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from engines.base import Engine, EngineError, Limited
 from engines.kernel.build import MACHINE, ensure
 from engines.native import Native
+from engines.sim import Simulator
 from engines.uml import UserModeLinux, memory_problem
 
-NAMES = ("auto", "virtual", "uml", "native")
+NAMES = ("auto", "virtual", "uml", "native", "sim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +56,7 @@ def _chosen(name: str) -> Engine:
             return UserModeLinux(name, virtual=name == "virtual", built=ensure())
         case "native":
             return Native.probed()
+        case "sim":
+            return Simulator()
         case _:
             raise EngineError(f"no engine is called {name!r}: expected one of {', '.join(NAMES)}")

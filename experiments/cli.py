@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         help="moves and flows begin as declared, or each run's a little earlier or later, drawn from its seed "
         "(default: declared for one run, drawn for several)",
     )
-    run.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
+    run.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from, sim for none: {', '.join(NAMES)} (default: auto)")
     run.add_argument("--domain", metavar="DOMAIN", help=f"another network: {', '.join(presets.PRESETS)}, or a TOML file")
     run.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE", help="change a setting, such as lma.delay=40ms"

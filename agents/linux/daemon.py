@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -23,7 +23,8 @@ from typing import Any
 import msgspec
 
 from agents import endpoint
-from agents.actions import Drop, Effect, Ignore, InstallRoute
+from agents.account import Account
+from agents.actions import Effect, InstallRoute
 from agents.associations import Attached, Leaving, LinkEvent
 from agents.authentication import protection
 from agents.commands import Command, CommandError, parse
@@ -42,7 +43,6 @@ from agents.messages import MessageError
 from agents.profiles import Profile, ProfileStore
 from agents.rations import Ration
 from agents.router_advertisement import NeighbourDiscoveryError
-from agents.tally import Kind, Tally
 
 _NANOSECOND = 1e-9
 _PRECISE = 1e-3
@@ -61,10 +61,6 @@ ERRORS_RATE = 10.0
 
 _PAUSE = 0.1
 """s after which a socket is read again that had its ration."""
-
-_HELD = frozenset({"packet", "tunnelled packet"})
-_FROM_OTHERS = _HELD | {"received", "malformed", "solicited"}
-_OUTCOMES: Mapping[type, str] = {Ignore: "ignored", Drop: "dropped"}
 
 
 class Clock:
@@ -100,7 +96,7 @@ class Daemon:
         self._effects = Effects(config, journal)
         self._access_links: dict[int, str] = {}
         self._links: LinkMonitor | None = None
-        self._tally = Tally()
+        self._account = Account(lambda now, event, details: journal.record(now, event, **details))
         self._telling: asyncio.TimerHandle | None = None
         self._missed: dict[int, int] = {}
         self._paused: dict[int, asyncio.TimerHandle] = {}
@@ -213,10 +209,7 @@ class Daemon:
         return self._endpoint
 
     def _input(self, event: str | None, call: Callable[[float], Sequence[Effect]], **details: Any) -> None:
-        """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something.
-
-        Of what others send in vain, or has to wait, the journal has the first of a second one by one and then counts (agents/tally.py).
-        """
+        """Tell the agent something, and do what it asks for; an event None is noted only if it asks for something."""
         now = self._now
         try:
             effects = call(now * _NANOSECOND)
@@ -224,29 +217,15 @@ class Daemon:
             if event is not None:
                 self._journal.record(now, event, **details)
             raise
-        if event is not None:
-            if event in _FROM_OTHERS and not self._writes(event, effects, details):
-                return
-            self._journal.record(now, event, **details)
+        if event is not None and not self._account.note(event, effects, details, now):
+            if self._telling is None and (ends := self._account.ends) is not None:
+                when = self._clock.monotonic(ends * _NANOSECOND)
+                self._telling = asyncio.get_running_loop().call_at(when, self._turn, self._on_second)
+            return
         for effect in effects:
             if isinstance(effect, InstallRoute):
                 self._drain_trigger()  # packets that wait for the agent go before those that will take the route
             self._effects.carry_out(effect, now)
-
-    def _writes(self, event: str, effects: Sequence[Effect], details: Mapping[str, Any]) -> bool:
-        """Whether the journal is to have this event by itself."""
-        if any(type(effect) not in _OUTCOMES for effect in effects) or not (effects or event in _HELD):
-            return True
-        self._tell_counts(self._now)
-        became: Any = next((effect for effect in effects if isinstance(effect, Drop)), effects[0] if effects else None)
-        outcome, reason = (_OUTCOMES[type(became)], str(became.reason)) if became is not None else (None, None)
-        kind = Kind(event, details.get("link"), outcome, reason)
-        if self._tally.writes(kind, details.get("source"), self._now):
-            return True
-        if self._telling is None and (ends := self._tally.ends) is not None:
-            when = self._clock.monotonic(ends * _NANOSECOND)
-            self._telling = asyncio.get_running_loop().call_at(when, self._turn, self._on_second)
-        return False
 
     def _on_second(self) -> None:
         self._telling = None
@@ -254,13 +233,7 @@ class Daemon:
 
     def _tell_counts(self, now: int | None = None) -> None:
         """Write what was counted in seconds that are over, or, with None, all of it: what came, and what became of it."""
-        for kind, source, last, times in self._tally.take(now):
-            told = {name: value for name, value in (("link", kind.link), ("source", source)) if value is not None}
-            counted = {"times": times, "last": last}
-            self._journal.record(self._now, kind.event, **told, **counted)
-            if kind.outcome is not None:
-                packets = {"packets": times} if kind.outcome == _OUTCOMES[Drop] else {}
-                self._journal.record(self._now, kind.outcome, **told, **packets, reason=kind.reason, **counted)
+        self._account.tell(now, self._now)
 
     def _arm(self) -> None:
         when = self._endpoint.next_timeout

@@ -10,8 +10,9 @@ import errno
 import socket
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, get_args
 
+from agents.account import of_route
 from agents.actions import (
     Advertise,
     AssignLinkLocal,
@@ -19,17 +20,12 @@ from agents.actions import (
     Effect,
     Ignore,
     InstallAccessRoute,
-    InstallLocalRoute,
     InstallRoute,
-    InstallUplink,
     Multicast,
     Note,
     ProbePath,
     Release,
     RemoveAccessRoute,
-    RemoveLocalRoute,
-    RemoveRoute,
-    RemoveUplink,
     Report,
     RouteAction,
     Transmit,
@@ -82,19 +78,6 @@ _NETWORK_FAULTS = frozenset(
         errno.EIO,
     }
 )
-_ROUTES: Mapping[type, tuple[str, tuple[str, ...]]] = {
-    InstallRoute: ("route installed", ("prefix", "care_of")),
-    RemoveRoute: ("route removed", ("prefix",)),
-    InstallLocalRoute: ("local route installed", ("prefix",)),
-    RemoveLocalRoute: ("local route removed", ("prefix",)),
-    InstallAccessRoute: ("access route installed", ("prefix", "link")),
-    RemoveAccessRoute: ("access route removed", ("prefix", "link")),
-    InstallUplink: ("uplink installed", ("link", "anchor")),
-    RemoveUplink: ("uplink removed", ("link",)),
-    AssignLinkLocal: ("link-local address assigned", ("link", "address")),
-}
-"""What the journal says of what changes routes: the event, and which fields it has."""
-
 _NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
 
 
@@ -154,7 +137,7 @@ class Effects:
             raise
         self._methods: Mapping[type, Callable[[Any], None]] = {
             Transmit: self._send,
-            **dict.fromkeys(_ROUTES, self._change_route),
+            **dict.fromkeys(get_args(RouteAction), self._change_route),
             InstallRoute: self._install_route,
             InstallAccessRoute: self._install_access_route,
             RemoveAccessRoute: self._remove_access_route,
@@ -268,8 +251,8 @@ class Effects:
         self._note_route(action)
 
     def _note_route(self, action: RouteAction) -> None:
-        event, names = _ROUTES[type(action)]
-        self._note(event, **{name: getattr(action, name) for name in names})
+        event, details = of_route(action)
+        self._note(event, **details)
 
     def _install_route(self, action: InstallRoute) -> None:
         self._change_route(action)

@@ -43,6 +43,9 @@ MOST_PACKETS_OF_A_RUN = 1_000_000
 MOST_RUNS = 100_000
 """Runs of an experiment, over all its cases."""
 
+LARGEST_SIMULATED = 1412
+"""Octets of a test packet's payload that a tunnel through links of 1,500 octets takes whole: the simulator has no fragments."""
+
 _MOST = {"flows": 1000, "moves": 10_000, "faults": 1000, "cases": 1000, "figures": 100}
 _HIGHEST_RATE = 1e6
 _MOST_ATTACK_PACKETS = 1_000_000
@@ -90,6 +93,8 @@ def _check_world(domain: Domain, cases: Sequence[Case], scenario: Scenario, seed
     _within("the seed", seed, 0, _LARGEST_SEED + MOST_RUNS)
     if engine not in TOLERANCES:
         raise AdmissionError(f"expected the engine to be one of {', '.join(TOLERANCES)}, not {shorten(engine)}")
+    if engine == "sim":
+        _check_simulated(cases, scenario)
     check(domain)
     for case in cases:
         _check_case(case, agents)
@@ -97,6 +102,18 @@ def _check_world(domain: Domain, cases: Sequence[Case], scenario: Scenario, seed
     _check_scenario(scenario)
     if missing := missing_node(domain, cases, scenario):
         raise AdmissionError(f"no node of the domain is called {shorten(missing)}")
+
+
+def _check_simulated(cases: Iterable[Case], scenario: Scenario) -> None:
+    """AdmissionError for what the simulator cannot play."""
+    faults = (*scenario.faults, *(fault for case in cases for fault in case.faults))
+    if attack := next((fault for fault in faults if isinstance(fault, Attack)), None):
+        raise AdmissionError(f"the engine sim plays no attacks, such as {shorten(attack.kind)}: use --engine virtual")
+    if large := next((flow for flow in scenario.flows if flow.size > LARGEST_SIMULATED), None):
+        raise AdmissionError(
+            f"the engine sim has no fragments: expected a flow's size to be at most {LARGEST_SIMULATED} bytes, not {large.size}; "
+            "use --engine virtual"
+        )
 
 
 def _check_case(case: Case, agents: Mapping[str, str]) -> None:

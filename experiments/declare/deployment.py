@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv6Address
@@ -141,6 +142,11 @@ class Deployment:
             )
             for mn_id, hosts in self.nodes.items()
         )
+
+    def first_sequence(self, name: str, start: int) -> int:
+        """The first sequence number (16 bits) that a node's agent uses when it starts for the ``start``-th time: it follows from the run's
+        seed, whatever other agents do."""
+        return random.Random(f"{self.declared.seed} {name} {start}").getrandbits(16)
 
     def configurations(self) -> dict[str, AgentConfig]:
         """What each agent is told when it starts, by the name of its node; what all are told is there once."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from engines.base import Job
 from experiments.declare.deployment import Deployment
 
+_PLAYERS = {"sim": "experiments.simulate"}
+_EMULATION = "experiments.play.emulate"
+
 _MEMORY, _NODE_MEMORY, _PROCESS_MEMORY = 512 << 20, 3 << 20, 10 << 20
 _BRING_UP, _PER_NODE, _PER_SECOND, _PER_PACKET = 600.0, 5.0, 2.0, 0.01
 
@@ -18,7 +21,7 @@ _BUFFER_MIN, _BUFFER_MAX = 1 << 20, 8 << 20
 def job_of(run: Deployment, folder: Path, virtual: bool) -> Job:
     """What an engine is to do for a run whose declaration lies in ``folder``; ``virtual`` says whether the engine's time is."""
     return Job(
-        command=(sys.executable, "-m", "experiments.play.emulate", str(folder)),
+        command=(sys.executable, "-m", _PLAYERS.get(run.engine, _EMULATION), str(folder)),
         results=folder,
         seed=run.declared.seed,
         wall_limit=wall_limit(run, virtual),

@@ -23,6 +23,9 @@ class Tolerance:
         return self.metrics.get(metric, self.units.get(unit))
 
 
+_EXACT = Tolerance(units={"ms": 0.05, "1": 0.01, "packets": 0.0, "messages": 0.0, "bytes": 0.0}, exact=True)
+"""Time passes for nothing but what a run declares."""
+
 _REAL_TIME = Tolerance(
     units={"ms": 300.0, "1": 1.0},
     exact=False,
@@ -31,8 +34,9 @@ _REAL_TIME = Tolerance(
 """A scheduler has its say: a single event may come late, and how many packets and messages that takes or spares is chance."""
 
 TOLERANCES: Mapping[str, Tolerance] = {
-    "virtual": Tolerance(units={"ms": 0.05, "1": 0.01, "packets": 0.0, "messages": 0.0, "bytes": 0.0}, exact=True),
+    "virtual": _EXACT,
     "uml": _REAL_TIME,
     "native": _REAL_TIME,
+    "sim": _EXACT,
 }
 """By the engine's name."""

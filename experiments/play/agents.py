@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 from collections import Counter
 from collections.abc import Iterable
@@ -67,17 +66,13 @@ class Agents:
         commands = None
         if not is_gateway(config):
             commands, self._commands[name] = os.pipe()
-        sequence = self._first_sequence(name)
+        self._starts[name] += 1
+        sequence = self._run.first_sequence(name, self._starts[name])
         self._running[name] = self._testbed.get(name).spawn(lambda: daemon.run(config, self._events, tell, ahead, sequence, commands))
         os.close(tell)
         if commands is not None:
             os.close(commands)
         return name, ready
-
-    def _first_sequence(self, name: str) -> int:
-        """The first sequence number of an agent's next start: it follows from the run's seed, whatever other agents do."""
-        self._starts[name] += 1
-        return random.Random(f"{self._run.declared.seed} {name} {self._starts[name]}").getrandbits(16)
 
     def _wait(self, started: Iterable[tuple[str, int]]) -> None:
         for name, ready in started:

@@ -27,6 +27,7 @@ ROOMS = (
     "experiments/model",
     "experiments/play",
     "experiments/present",
+    "experiments/simulate",
     "vm",
 )
 """Folders; what lies in a folder below one that is not named here belongs to the room above it."""

@@ -211,7 +211,7 @@ def test_other_processors_fall_to_native_and_are_told(monkeypatch: pytest.Monkey
 
 
 def test_an_unknown_engine_is_told_the_known_ones() -> None:
-    with pytest.raises(EngineError, match=r"'qemu'.*auto, virtual, uml, native"):
+    with pytest.raises(EngineError, match=r"'qemu'.*auto, virtual, uml, native, sim"):
         choose("qemu")
 
 

@@ -55,6 +55,7 @@ def test_each_room_is_there_and_the_kernels_rooms_are_not_pure() -> None:
         "agents.endpoint, agents.fib",
         "experiments.catalogue, experiments.declare.deployment, experiments.declare.selection, topologies.presets",
         "experiments.analyse, experiments.model",
+        "experiments.simulate.play",
     ],
 )
 def test_the_pure_half_runs_where_there_is_neither_pyroute2_nor_mininet(modules: str) -> None:
