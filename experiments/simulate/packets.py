@@ -18,8 +18,9 @@ _HEADER = Struct("!IHBB16s16s")
 _UDP = Struct("!HHHH")
 _VERSION = 6 << 28
 _HOPS = 64
-_NEIGHBOUR_HOPS = 255
+NEIGHBOUR_HOPS = 255
 _SOURCE_LINK_LAYER, _TARGET_LINK_LAYER = 1, 2
+_LINK_LOCAL = bytes.fromhex("fe80000000000000")
 _SOLICITED_NODE = bytes.fromhex("ff0200000000000000000001ff")
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
 
@@ -52,16 +53,17 @@ def udp(source: bytes, destination: bytes, ports: tuple[int, int], data: bytes) 
     return packet(source, destination, UDP, bare[:6] + checksum(source, destination, UDP, bare) + bare[8:])
 
 
-def icmpv6(source: bytes, destination: bytes, message: bytes, hops: int = _NEIGHBOUR_HOPS) -> bytes:
+def icmpv6(source: bytes, destination: bytes, message: bytes, hops: int = NEIGHBOUR_HOPS) -> bytes:
     """An ICMPv6 message whose checksum is still zero."""
     filled = message[:2] + checksum(source, destination, ICMPV6, message) + message[4:]
     return packet(source, destination, ICMPV6, filled, hops)
 
 
-def neighbour_solicitation(source: bytes, target: bytes, mac: bytes) -> bytes:
-    """Who has ``target``? asked by ``source``, or for duplicate address detection by nobody (RFC 4861, 4.3)."""
+def neighbour_solicitation(source: bytes, target: bytes, mac: bytes, known: bool = False) -> bytes:
+    """Who has ``target``? asked by ``source``, or for duplicate address detection by nobody, of all nodes, or of the one that is known to
+    have had it (RFC 4861, 4.3)."""
     option = b"" if source == UNSPECIFIED else bytes((_SOURCE_LINK_LAYER, 1)) + mac
-    return icmpv6(source, _SOLICITED_NODE + target[13:], bytes((SOLICITATION, *bytes(7))) + target + option)
+    return icmpv6(source, target if known else _SOLICITED_NODE + target[13:], bytes((SOLICITATION, *bytes(7))) + target + option)
 
 
 def neighbour_advertisement(target: bytes, destination: bytes, mac: bytes, router: bool) -> bytes:
@@ -73,6 +75,11 @@ def neighbour_advertisement(target: bytes, destination: bytes, mac: bytes, route
 def router_solicitation(source: bytes, destination: bytes, mac: bytes) -> bytes:
     """Is a router there? (RFC 4861, 4.1)."""
     return icmpv6(source, destination, bytes((133, *bytes(7))) + bytes((_SOURCE_LINK_LAYER, 1)) + mac)
+
+
+def link_local(mac: bytes) -> bytes:
+    """The link-local address that goes with a link-layer address."""
+    return _LINK_LOCAL + interface_identifier(mac)
 
 
 def interface_identifier(mac: bytes) -> bytes:
