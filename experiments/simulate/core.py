@@ -128,10 +128,9 @@ class Core:
         if packet[packets.HEADER] == packets.ADVERTISEMENT:
             back.neighbour.answered()
         elif packet[packets.HEADER] == packets.SOLICITATION:
-            asking, target = packet[packets.SOURCE], packet[packets.HEADER + 8 : packets.HEADER + 24]
-            if hop.mine.address is not None and asking == hop.mine.address.packed:
+            if hop.mine.address is not None and packet[packets.SOURCE] == hop.mine.address.packed:
                 back.neighbour.heard()
-            self._leave(back, packets.neighbour_advertisement(target, asking, _mac(hop.theirs), router=True))
+            self._leave(back, packets.neighbour_advertisement(packet, _mac(hop.theirs), router=True))
 
     def _leave(self, hop: Hop, packet: bytes) -> None:
         self.stations[hop.mine.node].sent_to_core(hop.out, packet)

@@ -184,7 +184,7 @@ class Host:
         target = packet[HEADER + 8 : HEADER + 24]
         owned = [*self.addresses.values(), *([self._link_local] if self._link_local else [])]
         if any(address.usable and address.octets == target for address in owned):
-            self._emit(packets.neighbour_advertisement(target, packet[SOURCE], self._radio.mac, router=False))
+            self._emit(packets.neighbour_advertisement(packet, self._radio.mac, router=False))
 
     def transmit(self, neighbour: Neighbour, packet: bytes) -> None:
         """Send a packet to the router."""

@@ -11,14 +11,15 @@ from typing import Protocol
 
 from agents.actions import RemoveAccessRoute, RouteAction
 from agents.config import AgentConfig, is_gateway
-from agents.fib import ACCESS, DISCARDED, LOOPBACK, MAIN, TRIGGER, TUNNEL, Change, Fib, LinkLocal, Put
-from agents.router_advertisement import ROUTER_SOLICITATION, encode_unreachable
+from agents.fib import ACCESS, DISCARDED, LOOPBACK, MAIN, TRIGGER, TUNNEL, Change, Fib, LinkLocal, Put, RouteKind
+from agents.router_advertisement import ROUTER_SOLICITATION, encode_unreachable, may_report
 from agents.schemes import Query
 from experiments.simulate import packets
 from experiments.simulate.access import Radio
 from experiments.simulate.capture import OUTGOING, TO_US, TUN, TUNNEL6, XID_RESPONSE, Capture, frame_header
 from experiments.simulate.clock import Clock
 from experiments.simulate.core import Core
+from experiments.simulate.errors import ErrorLimit
 from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import DESTINATION, HEADER, ICMPV6, IPV6, MOBILITY, NEXT_HEADER, SOURCE, UDP
 
@@ -28,7 +29,7 @@ _TRIGGER_INTO = frame_header(_TRIGGER_INDEX, TUN, TO_US)
 _TUNNEL_OUT = frame_header(_TUNNEL_INDEX, TUNNEL6, OUTGOING)
 _TUNNEL_INTO = frame_header(_TUNNEL_INDEX, TUNNEL6, TO_US)
 _MULTICAST = 0xFF
-_PORT_UNREACHABLE = 4
+_NO_ROUTE, _ADDRESS_UNREACHABLE, _PORT_UNREACHABLE = 0, 3, 4
 _HOPS = 64
 
 
@@ -82,6 +83,7 @@ class Node:
         self._core = core
         self._clock = clock
         self._capture = capture
+        self._errors = ErrorLimit()
         self.clear()
         core.stations[config.name] = self
 
@@ -167,8 +169,19 @@ class Node:
             if self.process is not None:
                 self._seen(_TRIGGER_OUT, packet)
                 self.process.trigger(packet)
+            else:
+                self._refuse(packet, _NO_ROUTE)
         elif found.device is not None:
             self._deliver(packet, found.device)
+        elif found.kind is RouteKind.UNREACHABLE:
+            self._refuse(packet, _NO_ROUTE)
+
+    def _refuse(self, packet: bytes, code: int) -> None:
+        """Tell the sender of a packet that its destination is unreachable, unless it has been told enough of late."""
+        sender = packet[SOURCE]
+        if may_report(packet) and self._errors.allows(sender, self._clock.now):
+            error = bytes((1, code)) + encode_unreachable(packet)[2:]
+            self.send(packets.icmpv6(self._address, sender, error, _HOPS))
 
     def tunnel(self, packet: bytes, care_of: bytes) -> None:
         """Send a packet encapsulated to another agent."""
@@ -239,7 +252,7 @@ class Node:
             target = packet[HEADER + 8 : HEADER + 24]
             if target == self.link_local.get(radio.name):
                 self._neighbour(radio, source).heard()
-                self.to_access(radio, packets.neighbour_advertisement(target, source, radio.gateway_mac, router=True))
+                self.to_access(radio, packets.neighbour_advertisement(packet, radio.gateway_mac, router=True))
         elif kind == packets.ADVERTISEMENT and (target := packet[HEADER + 8 : HEADER + 24]) in radio.neighbours:
             radio.neighbours[target].answered()
 
@@ -275,4 +288,4 @@ class Node:
     def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
         """Tell the senders of what waits that the host is not there (RFC 4861, 7.2.2)."""
         for packet in waiting:
-            self.send(packets.icmpv6(self._address, packet[SOURCE], encode_unreachable(packet), _HOPS))
+            self._refuse(packet, _ADDRESS_UNREACHABLE)

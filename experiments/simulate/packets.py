@@ -13,6 +13,8 @@ NEXT_HEADER, HOP_LIMIT = 6, 7
 SOLICITATION, ADVERTISEMENT = 135, 136
 """ICMPv6 types of neighbour discovery (RFC 4861, 4.3 and 4.4)."""
 UNSPECIFIED = bytes(16)
+MULTICAST = 0xFF
+"""The first octet of a group's address."""
 
 _HEADER = Struct("!IHBB16s16s")
 _UDP = Struct("!HHHH")
@@ -66,10 +68,12 @@ def neighbour_solicitation(source: bytes, target: bytes, mac: bytes, known: bool
     return icmpv6(source, target if known else _SOLICITED_NODE + target[13:], bytes((SOLICITATION, *bytes(7))) + target + option)
 
 
-def neighbour_advertisement(target: bytes, destination: bytes, mac: bytes, router: bool) -> bytes:
-    """``target``, which has ``mac``, answers (RFC 4861, 4.4)."""
-    flags = _SOLICITED | _OVERRIDE | (_ROUTER if router else 0)
-    return icmpv6(target, destination, bytes((ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0)) + target + bytes((_TARGET_LINK_LAYER, 1)) + mac)
+def neighbour_advertisement(solicitation: bytes, mac: bytes, router: bool) -> bytes:
+    """The answer to a solicitation of whoever has ``mac``, which it tells where all were asked (RFC 4861, 4.4)."""
+    target, to_all = solicitation[HEADER + 8 : HEADER + 24], solicitation[24] == MULTICAST
+    flags = _SOLICITED | (_OVERRIDE if to_all else 0) | (_ROUTER if router else 0)
+    option = bytes((_TARGET_LINK_LAYER, 1)) + mac if to_all else b""
+    return icmpv6(target, solicitation[SOURCE], bytes((ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0)) + target + option)
 
 
 def router_solicitation(source: bytes, destination: bytes, mac: bytes) -> bytes:
