@@ -9,6 +9,7 @@ from typing import Protocol
 from experiments.simulate.capture import ETHERNET, OUTGOING, TO_US, frame_header, layer_2_update
 from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.link import Line
+from experiments.simulate.neighbours import Neighbour
 from topologies.domain import Host, LinkSettings
 
 MULTICAST = 2
@@ -46,8 +47,7 @@ class Radio:
     Attributes:
         host: whose it is.
         gateway: the MAG that the host is associated with, or None.
-        resolved: the host's addresses for which the MAG knows its link-layer address; ``asked`` are those that it asks for, each with the
-            packets that wait for the answer.
+        neighbours: what the MAG knows of the host, by each of its addresses.
         out, into: what the MAG's capture has before a packet that it sends on the link, and before one that comes.
         update: the same before the frame that tells of an association.
     """
@@ -58,8 +58,7 @@ class Radio:
         self.gateway_mac = gateway_mac
         self.gateway: Gateway | None = None
         self.station: Station
-        self.resolved: set[bytes] = set()
-        self.asked: dict[bytes, list[bytes]] = {}
+        self.neighbours: dict[bytes, Neighbour] = {}
         self.out = frame_header(index + 2, ETHERNET, OUTGOING, gateway_mac)
         self.into = frame_header(index + 2, ETHERNET, TO_US, self.mac)
         self.into_group = frame_header(index + 2, ETHERNET, MULTICAST, self.mac)
@@ -95,8 +94,9 @@ class Radio:
             return
         gateway, self.gateway = self.gateway, None
         self._stay += 1
-        self.resolved.clear()
-        self.asked.clear()
+        for neighbour in self.neighbours.values():
+            neighbour.forget()
+        self.neighbours.clear()
         self.station.carrier(False)
         gateway.link_down(self)
 

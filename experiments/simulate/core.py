@@ -13,9 +13,11 @@ from itertools import pairwise
 from random import Random
 from typing import Protocol
 
+from experiments.simulate import packets
 from experiments.simulate.capture import ETHERNET, MULTICAST, OUTGOING, TO_US, frame_header
 from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.link import Line
+from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import DESTINATION
 from topologies.addresses import HOME, routed_aggregate
 from topologies.domain import Domain
@@ -35,15 +37,17 @@ class Station(Protocol):
         """A packet comes in from the core."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hop:
-    """The way from one station to the next: its lines, what captures at both ends have before a packet, and who is there."""
+    """The way from one station to the next: its lines, what captures at both ends have before a packet, the interfaces there, and what the
+    first knows of the second."""
 
     lines: tuple[Line, ...]
     out: bytes
     into: bytes
-    receiver: str
-    round_trip: int
+    mine: CoreInterface
+    theirs: CoreInterface
+    neighbour: Neighbour
 
 
 class Core:
@@ -51,12 +55,11 @@ class Core:
 
     Attributes:
         stations: the nodes that packets come to, by name.
-        resolved: whether all nodes know each other's link-layer addresses; until then one asks before it first sends to another.
     """
 
     def __init__(self, domain: Domain, clock: Clock, seed: int) -> None:
         self.stations: dict[str, Station] = {}
-        self.resolved = False
+        self._written_down = False
         self._domain = domain
         self._clock = clock
         self._interfaces: dict[tuple[str, str], tuple[CoreInterface, int]] = {}
@@ -75,8 +78,6 @@ class Core:
         self._hops: dict[tuple[str, bytes], Hop | None] = {}
         self._towards: dict[tuple[str, str], Hop] = {}
         self._parents = _parents(self._neighbours) if len(domain.links) == len(self._neighbours) - 1 else None
-        self._answered: dict[tuple[str, str], int] = {}
-        self._first_out: dict[tuple[str, str], bytes] = {}
 
     def line(self, node: str, other: str) -> Line:
         """The line from a node to its neighbour."""
@@ -96,23 +97,43 @@ class Core:
             hop = self._hops[key] = self._find(*key)
         if hop is None:
             return False
-        if self.resolved:
-            self._leave(node, hop, packet)
-        else:
-            self._clock.at(self._known(node, hop), KERNEL, self._leave, node, hop, packet)
+        hop.neighbour.send(packet)
         return True
 
-    def _known(self, node: str, hop: Hop) -> int:
-        """When a node knows its neighbour's link-layer address, which knows the node's as soon as it is asked."""
-        now = self._clock.now
-        when = self._answered.get((node, hop.receiver))
-        if when is None:
-            when = self._answered[node, hop.receiver] = now + hop.round_trip
-            self._answered.setdefault((hop.receiver, node), now)
-        return max(now, when)
+    def write_down(self) -> None:
+        """Let all nodes know each other's link-layer addresses; until then one asks before it first sends to another."""
+        self._written_down = True
+        for hop in self._towards.values():
+            hop.neighbour.note()
 
-    def _leave(self, node: str, hop: Hop, packet: bytes) -> None:
-        self.stations[node].sent_to_core(hop.out, packet)
+    def transmit(self, neighbour: Neighbour, packet: bytes) -> None:
+        """Send a packet over a hop."""
+        self._leave(neighbour.key, packet)
+
+    def ask(self, neighbour: Neighbour, known: bool) -> None:
+        """Solicit the node at the other end of a hop; the bridges between know that nobody else listens."""
+        hop: Hop = neighbour.key
+        assert hop.mine.address is not None, "stations have addresses"
+        assert hop.theirs.address is not None, "stations have addresses"
+        mac = _mac(hop.mine)
+        source = packets.link_local(mac) if known else hop.mine.address.packed
+        self._leave(hop, packets.neighbour_solicitation(source, hop.theirs.address.packed, mac, known))
+
+    def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
+        """A node of the core does not answer: what waits for it is lost."""
+
+    def _discover(self, hop: Hop, packet: bytes) -> None:
+        """What comes over a hop is about neighbours: answer a solicitation, heed an answer."""
+        back = self._hop_between(hop.theirs.node, hop.mine.node)
+        if packet[packets.HEADER] == packets.ADVERTISEMENT:
+            back.neighbour.answered()
+        elif packet[packets.HEADER] == packets.SOLICITATION:
+            if hop.mine.address is not None and packet[packets.SOURCE] == hop.mine.address.packed:
+                back.neighbour.heard()
+            self._leave(back, packets.neighbour_advertisement(packet, _mac(hop.theirs), router=True))
+
+    def _leave(self, hop: Hop, packet: bytes) -> None:
+        self.stations[hop.mine.node].sent_to_core(hop.out, packet)
         self._cross(hop, 0, self._clock.now, packet)
 
     def _cross(self, hop: Hop, at: int, time: int, packet: bytes) -> None:
@@ -133,9 +154,14 @@ class Core:
             time += line.delay
             at += 1
         if time > clock.now:
-            clock.at(time, KERNEL, self.stations[hop.receiver].from_core, hop.into, packet)
+            clock.at(time, KERNEL, self._arrive, hop, packet)
         else:
-            self.stations[hop.receiver].from_core(hop.into, packet)
+            self._arrive(hop, packet)
+
+    def _arrive(self, hop: Hop, packet: bytes) -> None:
+        self.stations[hop.theirs.node].from_core(hop.into, packet)
+        if packet[packets.NEXT_HEADER] == packets.ICMPV6 and packet[packets.HOP_LIMIT] == packets.NEIGHBOUR_HOPS:
+            self._discover(hop, packet)
 
     def _enter(self, hop: Hop, at: int, packet: bytes) -> None:
         left = hop.lines[at].leaves(self._clock.now, len(packet))
@@ -196,21 +222,30 @@ class Core:
         if owner is None or owner == node:
             return None
         path = self._path(node, owner)
-        end = next(at for at, name in enumerate(path[1:], 1) if name not in self._bridges)
-        key = node, path[end]
+        return self._hop_between(node, next(name for name in path[1:] if name not in self._bridges))
+
+    def _hop_between(self, node: str, station: str) -> Hop:
+        """The hop from a station to another on its segment."""
+        key = node, station
         if key not in self._towards:
-            self._towards[key] = self._hop(path[: end + 1])
+            self._towards[key] = self._hop(self._path(*key))
         return self._towards[key]
 
     def _hop(self, path: tuple[str, ...]) -> Hop:
-        (mine, _), (_, index) = self._interfaces[path[0], path[1]], self._interfaces[path[-1], path[-2]]
-        return Hop(
+        (mine, _), (theirs, index) = self._interfaces[path[0], path[1]], self._interfaces[path[-1], path[-2]]
+        neighbour = Neighbour(self, self._clock)
+        hop = Hop(
             lines=tuple(self._lines[pair] for pair in pairwise(path)),
             out=self._out(path[0], path[1]),
             into=frame_header(index, ETHERNET, TO_US, _mac(mine)),
-            receiver=path[-1],
-            round_trip=sum(self._lines[a, b].delay + self._lines[b, a].delay for a, b in pairwise(path)),
+            mine=mine,
+            theirs=theirs,
+            neighbour=neighbour,
         )
+        neighbour.key = hop
+        if self._written_down:
+            neighbour.note()
+        return hop
 
     def _path(self, a: str, b: str) -> tuple[str, ...]:
         """The nodes from one to the other; where the core is a tree there is one way, found without looking at all of it."""

@@ -31,6 +31,7 @@ def _impair(fault: Impairment, network: Network) -> Iterator[Call]:
     for name in network.run.domain_agents:
         if not fault.nodes or name in fault.nodes:
             outward, _ = network.core.access(name)
+            outward.will_change()
             yield fault.at, partial(outward.treat, treatment)
             yield fault.end, partial(outward.end_treatment, treatment)
 
@@ -38,6 +39,7 @@ def _impair(fault: Impairment, network: Network) -> Iterator[Call]:
 def _part(fault: Partition, network: Network) -> Iterator[Call]:
     for name, other in ((fault.a, fault.b), (fault.b, fault.a)):
         _, inward = network.core.access(name)
+        inward.will_change()
         source = network.run.domain_agents[other].address.packed
         yield fault.at, partial(inward.block, source)
         yield fault.end, partial(inward.unblock, source)

@@ -14,6 +14,7 @@ from experiments.simulate import packets
 from experiments.simulate.access import Radio
 from experiments.simulate.capture import Capture
 from experiments.simulate.clock import KERNEL, Clock
+from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import HEADER, ICMPV6, NEXT_HEADER, SOURCE, UNSPECIFIED
 from experiments.simulate.wheel import fires
 from topologies.timing import SECOND
@@ -27,12 +28,8 @@ PROBING = SECOND
 SOLICITATION_INTERVAL = 4 * SECOND
 """ns between Router Solicitations (RFC 4861, RTR_SOLICITATION_INTERVAL)."""
 
-RETRANSMISSION, TRIES = SECOND, 3
-"""ns between Neighbour Solicitations, and how many there are (RFC 4861, 10)."""
-
 _SOLICITATIONS = 3
 _ALL_ROUTERS = bytes.fromhex("ff020000000000000000000000000002")
-_LINK_LOCAL = bytes.fromhex("fe80000000000000")
 _MULTICAST = 0xFF
 _SOURCE_LINK_LAYER, _PREFIX_INFORMATION = 1, 3
 _OPTIONS = HEADER + 16
@@ -64,9 +61,7 @@ class Host:
         self._link_local: Address | None = None
         self._router: bytes | None = None
         self._router_until = 0
-        self._known = False
-        self._waiting: list[bytes] = []
-        self._search = 0
+        self._gateway = Neighbour(self, clock)
         self._advertised = False
         radio.station = self
 
@@ -77,10 +72,9 @@ class Host:
     def carrier(self, there: bool) -> None:
         """The carrier comes, for the first time with the need for an address, or goes."""
         if not there:
-            self._known = False
-            self._give_up()
+            self._gateway.forget()
         elif self._link_local is None:
-            self._link_local = Address(_LINK_LOCAL + self._identifier)
+            self._link_local = Address(packets.link_local(self._radio.mac))
             self._probe(self._link_local)
 
     def send(self, destination: bytes, ports: tuple[int, int], data: bytes) -> bool:
@@ -90,14 +84,14 @@ class Host:
         source = self._source(destination)
         if source is None:
             return False
-        self._to_router(packets.udp(source, destination, ports, data))
+        self._gateway.send(packets.udp(source, destination, ports, data))
         return True
 
     def greet(self) -> None:
         """Send an empty datagram from each address to the router's discard port, which answers that nobody listens."""
         if self._router is not None:
             for source in self.usable():
-                self._to_router(packets.udp(source, self._router, (49152, 9), b""))
+                self._gateway.send(packets.udp(source, self._router, (49152, 9), b""))
 
     def receive(self, packet: bytes) -> None:
         """A packet comes in on the access link."""
@@ -113,7 +107,7 @@ class Host:
         elif kind == packets.SOLICITATION:
             self._answer(packet)
         elif kind == packets.ADVERTISEMENT and packet[HEADER + 8 : HEADER + 24] == self._router:
-            self._resolved()
+            self._gateway.answered()
 
     def _emit(self, packet: bytes) -> None:
         """Put a packet on the link; without a carrier it is nowhere."""
@@ -174,7 +168,7 @@ class Host:
                 self._configure(packet[at + 16 : at + 24], int.from_bytes(packet[at + 8 : at + 12], "big"))
             at += 8 * packet[at + 1]
         if told and router == self._router:
-            self._resolved()
+            self._gateway.heard()
 
     def _configure(self, prefix: bytes, preferred: int) -> None:
         address = self.addresses.get(prefix)
@@ -190,34 +184,17 @@ class Host:
         target = packet[HEADER + 8 : HEADER + 24]
         owned = [*self.addresses.values(), *([self._link_local] if self._link_local else [])]
         if any(address.usable and address.octets == target for address in owned):
-            self._emit(packets.neighbour_advertisement(target, packet[SOURCE], self._radio.mac, router=False))
+            self._emit(packets.neighbour_advertisement(packet, self._radio.mac, router=False))
 
-    def _to_router(self, packet: bytes) -> None:
-        if self._known:
-            self._emit(packet)
-            return
-        self._waiting.append(packet)
-        if len(self._waiting) == 1:
-            self._search += 1
-            self._ask(self._search, TRIES)
+    def transmit(self, neighbour: Neighbour, packet: bytes) -> None:
+        """Send a packet to the router."""
+        self._emit(packet)
 
-    def _ask(self, search: int, left: int) -> None:
-        """Ask for the router's link-layer address, in the name of the packet that waits longest."""
-        if search != self._search or not self._waiting or self._router is None:
-            return
-        if not left:
-            self._give_up()
-            return
-        self._emit(packets.neighbour_solicitation(self._waiting[0][SOURCE], self._router, self._radio.mac))
-        self._clock.at(fires(self._clock.now, RETRANSMISSION), KERNEL, self._ask, search, left - 1)
+    def ask(self, neighbour: Neighbour, known: bool) -> None:
+        """Ask for the router's link-layer address, in the name of the packet that waits longest; or probe it."""
+        if self._router is not None and self._link_local is not None:
+            source = self._link_local.octets if known else neighbour.waiting[0][SOURCE]
+            self._emit(packets.neighbour_solicitation(source, self._router, self._radio.mac, known))
 
-    def _give_up(self) -> None:
-        self._waiting.clear()
-        self._search += 1
-
-    def _resolved(self) -> None:
-        self._known = True
-        waiting, self._waiting = self._waiting, []
-        self._search += 1
-        for packet in waiting:
-            self._emit(packet)
+    def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
+        """The router is not there: what waits for it is never sent."""

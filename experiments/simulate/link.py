@@ -34,7 +34,7 @@ class Line:
 
     Attributes:
         delay: ns that a packet takes where nothing else delays it.
-        plain: whether every packet takes just that.
+        plain: whether every packet takes just that, now and later.
     """
 
     def __init__(self, settings: LinkSettings, random: Random) -> None:
@@ -47,30 +47,27 @@ class Line:
         self._last = 0
         self._treatments: list[Treatment] = []
         self._blocked: list[bytes] = []
-        self._judge()
+        self.plain = not (self._jitter or self._loss or self._rate)
 
-    def _judge(self) -> None:
-        self.plain = not (self._jitter or self._loss or self._rate or self._treatments or self._blocked)
+    def will_change(self) -> None:
+        """Say that packets may be treated or blocked later: what becomes of one is then decided when it comes to the line, not before."""
+        self.plain = False
 
     def treat(self, treatment: Treatment) -> None:
         """From now on treat Mobility Headers so."""
         self._treatments.append(treatment)
-        self._judge()
 
     def end_treatment(self, treatment: Treatment) -> None:
         """Treat them so no longer."""
         self._treatments.remove(treatment)
-        self._judge()
 
     def block(self, source: bytes) -> None:
         """From now on let nothing in that has this source address."""
         self._blocked.append(source)
-        self._judge()
 
     def unblock(self, source: bytes) -> None:
         """Let it in again."""
         self._blocked.remove(source)
-        self._judge()
 
     def entries(self, now: int, packet: bytes) -> list[int]:
         """When a packet that comes to the line's beginning enters it: once and at once, but for what treatments make of that."""

@@ -11,17 +11,17 @@ from typing import Protocol
 
 from agents.actions import RemoveAccessRoute, RouteAction
 from agents.config import AgentConfig, is_gateway
-from agents.fib import ACCESS, DISCARDED, LOOPBACK, MAIN, TRIGGER, TUNNEL, Change, Fib, LinkLocal, Put
-from agents.router_advertisement import ROUTER_SOLICITATION, encode_unreachable
+from agents.fib import ACCESS, DISCARDED, LOOPBACK, MAIN, TRIGGER, TUNNEL, Change, Fib, LinkLocal, Put, RouteKind
+from agents.router_advertisement import ROUTER_SOLICITATION, encode_unreachable, may_report
 from agents.schemes import Query
 from experiments.simulate import packets
 from experiments.simulate.access import Radio
 from experiments.simulate.capture import OUTGOING, TO_US, TUN, TUNNEL6, XID_RESPONSE, Capture, frame_header
-from experiments.simulate.clock import KERNEL, Clock
+from experiments.simulate.clock import Clock
 from experiments.simulate.core import Core
-from experiments.simulate.host import RETRANSMISSION, TRIES
+from experiments.simulate.errors import ErrorLimit
+from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import DESTINATION, HEADER, ICMPV6, IPV6, MOBILITY, NEXT_HEADER, SOURCE, UDP
-from experiments.simulate.wheel import fires
 
 _TRIGGER_INDEX, _TUNNEL_INDEX = 4, 5
 _TRIGGER_OUT = frame_header(_TRIGGER_INDEX, TUN, OUTGOING)
@@ -29,7 +29,7 @@ _TRIGGER_INTO = frame_header(_TRIGGER_INDEX, TUN, TO_US)
 _TUNNEL_OUT = frame_header(_TUNNEL_INDEX, TUNNEL6, OUTGOING)
 _TUNNEL_INTO = frame_header(_TUNNEL_INDEX, TUNNEL6, TO_US)
 _MULTICAST = 0xFF
-_PORT_UNREACHABLE = 4
+_NO_ROUTE, _ADDRESS_UNREACHABLE, _PORT_UNREACHABLE = 0, 3, 4
 _HOPS = 64
 
 
@@ -83,6 +83,7 @@ class Node:
         self._core = core
         self._clock = clock
         self._capture = capture
+        self._errors = ErrorLimit()
         self.clear()
         core.stations[config.name] = self
 
@@ -168,8 +169,19 @@ class Node:
             if self.process is not None:
                 self._seen(_TRIGGER_OUT, packet)
                 self.process.trigger(packet)
+            else:
+                self._refuse(packet, _NO_ROUTE)
         elif found.device is not None:
             self._deliver(packet, found.device)
+        elif found.kind is RouteKind.UNREACHABLE:
+            self._refuse(packet, _NO_ROUTE)
+
+    def _refuse(self, packet: bytes, code: int) -> None:
+        """Tell the sender of a packet that its destination is unreachable, unless it has been told enough of late."""
+        sender = packet[SOURCE]
+        if may_report(packet) and self._errors.allows(sender, self._clock.now):
+            error = bytes((1, code)) + encode_unreachable(packet)[2:]
+            self.send(packets.icmpv6(self._address, sender, error, _HOPS))
 
     def tunnel(self, packet: bytes, care_of: bytes) -> None:
         """Send a packet encapsulated to another agent."""
@@ -234,15 +246,15 @@ class Node:
     def _neighbour_said(self, radio: Radio, packet: bytes) -> None:
         kind, source = packet[HEADER], packet[SOURCE]
         if kind == ROUTER_SOLICITATION and self.process is not None:
-            self._learn(radio, source)
+            self._neighbour(radio, source).heard()
             self.process.solicited(radio.name, packet[HEADER:], IPv6Address(source), packet[7])
         elif kind == packets.SOLICITATION and source != packets.UNSPECIFIED:
             target = packet[HEADER + 8 : HEADER + 24]
             if target == self.link_local.get(radio.name):
-                self._learn(radio, source)
-                self.to_access(radio, packets.neighbour_advertisement(target, source, radio.gateway_mac, router=True))
-        elif kind == packets.ADVERTISEMENT and (target := packet[HEADER + 8 : HEADER + 24]) in radio.asked:
-            self._learn(radio, target)
+                self._neighbour(radio, source).heard()
+                self.to_access(radio, packets.neighbour_advertisement(packet, radio.gateway_mac, router=True))
+        elif kind == packets.ADVERTISEMENT and (target := packet[HEADER + 8 : HEADER + 24]) in radio.neighbours:
+            radio.neighbours[target].answered()
 
     def to_access(self, radio: Radio, packet: bytes) -> None:
         """Put a packet on an access link."""
@@ -255,29 +267,25 @@ class Node:
 
     def _to_neighbour(self, radio: Radio, packet: bytes) -> None:
         """Deliver a packet, once the link-layer address of its destination is known."""
-        address = packet[DESTINATION]
-        if address in radio.resolved:
-            self.to_access(radio, packet)
-        elif (waiting := radio.asked.get(address)) is not None:
-            waiting.append(packet)
-        else:
-            radio.asked[address] = waiting = [packet]
-            self._ask(radio, address, waiting, TRIES)
+        self._neighbour(radio, packet[DESTINATION]).send(packet)
 
-    def _ask(self, radio: Radio, address: bytes, waiting: list[bytes], left: int) -> None:
-        """Ask for a neighbour; in the end tell the senders of what waits that it is not there (RFC 4861, 7.2.2)."""
-        if radio.asked.get(address) is not waiting:
-            return
-        if left:
-            source = self.link_local.get(radio.name, self._address)
-            self.to_access(radio, packets.neighbour_solicitation(source, address, radio.gateway_mac))
-            self._clock.at(fires(self._clock.now, RETRANSMISSION), KERNEL, self._ask, radio, address, waiting, left - 1)
-            return
-        del radio.asked[address]
+    def _neighbour(self, radio: Radio, address: bytes) -> Neighbour:
+        neighbour = radio.neighbours.get(address)
+        if neighbour is None:
+            neighbour = radio.neighbours[address] = Neighbour(self, self._clock, (radio, address))
+        return neighbour
+
+    def transmit(self, neighbour: Neighbour, packet: bytes) -> None:
+        """Put a packet on the link that the neighbour is on."""
+        self.to_access(neighbour.key[0], packet)
+
+    def ask(self, neighbour: Neighbour, known: bool) -> None:
+        """Ask a host for its link-layer address, or probe it."""
+        radio, address = neighbour.key
+        source = self.link_local.get(radio.name, self._address)
+        self.to_access(radio, packets.neighbour_solicitation(source, address, radio.gateway_mac, known))
+
+    def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
+        """Tell the senders of what waits that the host is not there (RFC 4861, 7.2.2)."""
         for packet in waiting:
-            self.send(packets.icmpv6(self._address, packet[SOURCE], encode_unreachable(packet), _HOPS))
-
-    def _learn(self, radio: Radio, address: bytes) -> None:
-        radio.resolved.add(address)
-        for packet in radio.asked.pop(address, ()):
-            self.to_access(radio, packet)
+            self._refuse(packet, _ADDRESS_UNREACHABLE)

@@ -13,13 +13,16 @@ NEXT_HEADER, HOP_LIMIT = 6, 7
 SOLICITATION, ADVERTISEMENT = 135, 136
 """ICMPv6 types of neighbour discovery (RFC 4861, 4.3 and 4.4)."""
 UNSPECIFIED = bytes(16)
+MULTICAST = 0xFF
+"""The first octet of a group's address."""
 
 _HEADER = Struct("!IHBB16s16s")
 _UDP = Struct("!HHHH")
 _VERSION = 6 << 28
 _HOPS = 64
-_NEIGHBOUR_HOPS = 255
+NEIGHBOUR_HOPS = 255
 _SOURCE_LINK_LAYER, _TARGET_LINK_LAYER = 1, 2
+_LINK_LOCAL = bytes.fromhex("fe80000000000000")
 _SOLICITED_NODE = bytes.fromhex("ff0200000000000000000001ff")
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
 
@@ -52,27 +55,35 @@ def udp(source: bytes, destination: bytes, ports: tuple[int, int], data: bytes) 
     return packet(source, destination, UDP, bare[:6] + checksum(source, destination, UDP, bare) + bare[8:])
 
 
-def icmpv6(source: bytes, destination: bytes, message: bytes, hops: int = _NEIGHBOUR_HOPS) -> bytes:
+def icmpv6(source: bytes, destination: bytes, message: bytes, hops: int = NEIGHBOUR_HOPS) -> bytes:
     """An ICMPv6 message whose checksum is still zero."""
     filled = message[:2] + checksum(source, destination, ICMPV6, message) + message[4:]
     return packet(source, destination, ICMPV6, filled, hops)
 
 
-def neighbour_solicitation(source: bytes, target: bytes, mac: bytes) -> bytes:
-    """Who has ``target``? asked by ``source``, or for duplicate address detection by nobody (RFC 4861, 4.3)."""
+def neighbour_solicitation(source: bytes, target: bytes, mac: bytes, known: bool = False) -> bytes:
+    """Who has ``target``? asked by ``source``, or for duplicate address detection by nobody, of all nodes, or of the one that is known to
+    have had it (RFC 4861, 4.3)."""
     option = b"" if source == UNSPECIFIED else bytes((_SOURCE_LINK_LAYER, 1)) + mac
-    return icmpv6(source, _SOLICITED_NODE + target[13:], bytes((SOLICITATION, *bytes(7))) + target + option)
+    return icmpv6(source, target if known else _SOLICITED_NODE + target[13:], bytes((SOLICITATION, *bytes(7))) + target + option)
 
 
-def neighbour_advertisement(target: bytes, destination: bytes, mac: bytes, router: bool) -> bytes:
-    """``target``, which has ``mac``, answers (RFC 4861, 4.4)."""
-    flags = _SOLICITED | _OVERRIDE | (_ROUTER if router else 0)
-    return icmpv6(target, destination, bytes((ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0)) + target + bytes((_TARGET_LINK_LAYER, 1)) + mac)
+def neighbour_advertisement(solicitation: bytes, mac: bytes, router: bool) -> bytes:
+    """The answer to a solicitation of whoever has ``mac``, which it tells where all were asked (RFC 4861, 4.4)."""
+    target, to_all = solicitation[HEADER + 8 : HEADER + 24], solicitation[24] == MULTICAST
+    flags = _SOLICITED | (_OVERRIDE if to_all else 0) | (_ROUTER if router else 0)
+    option = bytes((_TARGET_LINK_LAYER, 1)) + mac if to_all else b""
+    return icmpv6(target, solicitation[SOURCE], bytes((ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0)) + target + option)
 
 
 def router_solicitation(source: bytes, destination: bytes, mac: bytes) -> bytes:
     """Is a router there? (RFC 4861, 4.1)."""
     return icmpv6(source, destination, bytes((133, *bytes(7))) + bytes((_SOURCE_LINK_LAYER, 1)) + mac)
+
+
+def link_local(mac: bytes) -> bytes:
+    """The link-local address that goes with a link-layer address."""
+    return _LINK_LOCAL + interface_identifier(mac)
 
 
 def interface_identifier(mac: bytes) -> bytes:

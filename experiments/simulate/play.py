@@ -42,7 +42,7 @@ def simulate(folder: Path) -> Clock:
             network.start(name, ahead.get(name, 0.0))
         clock.run(_START + _ATTACHING)
         _attach(network)
-        network.core.resolved = True
+        network.core.write_down()
         for host in network.hosts.values():
             host.greet()
         clock.run(clock.now + _SETTLE)

@@ -6,6 +6,8 @@ long sleep is therefore asked to end a little early, and the rest is slept in th
 
 from __future__ import annotations
 
+from math import ceil
+
 from topologies.timing import SECOND
 
 _ORIGIN = 1_704_067_200
@@ -30,6 +32,6 @@ def wakes(since: int, when: float) -> int:
         left = until - now / SECOND
         if left > _LONG:
             left -= _EARLY * left
-        sleep = -(-round(left * SECOND) // _MICROSECOND) * _MICROSECOND
+        sleep = -(-ceil(left * SECOND) // _MICROSECOND) * _MICROSECOND
         now += sleep + max(1, sleep // _LATE)
     return now + _ORIGIN * SECOND

@@ -93,7 +93,7 @@ def test_only_signalling_is_treated() -> None:
     treated.treat(treatment)
     assert [treated.entries(7, octets) for octets in (DATA, signalling, tunnelled)] == [[7], *[[3 * MS + 7] * 2] * 2]
     treated.end_treatment(treatment)
-    assert treated.plain
+    assert treated.entries(7, signalling) == [7]
     treated.treat(Treatment(loss=1.0))
     assert treated.entries(7, signalling) == []
 
@@ -103,7 +103,7 @@ def test_a_blocked_source_does_not_enter() -> None:
     parted.block(A)
     assert (parted.entries(7, DATA), parted.entries(7, packet(B, A, 59, b""))) == ([], [7])
     parted.unblock(A)
-    assert parted.plain
+    assert parted.entries(7, DATA) == [7]
 
 
 def test_a_sleeper_wakes_a_little_late_and_never_early() -> None:
