@@ -12,7 +12,8 @@ from engines.native import Native
 from engines.sim import Simulator
 from engines.uml import UserModeLinux, memory_problem
 
-NAMES = ("auto", "virtual", "uml", "native", "sim")
+KERNELS = ("auto", "virtual", "uml", "native")
+NAMES = (*KERNELS, "sim")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from agents.schemes import SCHEMES
 from engines.base import REPOSITORY, EngineError
-from engines.choose import NAMES
+from engines.choose import KERNELS, NAMES
 from experiments.catalogue import CATALOGUE
 from experiments.declare import keys, settings
 from experiments.declare.phase import Phase
@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     script.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="...", help="all that comes behind FILE is given to it, behind the folder"
     )
-    script.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(NAMES)} (default: auto)")
+    script.add_argument("--engine", metavar="ENGINE", help=f"where the kernel comes from: {', '.join(KERNELS)} (default: auto)")
     script.add_argument("--seed", type=_seed, default=1, metavar="N", help="what its kernel's random numbers follow from (default: 1)")
     script.add_argument(
         "--wall-limit", type=_seconds, metavar="SECONDS", help="kill it where it takes longer by the clock on the wall (default: 3600)"
@@ -283,7 +283,7 @@ def _script(options: argparse.Namespace) -> int:
     folder, outcome = script.run(
         options.file,
         options.arguments,
-        engine_name=_known("engine", options.engine or "auto", NAMES),
+        engine_name=_known("engine that has a kernel", options.engine or "auto", KERNELS),
         seed=options.seed,
         results_folder=(options.results or REPOSITORY / "results").absolute(),
         wall_limit=options.wall_limit,

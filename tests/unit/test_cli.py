@@ -101,3 +101,9 @@ def test_a_wall_limit_is_a_number_of_seconds(capsys: pytest.CaptureFixture[str],
     status, _, err = run(capsys, "run", "fig1", f"--wall-limit={limit}")
     assert status == 2
     assert f"expected a number of seconds above 0, not '{limit}'" in err
+
+
+def test_a_script_needs_an_engine_with_a_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").touch()
+    assert main(["script", "--engine", "sim", str(tmp_path / "mine.py")]) == 2
+    assert capsys.readouterr().err == ("dmmlab: no engine that has a kernel is called 'sim'; expected one of auto, virtual, uml, native\n")
