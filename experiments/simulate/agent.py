@@ -113,8 +113,12 @@ class Agent:
 
     def hear(self, octets: bytes, source: IPv6Address, destination: IPv6Address, link: str | None) -> None:
         """A Mobility Header came."""
-        port = _SIGNALLING if link is None and source in self._config.peers else _STRANGERS
+        port = _SIGNALLING if link is None and self._is_peer(source) else _STRANGERS
         self._wait(port, self._signalled, octets, source, destination, link)
+
+    def _is_peer(self, source: IPv6Address) -> bool:
+        config = self._config
+        return source != config.address and (source in config.mags or source == config.lma)
 
     def stray(self, packet: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """A packet came through a tunnel and has no access route here, or the kernel of an LMA forwards it."""

@@ -22,7 +22,9 @@ from experiments.measure import node_state
 from experiments.measure.pcap import read_capture
 from experiments.simulate.capture import ETHERNET, OUTGOING, Capture, frame_header
 from experiments.simulate.clock import KERNEL, PROCESS, Clock
+from experiments.simulate.errors import ErrorLimit
 from experiments.simulate.link import Line, Treatment
+from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import checksum, packet, udp
 from experiments.simulate.play import simulate
 from experiments.simulate.sleep import wakes
@@ -119,6 +121,79 @@ def test_a_sleeper_wakes_a_little_late_and_never_early() -> None:
 @pytest.mark.parametrize(("now", "wait", "fired"), [(0, 200, 210), (0, 1_000, 1_040), (80, 1_000, 1_120), (0, 5_000, 5_040), (3, 10, 20)])
 def test_a_kernels_timer_fires_on_a_tick_the_coarser_the_later(now: int, wait: int, fired: int) -> None:
     assert fires(EPOCH + now * MS, wait * MS) == EPOCH + fired * MS
+
+
+class Kernel:
+    """What a neighbour's owner was asked to do, with the ms at which it was."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(EPOCH)
+        self.did: list[tuple[int, str]] = []
+        self.neighbour = Neighbour(self, self.clock)
+
+    def transmit(self, neighbour: Neighbour, packet: bytes) -> None:
+        self._note(packet.decode())
+
+    def ask(self, neighbour: Neighbour, known: bool) -> None:
+        self._note("probe" if known else "ask")
+
+    def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
+        self._note("gives up " + b"".join(waiting).decode())
+
+    def _note(self, what: str) -> None:
+        self.did.append(((self.clock.now - EPOCH) // MS, what))
+
+    def after(self, wait: int) -> Neighbour:
+        self.clock.run(self.clock.now + wait * MS)
+        return self.neighbour
+
+
+def test_packets_wait_for_a_neighbours_answer() -> None:
+    kernel = Kernel()
+    kernel.neighbour.send(b"a")
+    kernel.after(5).send(b"b")
+    kernel.after(5).answered()
+    kernel.after(5).send(b"c")
+    assert kernel.did == [(0, "ask"), (10, "a"), (10, "b"), (15, "c")]
+
+
+def test_a_neighbour_that_does_not_answer_is_given_up_and_asked_for_anew() -> None:
+    kernel = Kernel()
+    kernel.neighbour.send(b"a")
+    kernel.after(4_000).send(b"b")
+    assert kernel.did == [(0, "ask"), (1040, "ask"), (2080, "ask"), (3120, "gives up a"), (4000, "ask")]
+    kernel.neighbour.heard()
+    assert kernel.did[-1] == (4000, "b")
+
+
+def test_a_stale_neighbour_is_used_and_then_probed() -> None:
+    kernel = Kernel()
+    kernel.neighbour.note()
+    kernel.neighbour.send(b"a")
+    kernel.after(5_100).answered()
+    kernel.after(31_000)
+    assert kernel.did == [(0, "a"), (5040, "probe")]
+    kernel.neighbour.send(b"b")
+    kernel.after(9_000).send(b"c")
+    probes = [(when, what) for when, what in kernel.did if what == "probe"]
+    assert [when - 36_100 for when, _ in probes[1:]] == [5_020, 6_060, 7_100]
+    assert kernel.did[-2:] == [(44_240, "gives up "), (45_100, "ask")]
+
+
+def test_a_neighbour_that_was_forgotten_has_no_timers() -> None:
+    kernel = Kernel()
+    kernel.neighbour.send(b"a")
+    kernel.neighbour.forget()
+    kernel.after(5_000)
+    assert kernel.did == [(0, "ask")]
+
+
+def test_errors_are_limited_for_each_node() -> None:
+    limit = ErrorLimit()
+    told = [limit.allows(A, EPOCH + n * 50 * MS) for n in range(40)]
+    assert told.count(True) == 6 + 40 * 50 // 250 - 1
+    assert all(told[:6])
+    assert limit.allows(B, EPOCH)
 
 
 def test_a_capture_is_read_as_an_emulations(tmp_path: Path) -> None:
