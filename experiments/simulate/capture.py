@@ -39,39 +39,49 @@ XID_RESPONSE = bytes((0x00, 0x01, 0xAF, 0x81, 0x01, 0x00))
 
 
 class Capture:
-    """One node's capture. Its file is open only while octets are written to it, since a domain may have more nodes than a process files."""
+    """One node's capture."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._over = False
-        self._octets = bytearray()
-        path.write_bytes(_FILE_HEADER.pack(_NANOSECOND_PCAP, 2, 4, 0, 0, _SNAPLEN, LINK_TYPE))
+        self._file: BinaryIO | None = None
+        self._octets = bytearray(_FILE_HEADER.pack(_NANOSECONDS, 2, 4, 0, 0, _SNAP_LENGTH, LINK_TYPE))
+        self._closed = False
 
-    def record(
-        self, time: int, interface: Interface, seen: Seen, octets: bytes, link_layer: bytes = b"", protocol: int = ETH_P_IPV6
-    ) -> None:
-        """Note a packet, unless the capture is over; ``time`` in ns since 1970, ``link_layer`` is the frame's source."""
-        if self._over:
+    def take(self, time: int, header: bytes, packet: bytes) -> None:
+        """Note a packet at ``time`` (ns since 1970) behind its ``frame_header``; not any more once the capture is closed."""
+        if self._closed:
             return
-        second, rest = divmod(time, SECOND)
-        size = _SLL2.size + len(octets)
-        head = _SLL2.pack(protocol, 0, interface.number, interface.kind, seen, len(link_layer), link_layer)
-        self._octets += _RECORD.pack(second, rest, size, size) + head + octets
-        if len(self._octets) > _PIECE:
+        length = len(header) + len(packet)
+        self._octets += _RECORD.pack(*divmod(time, _SECOND), length, length) + header + packet
+        if len(self._octets) >= _PENDING:
             self._write()
 
-    def close(self) -> None:
-        """Write all that is left; nothing more is noted."""
-        self._over = True
-        self._write()
-
     def _write(self) -> None:
-        with self._path.open("ab") as file:
-            file.write(self._octets)
+        if self._file is None:
+            self._file = self._path.open("wb")
+        self._file.write(self._octets)
         self._octets.clear()
 
-    def __enter__(self) -> Capture:
-        return self
+    def close(self) -> None:
+        """Write what is left; OSError where that fails."""
+        if not self._closed:
+            self._write()
+            assert self._file is not None
+            self._file.close()
+            self._closed = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+
+class Captures:
+    """The captures of a run, by node."""
+
+    def __init__(self, folder: Path, nodes: Iterable[str]) -> None:
+        self._of = {name: Capture(folder / f"{name}.pcap") for name in nodes}
+
+    def of(self, node: str) -> Capture | None:
+        """The node's capture, if it has one."""
+        return self._of.get(node)
+
+    def close(self) -> None:
+        """End all of them."""
+        for capture in self._of.values():
+            capture.close()
