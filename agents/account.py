@@ -6,9 +6,11 @@ Of what others send in vain, or has to wait, it has the first of a second one by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv6Address
 from typing import Any
 
 from agents.actions import (
+    Advertise,
     AssignLinkLocal,
     Drop,
     Effect,
@@ -17,18 +19,30 @@ from agents.actions import (
     InstallLocalRoute,
     InstallRoute,
     InstallUplink,
+    Multicast,
+    Note,
+    ProbePath,
+    Release,
     RemoveAccessRoute,
     RemoveLocalRoute,
     RemoveRoute,
     RemoveUplink,
-    RouteAction,
+    Report,
+    Transmit,
+    Withhold,
 )
+from agents.descriptions import describe
+from agents.endpoint import Heard
+from agents.messages import MessageError
 from agents.tally import Kind, Tally
+
+Entry = tuple[str, dict[str, Any]]
+"""An event and its details."""
 
 _HELD = frozenset({"packet", "tunnelled packet"})
 _FROM_OTHERS = _HELD | {"received", "malformed", "solicited"}
 _OUTCOMES: Mapping[type, str] = {Ignore: "ignored", Drop: "dropped"}
-_ROUTES: Mapping[type, tuple[str, tuple[str, ...]]] = {
+_FIELDS: Mapping[type, tuple[str, tuple[str, ...]]] = {
     InstallRoute: ("route installed", ("prefix", "care_of")),
     RemoveRoute: ("route removed", ("prefix",)),
     InstallLocalRoute: ("local route installed", ("prefix",)),
@@ -38,17 +52,56 @@ _ROUTES: Mapping[type, tuple[str, tuple[str, ...]]] = {
     InstallUplink: ("uplink installed", ("link", "anchor")),
     RemoveUplink: ("uplink removed", ("link",)),
     AssignLinkLocal: ("link-local address assigned", ("link", "address")),
+    ProbePath: ("path probed", ("destination",)),
+    Ignore: ("ignored", ("reason", "source")),
 }
-"""What the journal says of what changes routes: the event, and which fields it has."""
+"""Of what is told by some of its fields: the event, and which."""
+
+_SAID: Mapping[type, Callable[[Any], Entry]] = {
+    Transmit: lambda it: ("sent", {"destination": it.destination, **_where(it, "tunnelled"), **describe(it.message)}),
+    Advertise: lambda it: (
+        "advertised",
+        {"link": it.link, "prefixes": it.prefixes, "lifetime": it.lifetime, **_where(it, "withdrawn")},
+    ),
+    Release: lambda it: ("released", {"packets": len(it.packets), "care_of": it.care_of}),
+    Multicast: lambda it: ("multicast", {"packets": 1, "group": it.group}),
+    Drop: lambda it: ("dropped", {"packets": len(it.packets), "reason": it.reason}),
+    Report: lambda it: (f"reported {it.what}", {"source": it.source, "destination": it.destination}),
+    Withhold: lambda it: ("errors withheld", {"packets": it.errors}),
+    Note: lambda it: (it.notice, {"peer": it.peer, "about": it.about}),
+}
+"""Of all else: the event and its details."""
 
 Record = Callable[[int, str, Mapping[str, Any]], None]
 """Writes that an event happened at a time, in ns since 1970, with its details."""
 
 
-def of_route(action: RouteAction) -> tuple[str, dict[str, Any]]:
-    """The event that an action on routes is, and its details."""
-    event, names = _ROUTES[type(action)]
-    return event, {name: getattr(action, name) for name in names}
+def of_effect(effect: Effect) -> Entry:
+    """What an agent's effect is called once it has been done, and its details."""
+    if (said := _SAID.get(type(effect))) is not None:
+        return said(effect)
+    event, names = _FIELDS[type(effect)]
+    return event, {name: getattr(effect, name) for name in names}
+
+
+def of_heard(heard: Heard) -> Entry:
+    """What a Mobility Header that came in is called, and its details."""
+    source, link = {"source": heard.source}, _where(heard, "link")
+    if isinstance(heard.said, MessageError):
+        return "malformed", {**source, "error": str(heard.said), **link}
+    return "received", {**source, **link, **describe(heard.said)}
+
+
+def of_packet(packet: bytes, tunnelled_by: IPv6Address | None = None) -> dict[str, Any]:
+    """The details of a data packet that came to the agent: who sent it, or who tunnelled it, and where it goes."""
+    source = IPv6Address(packet[8:24]) if tunnelled_by is None else tunnelled_by
+    return {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet)}
+
+
+def _where(it: Any, name: str) -> dict[str, Any]:
+    """A detail that is told only where there is something to tell."""
+    value = getattr(it, name)
+    return {name: value} if value else {}
 
 
 class Account:

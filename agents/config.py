@@ -231,6 +231,12 @@ class Settings:
         metadata=_about("how far an authenticated message's time of sending may be from the receiver's clock (RFC 4285, 6)", _WAIT),
     )
 
+    @property
+    def link_layer_octets(self) -> bytes:
+        """The link-layer address that MAGs advertise on access links; none where those have none."""
+        octets = bytes.fromhex(self.link_layer.replace(":", ""))
+        return octets if any(octets) else b""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:

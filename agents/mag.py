@@ -30,6 +30,7 @@ from agents.bindings import AccessLinks, Attachment, Interface
 from agents.config import FIXED_LINK_LOCAL, AgentConfig
 from agents.heartbeat import Heartbeats, Sessions
 from agents.hop_limit import crossing
+from agents.interface_identifier import link_local
 from agents.localized_routing import LocalizedRoutes
 from agents.messages import (
     AccessTechnologyType,
@@ -433,4 +434,4 @@ def _link_local_of(link_layer: bytes) -> IPv6Address | None:
     """The address that a node gives itself by its link-layer address (RFC 4291, appendix A; RFC 4862, 5.3)."""
     if len(link_layer) != 6:
         return None
-    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((link_layer[0] ^ 2,)) + link_layer[1:3] + b"\xff\xfe" + link_layer[3:])
+    return IPv6Address(link_local(link_layer))

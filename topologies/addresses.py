@@ -60,6 +60,12 @@ def mac(block: int, number: int) -> str:
     return (_MACS + block * _BLOCK + number).to_bytes(6, "big").hex(":")
 
 
+@lru_cache(maxsize=1 << 16)
+def mac_octets(mac: str) -> bytes:
+    """A link-layer address as six octets."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
 def is_own(mac: str) -> bool:
     """Whether a link-layer address is in a block, up to the 255th, of which the testbed numbers what is not a host's."""
     return 1 <= (int(mac.replace(":", ""), 16) - _MACS) // _BLOCK <= 0xFF

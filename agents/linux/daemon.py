@@ -23,13 +23,12 @@ from typing import Any
 import msgspec
 
 from agents import endpoint
-from agents.account import Account
+from agents.account import Account, of_heard, of_packet
 from agents.actions import Effect, InstallRoute
 from agents.associations import Attached, Leaving, LinkEvent
 from agents.authentication import protection
 from agents.commands import Command, CommandError, parse
 from agents.config import AgentConfig
-from agents.descriptions import describe
 from agents.endpoint import AnchorEndpoint, GatewayEndpoint
 from agents.linux.command_lines import CommandLines
 from agents.linux.effects import Effects
@@ -39,7 +38,6 @@ from agents.linux.restarts import next_restart
 from agents.linux.sockets import MobilitySocket, NeighbourSocket, RawSocket, Received, TunnelSocket
 from agents.linux.tun import QUEUE, Tun
 from agents.linux.tunnel_fragments import LargePackets
-from agents.messages import MessageError
 from agents.profiles import Profile, ProfileStore
 from agents.rations import Ration
 from agents.router_advertisement import NeighbourDiscoveryError
@@ -319,24 +317,19 @@ class Daemon:
         self._burst(port, self._signalled)
 
     def _signalled(self, received: Received) -> None:
-        source = received.source
-        arrival: dict[str, str] = {}
+        link = None
         if received.interface not in self._effects.trusted:
-            arrival["link"] = self._access_links.get(received.interface, f"#{received.interface}")
-        heard = self._endpoint.read(received.data, source, received.destination, arrival.get("link"))
-        if isinstance(heard.said, MessageError):
-            event, said = "malformed", {"error": str(heard.said), **arrival}
-        else:
-            event, said = "received", {**arrival, **describe(heard.said)}
-        self._input(event, partial(self._endpoint.receive, heard), source=source, **said)
+            link = self._access_links.get(received.interface, f"#{received.interface}")
+        heard = self._endpoint.read(received.data, received.source, received.destination, link)
+        event, details = of_heard(heard)
+        self._input(event, partial(self._endpoint.receive, heard), **details)
 
     def _on_stray(self, port: TunnelSocket) -> None:
         self._burst(port, self._strayed)
 
     def _strayed(self, received: Received) -> None:
         packet, source, gateway = received.data, received.source, self._gateway
-        multicast = received.destination.is_multicast
-        details = {"source": source, "destination": IPv6Address(packet[24:40]), "bytes": len(packet), "multicast": multicast}
+        details = {**of_packet(packet, tunnelled_by=source), "multicast": received.destination.is_multicast}
         self._input("tunnelled packet", lambda now: gateway.tunnelled(packet, source, received.destination, now), **details)
 
     def _on_forwarded(self, port: TunnelSocket) -> None:
@@ -393,8 +386,7 @@ class Daemon:
                 self._routed_here(packet)
 
     def _routed_here(self, packet: bytes) -> None:
-        details = {"source": IPv6Address(packet[8:24]), "destination": IPv6Address(packet[24:40]), "bytes": len(packet)}
-        self._input("packet", partial(self._gateway.routed, packet), **details)
+        self._input("packet", partial(self._gateway.routed, packet), **of_packet(packet))
 
 
 def run(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
 from typing import Any, get_args
 
-from agents.account import of_route
+from agents.account import of_effect
 from agents.actions import (
     Advertise,
     AssignLinkLocal,
@@ -32,7 +32,6 @@ from agents.actions import (
     Withhold,
 )
 from agents.config import AgentConfig, is_gateway
-from agents.descriptions import describe
 from agents.fib import TRIGGER, TUNNEL, tunnel_mtu
 from agents.hop_limit import before_crossing
 from agents.linux.arrivals import from_others, from_peers, interface_is, interface_is_not, networks
@@ -81,12 +80,6 @@ _NETWORK_FAULTS = frozenset(
 _NO_ROOM = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC})
 
 
-def _link_layer(config: AgentConfig) -> bytes:
-    """The link-layer address to advertise; none where access links have none."""
-    address = bytes.fromhex(config.settings.link_layer.replace(":", ""))
-    return address if any(address) else b""
-
-
 class Effects:
     """The node that an agent runs on: its kernel state and its sockets.
 
@@ -103,7 +96,7 @@ class Effects:
         self._now = 0
         self._outbox: list[Transmit] = []
         self._link_local: dict[str, IPv6Address] = {}
-        self._link_layer = _link_layer(config)
+        self._link_layer = config.settings.link_layer_octets
         self._advertised_mtu: int | None = None
         core = socket.if_nametoindex(config.core)
         gateway = is_gateway(config)
@@ -146,11 +139,8 @@ class Effects:
             ProbePath: self._probe_path,
             Release: self._release,
             Multicast: self._multicast,
-            Drop: self._drop,
             Report: self._report,
-            Withhold: self._withhold,
-            Ignore: self._ignore,
-            Note: self._report_peer,
+            **dict.fromkeys((Drop, Withhold, Ignore, Note), self._note_done),
         }
 
     def carry_out(self, effect: Effect, now: int) -> None:
@@ -222,6 +212,11 @@ class Effects:
     def _note(self, event: str, **details: Any) -> None:
         self._journal.record(self._now, event, **details)
 
+    def _note_done(self, effect: Effect, **instead: Any) -> None:
+        """Note that an effect was carried out, with details that are not as the agent asked."""
+        event, details = of_effect(effect)
+        self._note(event, **{**details, **instead})
+
     def _attempt(self, what: str, operation: Callable[..., object], *arguments: Any) -> bool:
         try:
             operation(*arguments)
@@ -243,16 +238,11 @@ class Effects:
         else:
             sent = self._attempt("send", self._port(self.mobility).send, data, destination)
         if sent:
-            tunnelled = {"tunnelled": True} if action.tunnelled else {}
-            self._note("sent", destination=destination, **tunnelled, **describe(action.message))
+            self._note_done(action)
 
     def _change_route(self, action: RouteAction) -> None:
         self._plane.carry_out(action)
-        self._note_route(action)
-
-    def _note_route(self, action: RouteAction) -> None:
-        event, details = of_route(action)
-        self._note(event, **details)
+        self._note_done(action)
 
     def _install_route(self, action: InstallRoute) -> None:
         self._change_route(action)
@@ -267,7 +257,7 @@ class Effects:
                 self._refused(error)
                 return
         if self._plane.carry_out(action):
-            self._note_route(action)
+            self._note_done(action)
         else:
             self._note("access route not installed", prefix=action.prefix, link=action.link, error="the link has left")
 
@@ -275,7 +265,7 @@ class Effects:
         self._plane.carry_out(action)
         if self._strays is not None:
             self._strays.discard(action.prefix)
-        self._note_route(action)
+        self._note_done(action)
 
     def _assign_link_local(self, action: AssignLinkLocal) -> None:
         self._link_local[action.link] = action.address
@@ -284,8 +274,7 @@ class Effects:
     def _advertise(self, action: Advertise) -> None:
         self.settle()
         if self._attempt("advertisement", self._to_all_nodes, action):
-            withdrawn = {"withdrawn": action.withdrawn} if action.withdrawn else {}
-            self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime, **withdrawn)
+            self._note_done(action)
 
     def _to_all_nodes(self, action: Advertise) -> None:
         link, mtu = action.link, None
@@ -307,12 +296,12 @@ class Effects:
         data = encode_echo_request(link_mtu(self._config.core))
         arguments = self._config.address, 0, _HOP_LIMIT, data, action.destination
         if self._attempt("probe", self.neighbours.send_from, *arguments):
-            self._note("path probed", destination=action.destination)
+            self._note_done(action)
 
     def _release(self, action: Release) -> None:
         self.settle()
         sent = sum(self._attempt("release", self._forward, packet, action.care_of) for packet in action.packets)
-        self._note("released", packets=sent, care_of=action.care_of)
+        self._note_done(action, packets=sent)
 
     def _forward(self, packet: bytes, care_of: IPv6Address | None) -> None:
         if care_of is None:
@@ -323,25 +312,13 @@ class Effects:
     def _multicast(self, action: Multicast) -> None:
         self.settle()
         if self._attempt("multicast", self._port(self.tunnel).send, action.packet, action.group):
-            self._note("multicast", packets=1, group=action.group)
-
-    def _drop(self, action: Drop) -> None:
-        self._note("dropped", packets=len(action.packets), reason=action.reason)
+            self._note_done(action)
 
     def _report(self, action: Report) -> None:
         self.settle()
         source = action.source
         if self._attempt(action.what, self.neighbours.send_from, self._config.address, 0, _HOP_LIMIT, action.octets, source):
-            self._note(f"reported {action.what}", source=source, destination=action.destination)
-
-    def _withhold(self, action: Withhold) -> None:
-        self._note("errors withheld", packets=action.errors)
-
-    def _ignore(self, action: Ignore) -> None:
-        self._note("ignored", reason=action.reason, source=action.source)
-
-    def _report_peer(self, action: Note) -> None:
-        self._note(action.notice, peer=action.peer, about=action.about)
+            self._note_done(action)
 
     @staticmethod
     def _port(port: Any) -> Any:

@@ -99,6 +99,11 @@ def _check_world(domain: Domain, cases: Sequence[Case], scenario: Scenario, seed
     for case in cases:
         _check_case(case, agents)
         _check_lma(domain, case.scheme)
+    check_happenings(domain, cases, scenario)
+
+
+def check_happenings(domain: Domain, cases: Sequence[Case], scenario: Scenario) -> None:
+    """AdmissionError for what cannot happen, or not in this domain."""
     _check_scenario(scenario)
     if missing := missing_node(domain, cases, scenario):
         raise AdmissionError(f"no node of the domain is called {shorten(missing)}")

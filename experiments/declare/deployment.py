@@ -11,7 +11,7 @@ from agents.config import AgentConfig, Settings
 from agents.policies import POLICIES, Policy
 from agents.profiles import Profile, ProfileStore
 from agents.schemes import SCHEMES, Scheme
-from experiments.declare.scenario import Attack, Case, Fault, Run, Scenario
+from experiments.declare.scenario import Attack, Case, Fault, Run, Scenario, WrongClock
 from experiments.declare.settings import agent_settings
 from topologies import routing
 from topologies.addresses import RoutedPrefixes
@@ -123,6 +123,11 @@ class Deployment:
         for host in self.domain.hosts:
             interfaces.setdefault(host.mn_id, []).append(host)
         return {mn_id: tuple(hosts) for mn_id, hosts in interfaces.items()}
+
+    @property
+    def clock_errors(self) -> dict[str, float]:
+        """By how many s the clocks of agents are ahead when they first start, of those that are."""
+        return {fault.node: fault.seconds for fault in self.faults if isinstance(fault, WrongClock)}
 
     @cached_property
     def captured(self) -> tuple[str, ...]:

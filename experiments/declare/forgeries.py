@@ -25,7 +25,7 @@ from agents.messages import (
     ipv6_packet,
     timestamp_from_seconds,
 )
-from topologies.addresses import INFRASTRUCTURE
+from topologies.addresses import INFRASTRUCTURE, mac_octets
 from topologies.domain import Host
 
 STRANGER = INFRASTRUCTURE[0xBAD]
@@ -99,7 +99,7 @@ def _update(forgery: Forgery) -> Message:
         home_network_prefixes=(forgery.host.home_network_prefix,),
         handoff_indicator=HandoffIndicator.BETWEEN_MAGS,
         access_technology=AccessTechnologyType.WIRELESS_LAN,
-        link_layer_identifier=bytes.fromhex(forgery.host.mac.replace(":", "")),
+        link_layer_identifier=mac_octets(forgery.host.mac),
         timestamp=timestamp_from_seconds(forgery.now),
         alternate_care_of=forgery.accomplice,
     )

@@ -8,6 +8,7 @@ import msgspec
 
 from experiments.declare.declarations import FORMAT
 from topologies.domain import Domain
+from topologies.timing import SECOND, nanoseconds
 
 DRAIN = 2.0
 """How long captures go on once a scenario has ended, in s."""
@@ -35,6 +36,10 @@ class Flow:
     def packets(self) -> int:
         """How many packets it sends."""
         return round(self.duration * self.rate)
+
+    def sent_at(self, sequence: int) -> int:
+        """When it sends a packet, in ns from the scenario's zero."""
+        return nanoseconds(self.start) + round(sequence * (SECOND / self.rate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,10 @@ class Attack(msgspec.Struct, frozen=True, tag=True):
     def end(self) -> float:
         """When the last has been sent."""
         return self.at + self.count / self.rate
+
+    def sent_at(self, number: int) -> int:
+        """When a packet of its is sent, in ns from the scenario's zero."""
+        return nanoseconds(self.at) + round(number * (SECOND / self.rate))
 
     @property
     def on(self) -> tuple[str, ...]:

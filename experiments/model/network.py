@@ -20,6 +20,7 @@ from agents.schemes import Query
 from experiments.declare import keys
 from experiments.declare.deployment import Deployment
 from experiments.measure.records import Reason, Signal
+from topologies.addresses import mac_octets
 from topologies.domain import Host
 from topologies.timing import transit
 
@@ -145,7 +146,7 @@ class Network:
         return self.prefix(host)[1]
 
     def link_layer_identifier(self, host: str) -> bytes:
-        return bytes.fromhex(self.hosts[host].mac.replace(":", ""))
+        return mac_octets(self.hosts[host].mac)
 
     def next_sequence(self, agent: str) -> int:
         """The number of the agent's next message that has one."""

@@ -10,7 +10,7 @@ from experiments.model.localized import LocalizedRouting
 from experiments.model.mobility import Mobility
 from experiments.model.network import IPV6, Datagram, Network
 from experiments.model.packets import Packets
-from topologies.timing import SECOND, nanoseconds
+from topologies.timing import nanoseconds
 
 _UDP = 8
 
@@ -65,7 +65,7 @@ class Prediction:
 
     def _schedule_packet(self, number: int, flow: Flow, sequence: int) -> None:
         datagram = Datagram(number, sequence, flow.destination, IPV6 + _UDP + flow.size)
-        time = self._at(flow.start) + round(sequence * (SECOND / flow.rate))
+        time = self._run.epoch + flow.sent_at(sequence)
         self._network.later(time, lambda: self._packets.submit(flow.source, datagram), packet=True)
 
     def _schedule_move(self, move: Move) -> None:

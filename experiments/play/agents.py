@@ -11,7 +11,6 @@ from pathlib import Path
 from agents.config import is_gateway
 from agents.linux import daemon
 from experiments.declare.deployment import Deployment
-from experiments.declare.scenario import WrongClock
 from topologies.linux.build import Testbed
 
 
@@ -32,7 +31,7 @@ class Agents:
 
     def start_all(self) -> None:
         """Start every agent, with its clock as wrong as the run says; RuntimeError where one ends before it is ready."""
-        ahead = {fault.node: fault.seconds for fault in self._run.faults if isinstance(fault, WrongClock)}
+        ahead = self._run.clock_errors
         self._wait([self._spawn(name, ahead.get(name, 0.0)) for name in self._all])
 
     def start(self, name: str) -> None:

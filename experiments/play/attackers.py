@@ -116,7 +116,6 @@ def _ethernet(destination: str, source: str) -> bytes:
 
 def _times(attack: Attack, epoch: int) -> Iterator[int]:
     """The numbers of the attack's packets, each at its time."""
-    first, interval = epoch + round(attack.at * 1e9), 1e9 / attack.rate
     for number in range(attack.count):
-        sleep_until(first + round(number * interval))
+        sleep_until(epoch + attack.sent_at(number))
         yield number

@@ -6,25 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from experiments.declare.course import AGENT_FAULTS, Call
 from experiments.declare.deployment import Deployment
-from experiments.declare.scenario import Attack, Fault, Impairment, Kill, Partition, Revocation, WrongClock
+from experiments.declare.scenario import Attack, Fault, Impairment, Partition
 from experiments.play import attackers
 from experiments.play.agents import Agents
 from topologies.linux.build import Testbed
 from topologies.linux.detour import MOBILITY_HEADERS, Treatment, sent_by
 
-Call = tuple[float, Callable[[], object]]
-
 
 def calls(fault: Fault, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
     """What is done at which s of scenario time; a fault of an agent that the run's scheme does not use is none."""
+    if of_agent := AGENT_FAULTS.get(type(fault)):
+        return of_agent(fault, run, agents)
     return _CALLS[type(fault)](fault, run, testbed, agents)
-
-
-def _kill(fault: Kill, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    if fault.node in agents:
-        yield fault.at, partial(agents.kill, fault.node)
-        yield fault.end, partial(agents.start, fault.node)
 
 
 def _impair(fault: Impairment, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
@@ -48,23 +43,8 @@ def _detour(fault: Impairment | Partition, begin: Callable[[], Callable[[], None
     yield fault.end, lambda: ends.pop()()
 
 
-def _set_right(fault: WrongClock, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    if fault.node in agents:
-        yield fault.end, partial(agents.stop, fault.node)
-        yield fault.end, partial(agents.start, fault.node)
-
-
-def _revoke(fault: Revocation, run: Deployment, testbed: Testbed, agents: Agents) -> Iterator[Call]:
-    told = {mag.name: f"revoke-all {mag.address}" for mag in run.mags} | {name: f"revoke {host.mn_id}" for name, host in run.host.items()}
-    for anchor in run.anchors:
-        yield fault.at, partial(agents.tell, anchor.name, told[fault.node])
-
-
 _CALLS: Mapping[type[Fault], Callable[[Any, Deployment, Testbed, Agents], Iterator[Call]]] = {
-    Kill: _kill,
     Impairment: _impair,
     Partition: _part,
-    WrongClock: _set_right,
-    Revocation: _revoke,
     Attack: attackers.calls,
 }

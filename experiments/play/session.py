@@ -9,12 +9,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 
 from experiments.declare import admission, declarations, keys
+from experiments.declare.course import attach_all, move_calls
 from experiments.declare.deployment import redeclared, resolve
 from experiments.declare.scenario import DRAIN, FAILED, Fault, Flow, Move, Run, Scenario, WrongClock
 from experiments.declare.tolerance import TOLERANCES
@@ -22,8 +22,6 @@ from experiments.play import faults, state, traffic
 from experiments.play.agents import Agents
 from experiments.play.capture import Captures
 from experiments.play.moments import sleep_until
-from topologies.addresses import routed_prefix
-from topologies.domain import Host
 from topologies.linux.build import Testbed
 from topologies.timing import SECOND, nanoseconds
 
@@ -159,7 +157,8 @@ class Session:
         self.agents.start_all()
         for flow in run.scenario.flows:
             self._receive(flow.destination)
-        self._attach()
+        _stage("attaching the hosts")
+        attach_all(run, self.testbed.attach, lambda host, prefix: self.testbed.wait_for_address(host.name, prefix))
         self.testbed.warm()
         time.sleep(_SETTLE)
         self._redeclare(replace(run.declared, epoch=(time.time_ns() // SECOND + 2) * SECOND))
@@ -174,28 +173,6 @@ class Session:
             self._move(move)
         for fault in run.faults:
             self._fail(fault)
-
-    def _attach(self) -> None:
-        """Associate every host with its MAG and wait until it has configured the address that the network advertises to it.
-
-        Of one node's interfaces each comes once the one before has its address, since an LMA gives them prefixes in the order in which
-        it hears of them.
-        """
-        _stage("attaching the hosts")
-        waited_for: dict[str, Host] = {}
-        for host in self.deployment.domain.hosts:
-            if host.mn_id in waited_for:
-                self._await_address(waited_for[host.mn_id])
-            self.testbed.attach(host.name, host.mag)
-            waited_for[host.mn_id] = host
-        for host in waited_for.values():
-            self._await_address(host)
-
-    def _await_address(self, host: Host) -> None:
-        run = self.deployment
-        routed = not run.scheme.home_prefixes
-        prefix = routed_prefix(run.domain, run.agent[host.mag], host) if routed else host.home_network_prefix
-        self.testbed.wait_for_address(host.name, prefix)
 
     def _start(self, number: int, flow: Flow) -> None:
         """Fork a process that sends the flow."""
@@ -218,10 +195,8 @@ class Session:
             self.testbed.get(host).spawn(traffic.sink)
 
     def _move(self, move: Move) -> None:
-        if move.notice:
-            self._note(move.at - move.notice, partial(self.testbed.announce, move.mn, move.to))
-        self._note(move.at, partial(self.testbed.detach, move.mn))
-        self._note(move.at + move.l2_gap, partial(self.testbed.attach, move.mn, move.to))
+        for when, do in move_calls(move, self.testbed):
+            self._note(when, do)
 
     def _fail(self, fault: Fault) -> None:
         for when, do in faults.calls(fault, self.deployment, self.testbed, self.agents):
@@ -252,9 +227,9 @@ class Session:
 
     def _declare(self, scenario: Scenario, end: float) -> None:
         """Declare what happens, to ``end`` s or later."""
-        more = replace(self.deployment.declared, scenario=replace(scenario, duration=max(scenario.duration, end)))
-        admission.check_run(more)
-        self._redeclare(more)
+        longer = replace(scenario, duration=max(scenario.duration, end))
+        admission.check_happenings(self.deployment.domain, (self.deployment.case,), longer)
+        self._redeclare(replace(self.deployment.declared, scenario=longer))
 
     def _redeclare(self, declared: Run) -> None:
         self.deployment = redeclared(self.deployment, declared)

@@ -26,11 +26,9 @@ def send(number: int, flow: Flow, destination: str, epoch: int) -> None:
     Raises:
         SendError: the host cannot send a packet for another reason.
     """
-    interval = 1e9 / flow.rate
-    first = epoch + round(flow.start * 1e9)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         for sequence in range(flow.packets):
-            sleep_until(first + round(sequence * interval))
+            sleep_until(epoch + flow.sent_at(sequence))
             try:
                 sock.sendto(payload(number, sequence, flow.size), (destination, PORT))
             except OSError as error:

@@ -10,6 +10,7 @@ from experiments.simulate.capture import ETHERNET, OUTGOING, TO_US, frame_header
 from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.link import Line
 from experiments.simulate.neighbours import Neighbour
+from topologies.addresses import mac_octets
 from topologies.domain import Host, LinkSettings
 
 MULTICAST = 2
@@ -54,7 +55,7 @@ class Radio:
 
     def __init__(self, host: Host, index: int, settings: LinkSettings, gateway_mac: bytes, clock: Clock, seed: int) -> None:
         self.host = host
-        self.mac = bytes.fromhex(host.mac.replace(":", ""))
+        self.mac = mac_octets(host.mac)
         self.gateway_mac = gateway_mac
         self.gateway: Gateway | None = None
         self.station: Station

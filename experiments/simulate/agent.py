@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from agents import endpoint
-from agents.account import Account, of_route
+from agents.account import Account, of_effect, of_heard, of_packet
 from agents.actions import (
     Advertise,
     AssignLinkLocal,
@@ -32,11 +32,10 @@ from agents.actions import (
 from agents.associations import known
 from agents.commands import CommandError, parse
 from agents.config import AgentConfig
-from agents.descriptions import describe
 from agents.endpoint import AnchorEndpoint, GatewayEndpoint
 from agents.fib import tunnel_mtu
 from agents.hop_limit import before_crossing
-from agents.messages import HandoffIndicator, MessageError, ipv6_packet
+from agents.messages import HandoffIndicator, ipv6_packet
 from agents.messages.values import AccessTechnologyType
 from agents.router_advertisement import (
     ALL_NODES,
@@ -84,7 +83,7 @@ class Agent:
         self._asleep = clock.now
         self._outbox: list[Transmit] = []
         self._link_local: dict[str, IPv6Address] = {}
-        self._link_layer = _link_layer(node.config)
+        self._link_layer = node.config.settings.link_layer_octets
         self._running = True
         self._endpoint = endpoint.start(node.config, self._now * _NANOSECOND, sequence, restarts)
         node.clear()
@@ -255,20 +254,11 @@ class Agent:
 
     def _signalled(self, octets: bytes, source: IPv6Address, destination: IPv6Address, link: str | None) -> None:
         heard = self._endpoint.read(octets, source, destination, link)
-        arrival = {} if link is None else {"link": link}
-        if isinstance(heard.said, MessageError):
-            event, said = "malformed", {"error": str(heard.said), **arrival}
-        else:
-            event, said = "received", {**arrival, **describe(heard.said)}
-        self._input(event, partial(self._endpoint.receive, heard), source=source, **said)
+        event, details = of_heard(heard)
+        self._input(event, partial(self._endpoint.receive, heard), **details)
 
     def _strayed(self, packet: bytes, source: IPv6Address, destination: IPv6Address) -> None:
-        details = {
-            "source": source,
-            "destination": IPv6Address(packet[DESTINATION]),
-            "bytes": len(packet),
-            "multicast": destination.is_multicast,
-        }
+        details = {**of_packet(packet, tunnelled_by=source), "multicast": destination.is_multicast}
         self._input("tunnelled packet", lambda now: self._gateway.tunnelled(packet, source, destination, now), **details)
 
     def _forwarded(self, header: bytes, source: IPv6Address, _: IPv6Address) -> None:
@@ -278,8 +268,7 @@ class Agent:
             self._input(None, lambda now: anchor.forwarded(header, source, now))
 
     def _routed_here(self, packet: bytes) -> None:
-        details = {"source": IPv6Address(packet[SOURCE]), "destination": IPv6Address(packet[DESTINATION]), "bytes": len(packet)}
-        self._input("packet", partial(self._gateway.routed, packet), **details)
+        self._input("packet", partial(self._gateway.routed, packet), **of_packet(packet))
 
     def _on_solicitation(self, link: str, octets: bytes, source: IPv6Address, hop_limit: int) -> None:
         if link not in self._node.links:
@@ -329,18 +318,19 @@ class Agent:
             self._node.to_group(packet)
         else:
             self._node.send(packet)
-        tunnelled = {"tunnelled": True} if action.tunnelled else {}
-        self._note("sent", destination=action.destination, **tunnelled, **describe(action.message))
+        self._note_done(action)
 
     def _note(self, event: str, **details: Any) -> None:
         self._record(self._now, event, details)
+
+    def _note_done(self, effect: Effect) -> None:
+        self._record(self._now, *of_effect(effect))
 
     def _change_route(self, action: RouteAction) -> None:
         if isinstance(action, AssignLinkLocal):
             self._link_local[action.link] = action.address
         self._node.carry_out(action)
-        event, details = of_route(action)
-        self._note(event, **details)
+        self._note_done(action)
         if isinstance(action, InstallRoute) and self._node.queries:
             self._settle()
 
@@ -355,14 +345,13 @@ class Agent:
         told = encode_advertisements(action.prefixes, action.lifetime, mtu, action.withdrawn, self._link_layer, MTU - HEADER)
         for octets in told:
             self._node.to_access(radio, packets.icmpv6(source.packed, ALL_NODES.packed, octets, HOP_LIMIT))
-        withdrawn = {"withdrawn": action.withdrawn} if action.withdrawn else {}
-        self._note("advertised", link=action.link, prefixes=action.prefixes, lifetime=action.lifetime, **withdrawn)
+        self._note_done(action)
 
     def _probe_path(self, action: ProbePath) -> None:
         self._settle()
         octets = encode_echo_request(MTU)
         self._node.send(packets.icmpv6(self._config.address.packed, action.destination.packed, octets, _HOPS))
-        self._note("path probed", destination=action.destination)
+        self._note_done(action)
 
     def _release(self, action: Release) -> None:
         self._settle()
@@ -371,29 +360,17 @@ class Agent:
                 self._node.hand_back(before_crossing(packet))
             else:
                 self._node.tunnel(packet, action.care_of.packed)
-        self._note("released", packets=len(action.packets), care_of=action.care_of)
+        self._note_done(action)
 
     def _multicast(self, action: Multicast) -> None:
         self._settle()
         self._node.to_group(action.packet)
-        self._note("multicast", packets=1, group=action.group)
-
-    def _drop(self, action: Drop) -> None:
-        self._note("dropped", packets=len(action.packets), reason=action.reason)
+        self._note_done(action)
 
     def _report(self, action: Report) -> None:
         self._settle()
         self._node.send(packets.icmpv6(self._config.address.packed, action.source.packed, action.octets, _HOPS))
-        self._note(f"reported {action.what}", source=action.source, destination=action.destination)
-
-    def _withhold(self, action: Withhold) -> None:
-        self._note("errors withheld", packets=action.errors)
-
-    def _ignore(self, action: Ignore) -> None:
-        self._note("ignored", reason=action.reason, source=action.source)
-
-    def _report_peer(self, action: Note) -> None:
-        self._note(action.notice, peer=action.peer, about=action.about)
+        self._note_done(action)
 
     def _send(self, action: Transmit) -> None:
         self._outbox.append(action)
@@ -406,15 +383,6 @@ _EFFECTS: Mapping[type, Callable[[Agent, Any], None]] = {
     ProbePath: Agent._probe_path,
     Release: Agent._release,
     Multicast: Agent._multicast,
-    Drop: Agent._drop,
     Report: Agent._report,
-    Withhold: Agent._withhold,
-    Ignore: Agent._ignore,
-    Note: Agent._report_peer,
+    **dict.fromkeys((Drop, Withhold, Ignore, Note), Agent._note_done),
 }
-
-
-def _link_layer(config: AgentConfig) -> bytes:
-    """The link-layer address to advertise; none where access links have none."""
-    address = bytes.fromhex(config.settings.link_layer.replace(":", ""))
-    return address if any(address) else b""

@@ -34,10 +34,6 @@ def layer_2_update(interface: int, mac: bytes) -> bytes:
     return frame_header(interface, ETHERNET, BROADCAST, mac, _ETH_P_802_2)
 
 
-XID_RESPONSE = bytes((0x00, 0x01, 0xAF, 0x81, 0x01, 0x00))
-"""What that frame says: an 802.2 XID response, null LSAP."""
-
-
 class Capture:
     """One node's capture."""
 

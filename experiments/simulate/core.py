@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Network
 from itertools import pairwise
 from random import Random
 from typing import Protocol
 
+from agents.interface_identifier import link_local
 from experiments.simulate import packets
 from experiments.simulate.capture import ETHERNET, MULTICAST, OUTGOING, TO_US, frame_header
 from experiments.simulate.clock import KERNEL, Clock
 from experiments.simulate.link import Line
 from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import DESTINATION
-from topologies.addresses import HOME, routed_aggregate
+from topologies.addresses import HOME, mac_octets, routed_aggregate
 from topologies.domain import Domain
 from topologies.routing import CoreInterface, agents, core_interfaces, paths
 
+_HOME_OCTETS = HOME.prefixlen // 8
+_HOME = HOME.network_address.packed[:_HOME_OCTETS]
 _AGGREGATE = 6
 """Octets of the prefix of all that a MAG advertises without mobility management."""
 
@@ -79,10 +81,6 @@ class Core:
         self._towards: dict[tuple[str, str], Hop] = {}
         self._parents = _parents(self._neighbours) if len(domain.links) == len(self._neighbours) - 1 else None
 
-    def line(self, node: str, other: str) -> Line:
-        """The line from a node to its neighbour."""
-        return self._lines[node, other]
-
     def access(self, node: str) -> tuple[Line, Line]:
         """The lines from an agent's node into the core, and back."""
         (other,) = self._neighbours[node][:1]
@@ -115,8 +113,8 @@ class Core:
         hop: Hop = neighbour.key
         assert hop.mine.address is not None, "stations have addresses"
         assert hop.theirs.address is not None, "stations have addresses"
-        mac = _mac(hop.mine)
-        source = packets.link_local(mac) if known else hop.mine.address.packed
+        mac = mac_octets(hop.mine.mac)
+        source = link_local(mac) if known else hop.mine.address.packed
         self._leave(hop, packets.neighbour_solicitation(source, hop.theirs.address.packed, mac, known))
 
     def unreachable(self, neighbour: Neighbour, waiting: list[bytes]) -> None:
@@ -130,7 +128,7 @@ class Core:
         elif packet[packets.HEADER] == packets.SOLICITATION:
             if hop.mine.address is not None and packet[packets.SOURCE] == hop.mine.address.packed:
                 back.neighbour.heard()
-            self._leave(back, packets.neighbour_advertisement(packet, _mac(hop.theirs), router=True))
+            self._leave(back, packets.neighbour_advertisement(packet, mac_octets(hop.theirs.mac), router=True))
 
     def _leave(self, hop: Hop, packet: bytes) -> None:
         self.stations[hop.mine.node].sent_to_core(hop.out, packet)
@@ -208,11 +206,11 @@ class Core:
         """The link-layer address of the agent that a packet to the group comes from."""
         name = self._owner.get(packet[8:24], "")
         others = self._neighbours.get(name)
-        return _mac(self._interfaces[name, others[0]][0]) if others else bytes(6)
+        return mac_octets(self._interfaces[name, others[0]][0].mac) if others else bytes(6)
 
     def _out(self, node: str, neighbour: str) -> bytes:
         end, index = self._interfaces[node, neighbour]
-        return frame_header(index, ETHERNET, OUTGOING, _mac(end))
+        return frame_header(index, ETHERNET, OUTGOING, mac_octets(end.mac))
 
     def _find(self, node: str, destination: bytes) -> Hop | None:
         """The hop to the first station on the way to an address: an agent's, one of a MAG's own prefixes, or at a router a home address."""
@@ -237,7 +235,7 @@ class Core:
         hop = Hop(
             lines=tuple(self._lines[pair] for pair in pairwise(path)),
             out=self._out(path[0], path[1]),
-            into=frame_header(index, ETHERNET, TO_US, _mac(mine)),
+            into=frame_header(index, ETHERNET, TO_US, mac_octets(mine.mac)),
             mine=mine,
             theirs=theirs,
             neighbour=neighbour,
@@ -271,12 +269,8 @@ class _Flood:
         self.core.arrived(self.node, self.came_from, self.into, packet)
 
 
-def _mac(end: CoreInterface) -> bytes:
-    return bytes.fromhex(end.mac.replace(":", ""))
-
-
 def _is_home(destination: bytes) -> bool:
-    return destination[:5] == IPv6Network(HOME).network_address.packed[:5]
+    return destination[:_HOME_OCTETS] == _HOME
 
 
 def _parents(neighbours: Mapping[str, list[str]]) -> dict[str, str]:

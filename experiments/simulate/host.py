@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.interface_identifier import interface_identifier, link_local
 from agents.router_advertisement import ROUTER_ADVERTISEMENT
 from experiments.simulate import packets
 from experiments.simulate.access import Radio
@@ -57,7 +58,7 @@ class Host:
         self._radio = radio
         self._clock = clock
         self._capture = capture
-        self._identifier = packets.interface_identifier(radio.mac)
+        self._identifier = interface_identifier(radio.mac)
         self._link_local: Address | None = None
         self._router: bytes | None = None
         self._router_until = 0
@@ -74,7 +75,7 @@ class Host:
         if not there:
             self._gateway.forget()
         elif self._link_local is None:
-            self._link_local = Address(packets.link_local(self._radio.mac))
+            self._link_local = Address(link_local(self._radio.mac))
             self._probe(self._link_local)
 
     def send(self, destination: bytes, ports: tuple[int, int], data: bytes) -> bool:

@@ -15,7 +15,7 @@ from experiments.simulate.host import Host
 from experiments.simulate.journal import Journal
 from experiments.simulate.node import Node
 from experiments.simulate.router import Bystander, Router
-from topologies.addresses import ALL_MAGS_MAC
+from topologies.addresses import ALL_MAGS_MAC, mac_octets
 from topologies.routing import agents, multicast_routes
 
 _RADIOS = 20_001
@@ -38,7 +38,7 @@ class Network:
         domain, seed = run.domain, run.declared.seed
         self.core = Core(domain, clock, seed)
         self.nodes = {name: Node(config, self.core, clock, self.captures.of(name)) for name, config in run.configurations().items()}
-        self._mac = bytes.fromhex(ALL_MAGS_MAC.replace(":", ""))
+        self._mac = mac_octets(ALL_MAGS_MAC)
         for agent in agents(domain):
             if agent.name not in self.nodes:
                 self.core.stations[agent.name] = Bystander()
@@ -56,6 +56,9 @@ class Network:
             self.hosts[host.name] = Host(radio, clock, self.captures.of(host.name))
         self._agents: dict[str, Agent] = {}
         self._starts: Counter[str] = Counter()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.nodes
 
     def start(self, name: str, ahead: float = 0.0) -> None:
         """Start the agent of a node (anew), its clock ``ahead`` s ahead."""
@@ -91,6 +94,6 @@ class Network:
         """End a host's association."""
         self.radios[host].detach()
 
-    def announce(self, host: str, mag: str) -> None:
+    def announce(self, host: str, to: str) -> None:
         """Have the link layer tell a host's MAG that the host is about to leave for another."""
-        self.radios[host].announce(str(self.nodes[mag].config.address))
+        self.radios[host].announce(str(self.nodes[to].config.address))

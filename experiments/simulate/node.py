@@ -16,12 +16,13 @@ from agents.router_advertisement import ROUTER_SOLICITATION, encode_unreachable,
 from agents.schemes import Query
 from experiments.simulate import packets
 from experiments.simulate.access import Radio
-from experiments.simulate.capture import OUTGOING, TO_US, TUN, TUNNEL6, XID_RESPONSE, Capture, frame_header
+from experiments.simulate.capture import OUTGOING, TO_US, TUN, TUNNEL6, Capture, frame_header
 from experiments.simulate.clock import Clock
 from experiments.simulate.core import Core
 from experiments.simulate.errors import ErrorLimit
 from experiments.simulate.neighbours import Neighbour
 from experiments.simulate.packets import DESTINATION, HEADER, ICMPV6, IPV6, MOBILITY, NEXT_HEADER, SOURCE, UDP
+from topologies.layer_2_update import XID_RESPONSE
 
 _TRIGGER_INDEX, _TUNNEL_INDEX = 4, 5
 _TRIGGER_OUT = frame_header(_TRIGGER_INDEX, TUN, OUTGOING)

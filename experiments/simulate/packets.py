@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from struct import Struct
 
 ICMPV6, UDP, IPV6, MOBILITY = 58, 17, 41, 135
@@ -22,7 +21,6 @@ _VERSION = 6 << 28
 _HOPS = 64
 NEIGHBOUR_HOPS = 255
 _SOURCE_LINK_LAYER, _TARGET_LINK_LAYER = 1, 2
-_LINK_LOCAL = bytes.fromhex("fe80000000000000")
 _SOLICITED_NODE = bytes.fromhex("ff0200000000000000000001ff")
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
 
@@ -79,18 +77,3 @@ def neighbour_advertisement(solicitation: bytes, mac: bytes, router: bool) -> by
 def router_solicitation(source: bytes, destination: bytes, mac: bytes) -> bytes:
     """Is a router there? (RFC 4861, 4.1)."""
     return icmpv6(source, destination, bytes((133, *bytes(7))) + bytes((_SOURCE_LINK_LAYER, 1)) + mac)
-
-
-def link_local(mac: bytes) -> bytes:
-    """The link-local address that goes with a link-layer address."""
-    return _LINK_LOCAL + interface_identifier(mac)
-
-
-def interface_identifier(mac: bytes) -> bytes:
-    """The last 8 octets of the addresses that a host makes of its link-layer address (RFC 4291, appendix A)."""
-    return bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:]
-
-
-def address(octets: bytes) -> IPv6Address:
-    """Sixteen octets as an address."""
-    return IPv6Address(octets)

@@ -6,7 +6,6 @@ from experiments.declare.scenario import Flow
 from experiments.declare.traffic import PORT, payload
 from experiments.simulate.clock import PROCESS, Clock
 from experiments.simulate.host import Host
-from topologies.timing import SECOND, nanoseconds
 
 _FIRST_PORT = 49_153
 
@@ -22,15 +21,14 @@ class Sender:
         self._flow = flow
         self._host = host
         self._destination = destination
-        self._first = epoch + nanoseconds(flow.start)
-        self._interval = SECOND / flow.rate
+        self._epoch = epoch
         self._clock = clock
         self._ports = _FIRST_PORT + number, PORT
         self._wait_for(0)
 
     def _wait_for(self, sequence: int) -> None:
         if sequence < self._flow.packets:
-            self._clock.at(self._first + round(sequence * self._interval), PROCESS, self._send, sequence)
+            self._clock.at(self._epoch + self._flow.sent_at(sequence), PROCESS, self._send, sequence)
 
     def _send(self, sequence: int) -> None:
         self._host.send(self._destination, self._ports, payload(self._number, sequence, self._flow.size))

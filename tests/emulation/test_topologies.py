@@ -23,9 +23,9 @@ import pytest
 from topologies import presets
 from topologies.addresses import ALL_MAGS_MAC, GROUP, routed_prefix
 from topologies.domain import Domain, LinkSettings
+from topologies.layer_2_update import layer_2_update
 from topologies.linux import netlink
 from topologies.linux.build import Testbed, build
-from topologies.linux.radio import layer_2_update
 from topologies.settings import apply_link_settings
 
 IPPROTO_IPV6, HOPS, INTERFACE, JOIN = 41, 18, 17, 20

@@ -8,12 +8,12 @@ import pytest
 from runs import run, still
 
 from experiments.catalogue import CATALOGUE
+from experiments.declare.course import Call
 from experiments.declare.declarations import DeclarationError, from_json, to_json
 from experiments.declare.deployment import Deployment
 from experiments.declare.scenario import Fault, Impairment, Kill, Partition, Revocation, Run, WrongClock
 from experiments.declare.selection import SelectionError, select
 from experiments.play import faults
-from experiments.play.faults import Call
 
 ALL: tuple[Fault, ...] = (
     Kill("mag1", 1.0, 2.0),

@@ -49,6 +49,7 @@ from agents.linux.netlink import (
     listen,
     message,
 )
+from topologies.addresses import mac_octets
 from topologies.domain import LinkSettings
 
 LOOPBACK = 1
@@ -152,7 +153,7 @@ def route(index: int, prefix: IPv6Network, via: IPv6Address) -> Request:
 
 def neighbour(index: int, value: IPv6Address, mac: str) -> Request:
     """What an interface knows of a neighbour once it has resolved it: its link-layer address. It is STALE: used at once, probed then."""
-    known = attribute(_NDA_DST, value.packed) + attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
+    known = attribute(_NDA_DST, value.packed) + attribute(_NDA_LLADDR, mac_octets(mac))
     body = _NEIGHBOUR.pack(socket.AF_INET6, index, _STALE, 0, 0) + known
     return Request("new neighbour", RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, subject=value)
 

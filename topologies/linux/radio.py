@@ -5,17 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 
 from topologies.domain import Host
+from topologies.layer_2_update import layer_2_update
 from topologies.linux import netlink
 from topologies.linux.nodes import NetworkNode, Wires
 from topologies.linux.wire import Wire
-
-_BROADCAST = b"\xff" * 6
-_XID_RESPONSE = bytes((0x00, 0x01, 0xAF, 0x81, 0x01, 0x00))
-
-
-def layer_2_update(mac: str) -> bytes:
-    """The frame by which an access point tells its bridges where a station is, as hostapd sends it: an 802.2 XID response, null LSAP."""
-    return _BROADCAST + bytes.fromhex(mac.replace(":", "")) + len(_XID_RESPONSE).to_bytes(2, "big") + _XID_RESPONSE
 
 
 class Radio:
