@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.emulation.conftest import Emulation, declare
 
 Play = Callable[..., tuple[Path, bool, str]]
 
-PLAYS, READS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "sessions.md").read_text(), re.DOTALL)
+PLAYS, MANY, READS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "sessions.md").read_text(), re.DOTALL)
 
 CALL_BY_CALL = """
 import sys
@@ -156,6 +157,20 @@ def test_the_documentation_s_examples_work(play: Play, tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, str(reads), str(folder)], capture_output=True, text=True, check=True).stdout
     assert "one_way_delay_ms 14.0 ms\n" in shown
     assert "packets_sent 388 packets\n" in shown
+
+
+def test_many_hosts_walk_and_speak(play: Play) -> None:
+    folder, well, said = play(MANY)
+    assert well, said
+    run = resolve(declarations.load(folder / "run.json", Run))
+    moves, flows = run.scenario.moves, run.scenario.flows
+    assert (len(moves), len(flows)) == (61, 19)
+    trace = read_trace(folder, run)
+    assert sum(flow.packets for flow in flows) == len(trace.packets)
+    came = Counter((association.node, association.mag) for association in trace.associations if association.time > run.epoch)
+    assert came == Counter((move.mn, move.to) for move in moves)
+    measured = {metric.name: metric.value for metric in metrics.measure(trace, run)}
+    assert measured["lost_unexplained"] == measured["lost_under_way"] == 0
 
 
 def test_what_is_asked_for_call_by_call_is_what_a_declaration_plays(play: Play, emulation: Emulation) -> None:
